@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.net.api;
+
+import org.osgi.annotation.versioning.ProviderType;
+
+/** Takes a port's news. Any thread; calls only post and return at once. After the port's close they are ignored. */
+@ProviderType
+public interface PortListener {
+    /**
+     * The link's state changed.
+     *
+     * @param up whether it is up
+     */
+    void link(boolean up);
+
+    /** The saved state of a stable format is no longer true. */
+    void stateChanged();
+
+    /**
+     * The port is broken for good.
+     *
+     * @param why the reason
+     */
+    void failed(Exception why);
+}

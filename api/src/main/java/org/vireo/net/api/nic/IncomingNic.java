@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.net.api.nic;
+
+import org.osgi.annotation.versioning.ProviderType;
+
+/** A NIC that this process prepares to take from another. One thread at a time. */
+@ProviderType
+public interface IncomingNic extends AutoCloseable {
+    /**
+     * The NIC's id.
+     *
+     * @return the id
+     */
+    String id();
+
+    /**
+     * The NIC's block, with a slot for this process.
+     *
+     * @return the block
+     */
+    NicBlock block();
+
+    /**
+     * Runs the data path's code with the real backend over stand-ins until it is fast.
+     *
+     * @param deadlineNanos until when
+     * @return a short report: rounds and time
+     */
+    String rehearse(long deadlineNanos);
+
+    /**
+     * Applies a change.
+     *
+     * @param change the sections that changed; closed by the callee
+     * @throws NicException it cannot; the NIC can no longer be taken
+     */
+    void change(NicImage change) throws NicException;
+
+    /**
+     * Number of the session's state that this process holds.
+     *
+     * @return see {@link NicImage#seq()}
+     */
+    long seq();
+
+    /**
+     * Starts rings and port. The word says TAKEN by this process.
+     *
+     * @throws NicException it cannot; everything is let go again, so that the NIC can be given back
+     */
+    void take() throws NicException;
+
+    /** Lets go of rings and port again, without side effects, after {@link #take()}. */
+    void giveBack();
+
+    /** The word says OWNED by this process: takes VMM connection and listener and does what may block. */
+    void own();
+
+    /** Ends a preparation that was not taken, without side effects. */
+    @Override
+    void close();
+}

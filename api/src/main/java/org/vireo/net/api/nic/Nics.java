@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.net.api.nic;
+
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.osgi.annotation.versioning.ProviderType;
+import org.vireo.net.api.StateFormat;
+
+/** The NICs of this process: a service of the frontend. Any thread; calls may block for a few seconds. */
+@ProviderType
+public interface Nics {
+    /**
+     * Makes a NIC. Options as of the command line: id, netdev, socket, server, reconnect-ms, mac, mtu, queues, socket-mode,
+     * socket-group, machine, backend-transfer and the offload switches.
+     *
+     * @param options names and values
+     * @param awaiting whether it waits for its state from another process: then nothing is opened or bound
+     * @throws NicException an option is wrong, the id is taken, the netdev does not open, the socket is taken; nothing is left
+     */
+    void add(Map<String, String> options, boolean awaiting) throws NicException;
+
+    /**
+     * Deletes a NIC in whatever state: its id, socket and port are free when this returns.
+     *
+     * @param id its id
+     * @throws NicException there is none of this id, or it is in a handover
+     */
+    void remove(String id) throws NicException;
+
+    /**
+     * The NICs.
+     *
+     * @return a snapshot in the order of their making
+     */
+    List<NicStatus> list();
+
+    /**
+     * The netdevs that have a backend or a NIC.
+     *
+     * @return a snapshot
+     */
+    List<NetdevStatus> netdevs();
+
+    /**
+     * Waits for a netdev's backend and checks its configuration.
+     *
+     * @param netdev its id
+     * @param deadlineNanos until when
+     * @throws NicException none came, or its configuration is wrong
+     */
+    void awaitNetdev(String netdev, long deadlineNanos) throws NicException;
+
+    /**
+     * The NICs that this process owns and could hand over, in the order of their making.
+     *
+     * @return a snapshot
+     */
+    List<TransferableNic> transferable();
+
+    /**
+     * A NIC that this process owns and could hand over.
+     *
+     * @param id its id
+     * @return the NIC, if there is one
+     */
+    Optional<TransferableNic> transferable(String id);
+
+    /**
+     * Builds a NIC of another process's, beside it: maps its memory, loads its backend, touches nothing that is in use.
+     *
+     * @param image the whole NIC. It is closed by the callee, also if this throws
+     * @param backendTransfer whether the operation asks for the backend's state to travel
+     * @param deadlineNanos until when
+     * @return the NIC, prepared
+     * @throws NicException it cannot work here, and why; nothing is left
+     */
+    IncomingNic prepare(NicImage image, boolean backendTransfer, long deadlineNanos) throws NicException;
+
+    /**
+     * The versions of {@link NicImage} that are written and read.
+     *
+     * @return the format
+     */
+    StateFormat imageFormat();
+}

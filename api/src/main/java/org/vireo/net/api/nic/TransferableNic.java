@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.net.api.nic;
+
+import java.util.function.Consumer;
+import org.osgi.annotation.versioning.ProviderType;
+
+/**
+ * A NIC that this process owns, as the handover sees it. One handover at a time. Calls are ordered by the NIC's actor and may
+ * block until it has done them.
+ */
+@ProviderType
+public interface TransferableNic {
+    /**
+     * The NIC's id.
+     *
+     * @return the id
+     */
+    String id();
+
+    /**
+     * The NIC's block.
+     *
+     * @return valid until {@link #letGo()}
+     */
+    NicBlock block();
+
+    /**
+     * Begins a handover: takes a picture of the whole NIC and feeds later changes to the same taker.
+     *
+     * @param version the image's version
+     * @param backendTransfer whether the backend's state travels, if the NIC's option allows it
+     * @param changes takes a change before it takes effect; called on the NIC's actor, must not block. It closes the image
+     * @return the picture; the caller closes it
+     * @throws NicException it cannot be handed over, and why; it runs on untouched
+     */
+    NicImage begin(int version, boolean backendTransfer, Consumer<NicImage> changes) throws NicException;
+
+    /**
+     * Stops the rings at a frame boundary, undoes look-ahead, takes port, rings and connection from epoll and writes the journal.
+     * The session is at a message boundary.
+     *
+     * @param deadlineNanos until when
+     * @throws NicException it could not in time, or a change came in between; it runs on
+     */
+    void freeze(long deadlineNanos) throws NicException;
+
+    /**
+     * A descriptor that becomes readable when the VMM sends or hangs up, for polling while frozen.
+     *
+     * @return its number, or -1 without a VMM
+     */
+    int connection();
+
+    /** Goes on after {@link #freeze}: rings that are marked started are started. The word says that this process owns. */
+    void resume();
+
+    /** Ends a handover that did not freeze, or went back: no more changes are fed. */
+    void end();
+
+    /**
+     * The word says that another process owns: closes this process's copies, without any duty or side effect. The object is dead.
+     */
+    void letGo();
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.posix;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+import org.vireo.posix.internal.Native;
+
+/**
+ * System calls. Those that return a number return the negative errno on failure, and allocate nothing; any thread.
+ */
+public final class Posix {
+    /** open(2): read only. */
+    public static final int O_RDONLY = 0;
+    /** open(2): read and write. */
+    public static final int O_RDWR = 2;
+    /** open(2): no blocking. */
+    public static final int O_NONBLOCK = 04000;
+    /** open(2): close on exec. */
+    public static final int O_CLOEXEC = 02000000;
+
+    private static final int F_GETFD = 1;
+    private static final int F_GETFL = 3;
+    private static final int F_SETFL = 4;
+    private static final int F_DUPFD_CLOEXEC = 1030;
+
+    private Posix() {
+    }
+
+    /** Transfers; the data path. */
+    private static final class Io {
+        static final MethodHandle READV = Native.longFunction("readv", 3);
+        static final MethodHandle WRITEV = Native.longFunction("writev", 3);
+        static final MethodHandle READ = Native.longFunction("read", 3);
+        static final MethodHandle WRITE = Native.longFunction("write", 3);
+    }
+
+    /** Descriptors. */
+    private static final class Descriptors {
+        static final MethodHandle OPEN = Native.intFunction("open", 3, 2);
+        static final MethodHandle CLOSE = Native.intFunction("close", 1, -1);
+        static final MethodHandle FCNTL = Native.intFunction("fcntl", 3, 2);
+        static final MethodHandle IOCTL = Native.intFunction("ioctl", 3, 2);
+    }
+
+    /**
+     * readv(2).
+     *
+     * @param fd descriptor
+     * @param iovecs address of a struct iovec array
+     * @param count its entries
+     * @return bytes read, 0 at the end, or the negative errno
+     */
+    public static long readv(int fd, long iovecs, int count) {
+        MemorySegment s = Native.state();
+        try {
+            long n = (long) Io.READV.invokeExact(s, (long) fd, iovecs, (long) count);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * writev(2).
+     *
+     * @param fd descriptor
+     * @param iovecs address of a struct iovec array
+     * @param count its entries
+     * @return bytes written, or the negative errno
+     */
+    public static long writev(int fd, long iovecs, int count) {
+        MemorySegment s = Native.state();
+        try {
+            long n = (long) Io.WRITEV.invokeExact(s, (long) fd, iovecs, (long) count);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * read(2).
+     *
+     * @param fd descriptor
+     * @param address where to
+     * @param bytes at most
+     * @return bytes read, 0 at the end, or the negative errno
+     */
+    public static long read(int fd, long address, long bytes) {
+        MemorySegment s = Native.state();
+        try {
+            long n = (long) Io.READ.invokeExact(s, (long) fd, address, bytes);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * write(2).
+     *
+     * @param fd descriptor
+     * @param address where from
+     * @param bytes how many
+     * @return bytes written, or the negative errno
+     */
+    public static long write(int fd, long address, long bytes) {
+        MemorySegment s = Native.state();
+        try {
+            long n = (long) Io.WRITE.invokeExact(s, (long) fd, address, bytes);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * open(2).
+     *
+     * @param path the file
+     * @param flags O_...; O_CLOEXEC is added
+     * @return a descriptor, to be adopted at once, or the negative errno
+     */
+    public static int open(String path, int flags) {
+        try (Arena a = Arena.ofConfined()) {
+            MemorySegment s = Native.state();
+            int n = (int) Descriptors.OPEN.invokeExact(s, a.allocateFrom(path).address(), (long) (flags | O_CLOEXEC), 0L);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * ioctl(2) with a number or an address.
+     *
+     * @param fd descriptor
+     * @param request the request
+     * @param argument its argument
+     * @return the result, or the negative errno
+     */
+    public static int ioctl(int fd, long request, long argument) {
+        MemorySegment s = Native.state();
+        try {
+            int n = (int) Descriptors.IOCTL.invokeExact(s, (long) fd, request, argument);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * ioctl(2) with a structure.
+     *
+     * @param fd descriptor
+     * @param request the request
+     * @param argument native memory
+     * @return the result, or the negative errno
+     */
+    public static int ioctl(int fd, long request, MemorySegment argument) {
+        return ioctl(fd, request, argument.address());
+    }
+
+    /**
+     * Whether a number is an open descriptor.
+     *
+     * @param fd the number
+     * @return whether
+     */
+    public static boolean isOpen(int fd) {
+        return fcntl(fd, F_GETFD, 0) >= 0;
+    }
+
+    /**
+     * Duplicates a descriptor, close-on-exec.
+     *
+     * @param fd descriptor
+     * @return the new one, to be adopted at once, or the negative errno
+     */
+    public static int duplicate(int fd) {
+        return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    }
+
+    /**
+     * Sets O_NONBLOCK, which belongs to the open file description, so to all its duplicates.
+     *
+     * @param fd descriptor
+     * @return 0 or the negative errno
+     */
+    public static int setNonBlocking(int fd) {
+        int flags = fcntl(fd, F_GETFL, 0);
+        return flags < 0 ? flags : (flags & O_NONBLOCK) != 0 ? 0 : fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    }
+
+    /**
+     * The status flags of fcntl(2), F_GETFL.
+     *
+     * @param fd descriptor
+     * @return flags or the negative errno
+     */
+    public static int statusFlags(int fd) {
+        return fcntl(fd, F_GETFL, 0);
+    }
+
+    private static int fcntl(int fd, int command, long argument) {
+        MemorySegment s = Native.state();
+        try {
+            int n = (int) Descriptors.FCNTL.invokeExact(s, (long) fd, (long) command, argument);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * close(2). For numbers that no {@link org.vireo.net.api.Fd} owns.
+     *
+     * @param fd descriptor
+     * @return 0 or the negative errno
+     */
+    public static int close(int fd) {
+        MemorySegment s = Native.state();
+        try {
+            int n = (int) Descriptors.CLOSE.invokeExact(s, (long) fd);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * Throws if a result is a negative errno.
+     *
+     * @param result of a call
+     * @param what the call and what it was about, for the message
+     * @return the result
+     * @throws PosixException it is negative
+     */
+    public static int check(int result, String what) throws PosixException {
+        if (result < 0) {
+            throw new PosixException(what, -result);
+        }
+        return result;
+    }
+}
