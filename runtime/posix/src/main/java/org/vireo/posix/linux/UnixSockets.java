@@ -26,6 +26,7 @@ public final class UnixSockets {
     private static final int SOL_SOCKET = 1;
     private static final int SO_PEERCRED = 17;
     private static final int SO_SNDBUF = 7;
+    private static final int SO_PEEK_OFF = 42;
     private static final int SHUT_RDWR = 2;
     private static final int CLOEXEC_NONBLOCK = 02000000 | 04000;
     private static final int CLOEXEC = 02000000;
@@ -241,6 +242,27 @@ public final class UnixSockets {
                 throw new PosixException("SO_PEERCRED of " + socket, Native.errno(s));
             }
             return new Peer(value.get(ValueLayout.JAVA_INT, 0), value.get(ValueLayout.JAVA_INT, 4), value.get(ValueLayout.JAVA_INT, 8));
+        } catch (IOException e) {
+            throw e;
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * Where the next MSG_PEEK looks (SO_PEEK_OFF, socket(7)). It belongs to the socket, so to all processes that hold it.
+     *
+     * @param socket a socket
+     * @param bytes how far behind the first unread byte; -1: at the first, which is how a socket begins
+     * @throws IOException the socket does not know the option
+     */
+    public static void peekOffset(Fd socket, int bytes) throws IOException {
+        MemorySegment s = Native.state();
+        try (Arena a = Arena.ofConfined()) {
+            long value = a.allocateFrom(ValueLayout.JAVA_INT, bytes).address();
+            if ((int) SETSOCKOPT.invokeExact(s, (long) socket.number(), (long) SOL_SOCKET, (long) SO_PEEK_OFF, value, 4L) < 0) {
+                throw new PosixException("SO_PEEK_OFF of " + socket, Native.errno(s));
+            }
         } catch (IOException e) {
             throw e;
         } catch (Throwable t) {
