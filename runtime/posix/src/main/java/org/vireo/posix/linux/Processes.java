@@ -18,6 +18,7 @@ public final class Processes {
     public static final int KILL = 9;
 
     private static final MethodHandle PIDFD_OPEN = Native.intFunction("pidfd_open", 2, -1);
+    private static final MethodHandle GETTID = Native.intFunction("gettid", 0, -1);
     private static final MethodHandle PIDFD_SIGNAL = Native.intFunction("pidfd_send_signal", 4, -1);
 
     private Processes() {
@@ -89,6 +90,19 @@ public final class Processes {
             return -1;
         }
         return -1;
+    }
+
+    /**
+     * The calling thread's id, as in /proc/self/task.
+     *
+     * @return gettid(2)
+     */
+    public static int threadId() {
+        try {
+            return (int) GETTID.invokeExact(Native.state());
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
     }
 
     /**

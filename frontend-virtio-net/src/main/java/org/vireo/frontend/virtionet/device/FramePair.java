@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.device;
+
+import java.io.IOException;
+import java.util.function.BiConsumer;
+import java.util.function.Supplier;
+import org.vireo.frontend.virtionet.ring.MalformedRingException;
+import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
+import org.vireo.frontend.virtionet.worker.Scratch;
+import org.vireo.frontend.virtionet.worker.Task;
+import org.vireo.net.api.DropReason;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.FrameQueue;
+import org.vireo.posix.linux.Epoll;
+
+/**
+ * A queue pair at work: a receive ring, a transmit ring and a port's queue on one worker. Everything is called on the worker's thread.
+ *
+ * <p>Descriptors are polled edge-triggered: kicks are never read, so none is lost between reading it and finding that the ring may not
+ * run; the port is read until it would block. A kick descriptor is polled only while its ring is started.
+ */
+public final class FramePair extends Task {
+    private static final int KICK_RX = 0;
+    private static final int KICK_TX = 1;
+    private static final int PORT = 2;
+    private static final int BUDGET = 64;
+
+    private final String name;
+    private final Object nic;
+    private final PairCounters counters = new PairCounters();
+    private final BiConsumer<FramePair, Throwable> onBroken;
+    private final Runnable onReturned;
+    private final Supplier<Boolean> truncated;
+
+    private SplitVirtqueue tx;
+    private Fd txKick;
+    private SplitVirtqueue rx;
+    private Fd rxKick;
+    private PostedWindow window;
+    private boolean txEnabled;
+    private boolean rxEnabled;
+    private boolean discard;
+    private FrameQueue port;
+    private FrameFormat format = FrameFormat.NONE;
+    private boolean txReady;
+    private boolean txBlocked;
+    private boolean rxReady;
+
+    /**
+     * A pair without rings and port.
+     *
+     * @param name for messages
+     * @param nic the NIC that it belongs to
+     * @param onBroken told why it was taken out of its worker
+     * @param onReturned told that a thread that was given up inside has come back
+     * @param truncated whether the guest's memory was truncated
+     */
+    public FramePair(String name, Object nic, BiConsumer<FramePair, Throwable> onBroken, Runnable onReturned, Supplier<Boolean> truncated) {
+        this.name = name;
+        this.nic = nic;
+        this.onBroken = onBroken;
+        this.onReturned = onReturned;
+        this.truncated = truncated;
+    }
+
+    /**
+     * The pair's counters.
+     *
+     * @return any thread may read them
+     */
+    public PairCounters counters() {
+        return counters;
+    }
+
+    /**
+     * Sets the frames' format; no ring runs.
+     *
+     * @param newFormat header and sizes
+     */
+    public void format(FrameFormat newFormat) {
+        format = newFormat;
+    }
+
+    /**
+     * Starts the transmit ring.
+     *
+     * @param ring the ring
+     * @param kick its kicks
+     * @throws IOException the descriptor cannot be polled
+     */
+    public void startTransmit(SplitVirtqueue ring, Fd kick) throws IOException {
+        watch(kick, KICK_TX, Epoll.IN | Epoll.EDGE);
+        tx = ring;
+        txKick = kick;
+        txReady = true;
+        begin(ring);
+    }
+
+    /**
+     * Starts the receive ring.
+     *
+     * @param ring the ring
+     * @param kick its kicks
+     * @throws IOException the descriptor cannot be polled
+     */
+    public void startReceive(SplitVirtqueue ring, Fd kick) throws IOException {
+        watch(kick, KICK_RX, Epoll.IN | Epoll.EDGE);
+        rx = ring;
+        rxKick = kick;
+        window = new PostedWindow(this, ring, counters, format.headerLength(), format.skip(), format.mergeable(), format.largest());
+        rxReady = true;
+        begin(ring);
+    }
+
+    private void begin(SplitVirtqueue ring) {
+        ring.publish();
+        ring.callOnce();
+        wake();
+    }
+
+    /**
+     * Stops the transmit ring.
+     *
+     * @return the ring with its positions, or null if it did not run
+     */
+    public SplitVirtqueue stopTransmit() {
+        SplitVirtqueue ring = tx;
+        if (ring != null) {
+            ring.rewind();
+            ring.publishAndCall();
+            unwatch(txKick);
+            tx = null;
+            txKick = null;
+        }
+        return ring;
+    }
+
+    /**
+     * Stops the receive ring.
+     *
+     * @return the ring with its positions, or null if it did not run
+     */
+    public SplitVirtqueue stopReceive() {
+        SplitVirtqueue ring = rx;
+        if (ring != null) {
+            window.abandon();
+            window.rewind();
+            ring.publishAndCall();
+            unwatch(rxKick);
+            rx = null;
+            rxKick = null;
+            window = null;
+        }
+        return ring;
+    }
+
+    /**
+     * Replaces a ring's call descriptor.
+     *
+     * @param transmit which ring
+     * @param call an eventfd's number, or -1
+     */
+    public void call(boolean transmit, int call) {
+        SplitVirtqueue ring = transmit ? tx : rx;
+        if (ring != null) {
+            ring.call(call);
+            ring.callOnce();
+        }
+    }
+
+    /**
+     * Enables or disables the rings. A ring that becomes enabled is looked at once.
+     *
+     * @param receive whether frames are received
+     * @param transmit whether frames are sent; false: they are processed and discarded
+     */
+    public void enable(boolean receive, boolean transmit) {
+        rxEnabled = receive;
+        txEnabled = transmit;
+        rxReady = true;
+        txReady = true;
+        txBlocked = false;
+        wake();
+    }
+
+    /**
+     * Discards what is transmitted, or not, while there is no port.
+     *
+     * @param on whether
+     */
+    public void discard(boolean on) {
+        discard = on;
+        txReady = true;
+        wake();
+    }
+
+    /**
+     * Attaches a port's queue.
+     *
+     * @param queue the queue
+     * @throws IOException its descriptor cannot be polled
+     */
+    public void attach(FrameQueue queue) throws IOException {
+        watch(queue.events(), PORT, Epoll.IN | Epoll.EDGE);
+        port = queue;
+        discard = false;
+        txBlocked = false;
+        txReady = true;
+        rxReady = true;
+        wake();
+    }
+
+    /** Detaches the port's queue: nothing of this process reads it any more. */
+    public void detach() {
+        if (port != null) {
+            unwatch(port.events());
+            port = null;
+        }
+    }
+
+    /**
+     * Replaces the memory of the rings.
+     *
+     * @param swap does it for a ring
+     * @throws MalformedRingException a ring does not lie in the new memory
+     */
+    public void memory(RingSwap swap) throws MalformedRingException {
+        if (tx != null) {
+            tx.rewind();
+            swap.swap(tx, true);
+        }
+        if (rx != null) {
+            window.rewind();
+            swap.swap(rx, false);
+        }
+    }
+
+    /** Moves a ring into other memory. */
+    @FunctionalInterface
+    public interface RingSwap {
+        /**
+         * Moves it.
+         *
+         * @param ring the ring, rewound
+         * @param transmit which it is
+         * @throws MalformedRingException it does not lie there
+         */
+        void swap(SplitVirtqueue ring, boolean transmit) throws MalformedRingException;
+    }
+
+    @Override
+    protected void ready(int source, int events) {
+        if (source == KICK_TX) {
+            txReady = true;
+        } else if (source == KICK_RX) {
+            rxReady = true;
+        } else {
+            if ((events & ~Epoll.OUT) != 0) {
+                rxReady = true;
+            }
+            if (txBlocked && (events & ~Epoll.IN) != 0) {
+                unblock();
+            }
+        }
+        wake();
+    }
+
+    private void unblock() {
+        txBlocked = false;
+        txReady = true;
+        try {
+            rewatch(port.events(), PORT, Epoll.IN | Epoll.EDGE);
+        } catch (IOException e) {
+            broken(e);
+        }
+    }
+
+    @Override
+    protected boolean run(Scratch scratch) throws Exception {
+        boolean more = false;
+        if (txReady && !txBlocked && tx != null) {
+            more = transmit(scratch);
+        }
+        if (rxReady && rxEnabled && rx != null && port != null) {
+            more |= receive();
+        }
+        return more;
+    }
+
+    private boolean transmit(Scratch scratch) throws Exception {
+        if (!txEnabled || discard) {
+            return discardAll();
+        }
+        if (port == null) {
+            return false;
+        }
+        TransmitBatch batch = scratch.shared(TransmitBatch.class, TransmitBatch::new);
+        int n = batch.fill(this, tx, counters, format.headerLength(), format.skip());
+        if (n == 0) {
+            txReady = tx.kicksOn();
+            return txReady;
+        }
+        tx.kicksOff();
+        int taken = port.transmit(batch);
+        if (isRevoked()) {
+            return false;
+        }
+        batch.finish(taken);
+        tx.publishAndCall();
+        if (taken < n) {
+            counters.full();
+            txBlocked = true;
+            rewatch(port.events(), PORT, Epoll.IN | Epoll.OUT | Epoll.EDGE);
+            return false;
+        }
+        return true;
+    }
+
+    private boolean discardAll() throws MalformedRingException {
+        int n = Math.min(tx.look(), BUDGET);
+        for (int i = 0; i < n; i++) {
+            tx.discard();
+            counters.transmitDropped(DropReason.DISABLED);
+        }
+        if (n > 0) {
+            tx.record();
+            tx.publishAndCall();
+            return true;
+        }
+        txReady = tx.kicksOn();
+        return txReady;
+    }
+
+    private boolean receive() throws Exception {
+        if (!window.begin(BUDGET)) {
+            counters.starved();
+            rxReady = rx.kicksOn();
+            return rxReady;
+        }
+        rx.kicksOff();
+        port.receive(window);
+        if (isRevoked()) {
+            return false;
+        }
+        boolean stopped = window.stopped();
+        window.end();
+        rx.publishAndCall();
+        if (!stopped) {
+            rxReady = false;
+        }
+        return stopped;
+    }
+
+    @Override
+    protected void broken(Throwable why) {
+        onBroken.accept(this, why);
+    }
+
+    @Override
+    protected boolean memoryTruncated() {
+        return truncated.get();
+    }
+
+    @Override
+    protected void rewind() {
+        if (tx != null) {
+            tx.rewind();
+        }
+        if (rx != null) {
+            window.rewind();
+        }
+        txReady = true;
+        rxReady = true;
+    }
+
+    @Override
+    protected Object group() {
+        return nic;
+    }
+
+    @Override
+    protected void returned() {
+        onReturned.run();
+    }
+
+    @Override
+    public String toString() {
+        return name;
+    }
+}

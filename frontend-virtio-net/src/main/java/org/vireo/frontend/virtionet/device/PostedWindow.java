@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.device;
+
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Objects;
+import org.vireo.frontend.virtionet.ring.MalformedRingException;
+import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
+import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
+import org.vireo.frontend.virtionet.worker.Task;
+import org.vireo.net.api.DropReason;
+import org.vireo.net.api.ReceiveWindow;
+import org.vireo.posix.linux.SharedMemory;
+
+/**
+ * The buffers that a driver posted for frames, parsed once and kept between frames: look-ahead of a receive ring.
+ *
+ * <p>With mergeable buffers a frame may lie over several chains; the window holds enough of them for a largest frame. If the driver
+ * posted fewer, frames are read into memory of the window's own and copied, and one that finds no room waits there: so none is cut
+ * off, and none is lost to a small ring. Without mergeable buffers a frame is one chain.
+ */
+final class PostedWindow implements ReceiveWindow {
+    /** Most chains and most iovecs that are kept parsed. */
+    private static final int CAPACITY = 1024;
+    private static final int OWN_BYTES = 65536 + 64;
+    private static final MemorySegment MEMORY = SharedMemory.addressSpace();
+
+    private final Task owner;
+    private final SplitVirtqueue ring;
+    private final PairCounters counters;
+    private final int headerLength;
+    private final int skip;
+    private final boolean mergeable;
+    private final int largest;
+    private final Arena arena = Arena.ofAuto();
+    private final long iovecs = arena.allocate((CAPACITY + 1L) * SplitVirtqueue.IOVEC, 16).address();
+    private final int[] heads = new int[CAPACITY];
+    private final int[] chainBytes = new int[CAPACITY];
+    private final int[] chainIovecs = new int[CAPACITY];
+    private int firstIovec;
+    private int lastIovec;
+    private int firstChain;
+    private int lastChain;
+    private int posted;
+
+    private long own;
+    private boolean ownUsed;
+    private int waiting;
+    private long stripped;
+
+    private int budget;
+    private boolean open;
+    private boolean stopped;
+    private int delivered;
+    private MalformedRingException broken;
+
+    /**
+     * A window.
+     *
+     * @param headerLength of the virtio-net header that the driver expects
+     * @param skip bytes of it that the port does not bring
+     * @param mergeable VIRTIO_NET_F_MRG_RXBUF
+     * @param largest bytes of a largest frame, header included
+     */
+    PostedWindow(Task owner, SplitVirtqueue ring, PairCounters counters, int headerLength, int skip, boolean mergeable, int largest) {
+        this.owner = owner;
+        this.ring = ring;
+        this.counters = counters;
+        this.headerLength = headerLength;
+        this.skip = skip;
+        this.mergeable = mergeable;
+        this.largest = largest;
+    }
+
+    /** Forgets what was parsed. A frame that waits stays. */
+    void rewind() {
+        ring.rewind();
+        firstIovec = 0;
+        lastIovec = 0;
+        firstChain = 0;
+        lastChain = 0;
+        posted = 0;
+    }
+
+    /** Parses until there is room for a largest frame, or nothing more is posted. */
+    private void refill() throws MalformedRingException {
+        int available = -1;
+        while (mergeable ? posted < largest : firstChain == lastChain) {
+            if (lastIovec == CAPACITY || lastChain == CAPACITY) {
+                if (firstChain == 0) {
+                    return;
+                }
+                compact();
+            }
+            if (available <= 0) {
+                available = ring.look();
+                if (available == 0) {
+                    return;
+                }
+            }
+            int head = ring.head();
+            int n = ring.gather(head, iovecs + (long) lastIovec * SplitVirtqueue.IOVEC, CAPACITY - lastIovec, 0);
+            if (n < 0) {
+                if (firstChain == 0) {
+                    if (lastChain > 0) {
+                        return;
+                    }
+                    throw new MalformedRingException(Rule.CHAIN_TOO_LONG, ring + ": chain at " + head + " has more than " + CAPACITY
+                            + " buffers");
+                }
+                compact();
+                continue;
+            }
+            if (ring.chainBytes() < headerLength) {
+                throw new MalformedRingException(Rule.NO_ROOM_FOR_HEADER, ring + ": chain at " + head + " has " + ring.chainBytes()
+                        + " bytes, less than the header's " + headerLength);
+            }
+            heads[lastChain] = head;
+            chainBytes[lastChain] = ring.chainBytes();
+            chainIovecs[lastChain++] = n;
+            lastIovec += n;
+            posted += ring.chainBytes();
+            available--;
+        }
+    }
+
+    private void compact() {
+        int n = lastIovec - firstIovec;
+        MemorySegment.copy(MEMORY, iovecs + (long) firstIovec * SplitVirtqueue.IOVEC, MEMORY, iovecs, (long) n * SplitVirtqueue.IOVEC);
+        int chains = lastChain - firstChain;
+        System.arraycopy(heads, firstChain, heads, 0, chains);
+        System.arraycopy(chainBytes, firstChain, chainBytes, 0, chains);
+        System.arraycopy(chainIovecs, firstChain, chainIovecs, 0, chains);
+        firstIovec = 0;
+        lastIovec = n;
+        firstChain = 0;
+        lastChain = chains;
+    }
+
+    /**
+     * Opens the window for a pass.
+     *
+     * @param frames at most
+     * @return false: the driver posted too little
+     */
+    boolean begin(int frames) throws MalformedRingException {
+        refill();
+        budget = frames;
+        stopped = false;
+        delivered = 0;
+        broken = null;
+        if (waiting > 0) {
+            if (posted < waiting + skip) {
+                return false;
+            }
+            int n = waiting;
+            waiting = 0;
+            copyIn(MEMORY, own, n);
+            consume(n);
+            refill();
+        }
+        open = true;
+        select();
+        return open;
+    }
+
+    /** Ends the pass. */
+    int end() throws MalformedRingException {
+        open = false;
+        if (broken != null) {
+            throw broken;
+        }
+        return delivered;
+    }
+
+    /** Whether the window said stop: so the port may have more. */
+    boolean stopped() {
+        return stopped;
+    }
+
+    /** Decides where the next frame goes. */
+    private void select() {
+        boolean direct = mergeable ? posted >= largest : firstChain < lastChain;
+        ownUsed = !direct;
+        if (direct) {
+            if (skip > 0) {
+                strip();
+            }
+            return;
+        }
+        if (!mergeable || firstChain == lastChain) {
+            stop();
+            return;
+        }
+        if (own == 0) {
+            own = arena.allocate(OWN_BYTES, 16).address();
+        }
+        MEMORY.set(JAVA_LONG, iovecs + (long) CAPACITY * SplitVirtqueue.IOVEC, own);
+        MEMORY.set(JAVA_LONG, iovecs + (long) CAPACITY * SplitVirtqueue.IOVEC + 8, (long) OWN_BYTES);
+    }
+
+    private void stop() {
+        open = false;
+        stopped = true;
+    }
+
+    /** For a port without header: iovecs without the bytes that it does not bring. */
+    private void strip() {
+        if (stripped == 0) {
+            stripped = arena.allocate((CAPACITY + 1L) * SplitVirtqueue.IOVEC, 16).address();
+        }
+        long left = skip;
+        int n = 0;
+        for (int i = firstIovec; i < firstIovec + presented(); i++) {
+            long from = iovecs + (long) i * SplitVirtqueue.IOVEC;
+            long cut = Math.min(left, SplitVirtqueue.length(from));
+            left -= cut;
+            MEMORY.set(JAVA_LONG, stripped + (long) n * SplitVirtqueue.IOVEC, SplitVirtqueue.base(from) + cut);
+            MEMORY.set(JAVA_LONG, stripped + (long) n * SplitVirtqueue.IOVEC + 8, SplitVirtqueue.length(from) - cut);
+            n++;
+        }
+    }
+
+    private int presented() {
+        return mergeable ? Math.min(lastIovec - firstIovec, CAPACITY) : chainIovecs[firstChain];
+    }
+
+    @Override
+    public long iovecs() {
+        if (ownUsed) {
+            return iovecs + (long) CAPACITY * SplitVirtqueue.IOVEC;
+        }
+        return skip > 0 ? stripped : iovecs + (long) firstIovec * SplitVirtqueue.IOVEC;
+    }
+
+    @Override
+    public int iovecCount() {
+        return !open ? 0 : ownUsed ? 1 : presented();
+    }
+
+    @Override
+    public int room() {
+        return !open ? 0 : ownUsed ? OWN_BYTES : (mergeable ? posted : chainBytes[firstChain]) - skip;
+    }
+
+    @Override
+    public boolean deliver(int bytes) {
+        if (owner.isRevoked()) {
+            return false;
+        }
+        if (!open) {
+            throw new IllegalStateException("the window is full");
+        }
+        if (bytes < headerLength - skip) {
+            throw new IllegalArgumentException("a frame of " + bytes + " bytes, less than its header's " + (headerLength - skip));
+        }
+        delivered++;
+        if (bytes > room()) {
+            counters.receiveDropped(DropReason.TOO_LONG);
+            return next();
+        }
+        if (ownUsed) {
+            if (bytes + skip > posted) {
+                waiting = bytes;
+                stop();
+                return false;
+            }
+            copyIn(MEMORY, own, bytes);
+            counters.copied();
+        }
+        consume(bytes);
+        return next();
+    }
+
+    private boolean next() {
+        if (--budget <= 0) {
+            stop();
+            return false;
+        }
+        try {
+            refill();
+        } catch (MalformedRingException e) {
+            broken = e;
+            stop();
+            return false;
+        }
+        select();
+        return open;
+    }
+
+    /** Gives the chains back that hold a frame. */
+    private void consume(int bytes) {
+        int left = bytes + skip;
+        int chains = 0;
+        if (skip > 0) {
+            zeroHeader();
+        }
+        long header = iovecs + (long) firstIovec * SplitVirtqueue.IOVEC;
+        do {
+            int part = Math.min(left, chainBytes[firstChain]);
+            ring.put(heads[firstChain], part);
+            left -= part;
+            posted -= chainBytes[firstChain];
+            firstIovec += chainIovecs[firstChain++];
+            chains++;
+        } while (left > 0);
+        if (headerLength == 12) {
+            numBuffers(header, chains);
+        }
+        ring.record();
+        counters.received(bytes);
+        if (firstChain == lastChain) {
+            firstChain = 0;
+            lastChain = 0;
+            firstIovec = 0;
+            lastIovec = 0;
+        }
+    }
+
+    private static void numBuffers(long header, int chains) {
+        if (SplitVirtqueue.length(header) >= 12) {
+            SplitVirtqueue.putShort(SplitVirtqueue.base(header) + 10, chains);
+            return;
+        }
+        long iovec = header;
+        long at = 10;
+        for (int i = 0; i < 2; i++, at++) {
+            while (at >= SplitVirtqueue.length(iovec)) {
+                at -= SplitVirtqueue.length(iovec);
+                iovec += SplitVirtqueue.IOVEC;
+            }
+            MEMORY.set(java.lang.foreign.ValueLayout.JAVA_BYTE, SplitVirtqueue.base(iovec) + at, (byte) (chains >> 8 * i));
+        }
+    }
+
+    private void zeroHeader() {
+        long left = skip;
+        for (long iovec = iovecs + (long) firstIovec * SplitVirtqueue.IOVEC; left > 0; iovec += SplitVirtqueue.IOVEC) {
+            long part = Math.min(left, SplitVirtqueue.length(iovec));
+            MEMORY.asSlice(SplitVirtqueue.base(iovec), part).fill((byte) 0);
+            left -= part;
+        }
+    }
+
+    /** Copies a frame into the first chains, behind what the port does not bring. */
+    private void copyIn(MemorySegment from, long at, int bytes) {
+        long ahead = skip;
+        long left = bytes;
+        long source = at;
+        for (long iovec = iovecs + (long) firstIovec * SplitVirtqueue.IOVEC; left > 0; iovec += SplitVirtqueue.IOVEC) {
+            long cut = Math.min(ahead, SplitVirtqueue.length(iovec));
+            ahead -= cut;
+            long part = Math.min(left, SplitVirtqueue.length(iovec) - cut);
+            MemorySegment.copy(from, source, MEMORY, SplitVirtqueue.base(iovec) + cut, part);
+            source += part;
+            left -= part;
+        }
+    }
+
+    @Override
+    public boolean put(MemorySegment from, long at, int bytes) {
+        Objects.checkFromIndexSize(at, bytes, from.byteSize());
+        if (owner.isRevoked()) {
+            return false;
+        }
+        if (!open) {
+            throw new IllegalStateException("the window is full");
+        }
+        if (bytes <= room()) {
+            if (ownUsed) {
+                MemorySegment.copy(from, at, MEMORY, own, bytes);
+            } else {
+                copyIn(from, at, bytes);
+            }
+        }
+        return deliver(bytes);
+    }
+
+    @Override
+    public void lost(DropReason why) {
+        counters.receiveDropped(why);
+    }
+
+    /** Counts a frame that waits as lost: the ring ends. */
+    void abandon() {
+        if (waiting > 0) {
+            waiting = 0;
+            counters.receiveDropped(DropReason.NO_MEMORY);
+        }
+    }
+}

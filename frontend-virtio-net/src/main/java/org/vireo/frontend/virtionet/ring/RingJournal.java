@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.ring;
+
+/**
+ * A ring's journal: one 64 bit word in the NIC block, written after each frame by a single store, so that it is never torn. A process
+ * that is killed between moving a frame and this store repeats or loses that one frame; never more.
+ *
+ * <pre>
+ *  63    62        34 33   32 31          16 15           0
+ * +-----+------------+---+---+--------------+--------------+
+ * |valid|  reserved  |u w|a w|  next used   |next available|     u w, a w: wrap bits of packed rings
+ * +-----+------------+---+---+--------------+--------------+
+ * </pre>
+ *
+ * <p>Split rings give back in order. So the used elements that a dead process had written and not published are those between the
+ * used ring's own index and next used: a successor publishes them by writing the index.
+ */
+public final class RingJournal {
+    private static final long VALID = 1L << 63;
+
+    private RingJournal() {
+    }
+
+    /**
+     * A word.
+     *
+     * @param available next available entry
+     * @param used next used entry
+     * @return the word
+     */
+    public static long word(int available, int used) {
+        return VALID | (used & 0xffffL) << 16 | available & 0xffffL;
+    }
+
+    /**
+     * Whether a word was ever written.
+     *
+     * @param word the word
+     * @return whether
+     */
+    public static boolean valid(long word) {
+        return (word & VALID) != 0;
+    }
+
+    /**
+     * Next available entry.
+     *
+     * @param word the word
+     * @return 16 bits
+     */
+    public static int available(long word) {
+        return (int) word & 0xffff;
+    }
+
+    /**
+     * Next used entry.
+     *
+     * @param word the word
+     * @return 16 bits
+     */
+    public static int used(long word) {
+        return (int) (word >>> 16) & 0xffff;
+    }
+}

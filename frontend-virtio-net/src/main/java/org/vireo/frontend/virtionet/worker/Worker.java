@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.worker;
+
+import java.io.IOException;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.Fds;
+import org.vireo.posix.linux.Epoll;
+import org.vireo.posix.linux.EventFd;
+import org.vireo.posix.linux.Processes;
+
+/**
+ * One thread, one epoll, the queue pairs that it serves. Control never touches a ring: it posts commands ({@link #execute}), which run
+ * between two tasks.
+ *
+ * <p>The thread is replaced when a backend does not return ({@link #replaceThread}): a new one goes on with everything but the guilty
+ * NIC. The old one finds that it is no longer {@link #thread} and ends without touching anything.
+ */
+public final class Worker implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(Worker.class);
+    private static final int EVENTS = 64;
+    /** Rounds over all busy tasks between two looks at epoll: at 64 frames a task, a quarter of a millisecond. */
+    private static final int ROUNDS = 4;
+    private static final long WAKE = -1;
+    private static final VarHandle CURRENT;
+    private static final VarHandle TICK;
+
+    static {
+        try {
+            CURRENT = MethodHandles.lookup().findVarHandle(Worker.class, "current", Task.class);
+            TICK = MethodHandles.lookup().findVarHandle(Worker.class, "tick", long.class);
+        } catch (ReflectiveOperationException e) {
+            throw new ExceptionInInitializerError(e);
+        }
+    }
+
+    private final String name;
+    private final Epoll epoll;
+    private final Fd wake;
+    private final Watchdog watchdog;
+    private final ConcurrentLinkedQueue<Runnable> commands = new ConcurrentLinkedQueue<>();
+    private Task[] tasks = new Task[16];
+    private int[] generations = new int[16];
+    private final List<List<Fd>> watched = new ArrayList<>();
+    private Task[] queue = new Task[16];
+    private int head;
+    private int queueSize;
+    private volatile Loop thread;
+    private volatile boolean closed;
+    private Task current;
+    private long tick;
+
+    /**
+     * Starts a worker.
+     *
+     * @param name its thread's name
+     * @param fds makes its descriptors
+     * @param watchdog watches it
+     * @throws IOException no descriptor left
+     */
+    public Worker(String name, Fds fds, Watchdog watchdog) throws IOException {
+        this.name = name;
+        this.watchdog = watchdog;
+        epoll = new Epoll(fds, EVENTS);
+        wake = EventFd.create(fds, name + " wake");
+        epoll.add(wake, Epoll.IN | Epoll.EDGE, WAKE);
+        for (int i = 0; i < tasks.length; i++) {
+            watched.add(new ArrayList<>());
+        }
+        start();
+        watchdog.watch(this);
+    }
+
+    private void start() {
+        Loop loop = new Loop();
+        thread = loop;
+        Thread t = new Thread(loop, name);
+        t.setDaemon(true);
+        t.start();
+    }
+
+    /**
+     * Posts a command.
+     *
+     * @param <T> its result
+     * @param command runs on the worker's thread, must not block
+     * @return its result, or what it threw
+     */
+    public <T> CompletableFuture<T> execute(Callable<T> command) {
+        CompletableFuture<T> result = new CompletableFuture<>();
+        commands.add(() -> {
+            try {
+                result.complete(command.call());
+            } catch (Throwable t) {
+                result.completeExceptionally(t);
+            }
+        });
+        EventFd.signal(wake.number());
+        if (closed) {
+            result.completeExceptionally(new IllegalStateException(name + " has ended"));
+        }
+        return result;
+    }
+
+    /**
+     * Adds a task. On the worker's thread.
+     *
+     * @param task not added anywhere
+     */
+    public void add(Task task) {
+        int i = 0;
+        while (i < tasks.length && tasks[i] != null) {
+            i++;
+        }
+        if (i == tasks.length) {
+            tasks = Arrays.copyOf(tasks, 2 * i);
+            generations = Arrays.copyOf(generations, 2 * i);
+            while (watched.size() < tasks.length) {
+                watched.add(new ArrayList<>());
+            }
+        }
+        tasks[i] = task;
+        task.attach(this, i);
+    }
+
+    /**
+     * Takes a task out; its descriptors are no longer polled when this returns. On the worker's thread, or on the watchdog's after the
+     * thread was given up.
+     *
+     * @param task a task; nothing happens if it was taken out before
+     */
+    public void remove(Task task) {
+        int i = task.index();
+        if (i < 0 || tasks[i] != task) {
+            return;
+        }
+        for (Fd fd : List.copyOf(watched.get(i))) {
+            unwatch(task, fd);
+        }
+        tasks[i] = null;
+        generations[i]++;
+        task.attach(this, -1);
+        if (task.queued) {
+            dequeue(task);
+        }
+    }
+
+    private void dequeue(Task task) {
+        int n = queueSize;
+        for (int k = 0; k < n; k++) {
+            Task t = poll();
+            if (t != task) {
+                push(t);
+            }
+        }
+        task.queued = false;
+    }
+
+    void enqueue(Task task) {
+        if (!task.queued && task.index() >= 0) {
+            task.queued = true;
+            push(task);
+        }
+    }
+
+    private void push(Task task) {
+        if (queueSize == queue.length) {
+            Task[] larger = new Task[2 * queueSize];
+            for (int k = 0; k < queueSize; k++) {
+                larger[k] = queue[head + k & queue.length - 1];
+            }
+            queue = larger;
+            head = 0;
+        }
+        queue[head + queueSize++ & queue.length - 1] = task;
+    }
+
+    private Task poll() {
+        Task t = queue[head];
+        queue[head] = null;
+        head = head + 1 & queue.length - 1;
+        queueSize--;
+        return t;
+    }
+
+    void watch(Task task, Fd fd, int source, int events) throws IOException {
+        epoll.add(fd, events, data(task, source));
+        watched.get(task.index()).add(fd);
+    }
+
+    void rewatch(Task task, Fd fd, int source, int events) throws IOException {
+        epoll.modify(fd, events, data(task, source));
+    }
+
+    void unwatch(Task task, Fd fd) {
+        if (watched.get(task.index()).remove(fd)) {
+            try {
+                epoll.remove(fd);
+            } catch (IOException e) {
+                LOG.warn("{}: {}", name, e.getMessage());
+            }
+        }
+    }
+
+    private long data(Task task, int source) {
+        return (long) generations[task.index()] << 32 | (long) task.index() << 2 | source;
+    }
+
+    /** The thread's body; the object is its identity. */
+    private final class Loop implements Runnable {
+        private final Scratch scratch = new Scratch();
+        private volatile int threadId;
+
+        @Override
+        public void run() {
+            threadId = Processes.threadId();
+            while (thread == this && !closed) {
+                int n = epoll.await(queueSize == 0 ? -1 : 0);
+                watchdog.awake();
+                for (int i = 0; i < n; i++) {
+                    event(epoll.data(i), epoll.events(i));
+                }
+                for (int round = 0; round < ROUNDS && queueSize > 0; round++) {
+                    if (!round()) {
+                        return;
+                    }
+                }
+            }
+        }
+
+        private void event(long data, int events) {
+            if (data == WAKE) {
+                for (Runnable c = commands.poll(); c != null; c = commands.poll()) {
+                    c.run();
+                }
+                return;
+            }
+            int index = (int) data >>> 2;
+            Task task = tasks[index];
+            if (task != null && generations[index] == (int) (data >>> 32)) {
+                task.ready((int) data & 3, events);
+            }
+        }
+
+        /** Runs each task that is queued now once. */
+        private boolean round() {
+            for (int k = queueSize; k > 0; k--) {
+                Task task = poll();
+                task.queued = false;
+                TICK.setRelease(Worker.this, tick + 1);
+                CURRENT.setRelease(Worker.this, task);
+                boolean more = false;
+                Throwable broken = null;
+                try {
+                    more = task.run(scratch);
+                } catch (Throwable t) {
+                    broken = t;
+                }
+                if (thread != this) {
+                    task.returned();
+                    return false;
+                }
+                CURRENT.setRelease(Worker.this, null);
+                if (broken != null) {
+                    broken(task, broken);
+                } else if (more) {
+                    enqueue(task);
+                }
+            }
+            return true;
+        }
+    }
+
+    private void broken(Task task, Throwable why) {
+        if (why instanceof InternalError && !task.memoryTruncated()) {
+            // a fault of memory can be reported late, in another task than the one that caused it
+            for (Task t : tasks) {
+                if (t != null && t.memoryTruncated()) {
+                    giveUp(t, why);
+                }
+            }
+            task.rewind();
+            enqueue(task);
+            return;
+        }
+        giveUp(task, why);
+    }
+
+    private void giveUp(Task task, Throwable why) {
+        remove(task);
+        task.broken(why);
+    }
+
+    /** What the watchdog looks at. */
+    long tick() {
+        return (long) TICK.getAcquire(this);
+    }
+
+    Task current() {
+        return (Task) CURRENT.getAcquire(this);
+    }
+
+    int threadId() {
+        return thread.threadId;
+    }
+
+    /**
+     * Gives the thread up that is stuck in a task, with all tasks of the same NIC, and goes on with a new one.
+     *
+     * @param stuck the task
+     * @param why for the NIC
+     */
+    void replaceThread(Task stuck, Throwable why) {
+        thread = null;
+        List<Task> guilty = new ArrayList<>();
+        for (Task t : tasks) {
+            if (t != null && t.group() == stuck.group()) {
+                t.revoked = true;
+                guilty.add(t);
+            }
+        }
+        guilty.forEach(this::remove);
+        CURRENT.setRelease(this, null);
+        start();
+        EventFd.signal(wake.number());
+        guilty.forEach(t -> t.broken(why));
+    }
+
+    @Override
+    public String toString() {
+        return name;
+    }
+
+    @Override
+    public void close() {
+        watchdog.forget(this);
+        execute(() -> closed = true).join();
+        try {
+            epoll.remove(wake);
+        } catch (IOException e) {
+            LOG.warn("{}: {}", name, e.getMessage());
+        }
+        wake.close();
+        epoll.close();
+    }
+}
