@@ -110,11 +110,10 @@ public final class Epoll implements AutoCloseable {
      * @throws IOException it was not registered
      */
     public void remove(Fd what) throws IOException {
-        int r = control(DELETE, what.number(), 0, 0);
+        Posix.check(control(DELETE, what.number(), 0, 0), "epoll remove " + what);
         if (what instanceof OwnedFd o) {
             o.registered(-1);
         }
-        Posix.check(r, "epoll remove " + what);
     }
 
     private int control(int operation, int target, int interest, long data) {

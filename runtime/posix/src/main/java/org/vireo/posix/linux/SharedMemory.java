@@ -60,11 +60,14 @@ public final class SharedMemory {
                 throw new PosixException("memfd_create " + name, Native.errno(s));
             }
             Fd fd = fds.adopt(n, name);
-            resize(fd, bytes);
-            if (sealed && (int) FCNTL.invokeExact(s, (long) n, (long) F_ADD_SEALS, (long) SEAL_SEAL_SHRINK_GROW) < 0) {
-                int e = Native.errno(s);
+            try {
+                resize(fd, bytes);
+                if (sealed && (int) FCNTL.invokeExact(s, (long) n, (long) F_ADD_SEALS, (long) SEAL_SEAL_SHRINK_GROW) < 0) {
+                    throw new PosixException("seal " + name, Native.errno(s));
+                }
+            } catch (IOException e) {
                 fd.close();
-                throw new PosixException("seal " + name, e);
+                throw e;
             }
             return fd;
         } catch (IOException e) {

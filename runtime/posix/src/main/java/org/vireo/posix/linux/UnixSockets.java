@@ -6,6 +6,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -64,10 +65,14 @@ public final class UnixSockets {
     public static Fd listen(Fds fds, Path path, int mode, String purpose) throws IOException {
         requireShort(path);
         clearStale(path);
-        try (UnixServerSocketChannel channel = UnixServerSocketChannel.open()) {
+        UnixServerSocketChannel channel = UnixServerSocketChannel.open();
+        boolean taken = false;
+        try {
+            int number = channel.getFD();
             MemorySegment s = Native.state();
             try {
-                int ignored = (int) FCHMOD.invokeExact(s, (long) channel.getFD(), (long) (mode & 0777));
+                // Before bind, so that the file never has more permissions than asked; the umask may take some away, hence again below.
+                int ignored = (int) FCHMOD.invokeExact(s, (long) number, (long) (mode & 0777));
             } catch (Throwable t) {
                 throw Native.unexpected(t);
             }
@@ -77,10 +82,26 @@ public final class UnixSockets {
                 throw new IOException("cannot listen on " + path + ": " + reason(path, e), e);
             }
             Files.setPosixFilePermissions(path, PosixFilePermissions.fromString(permissions(mode)));
-            Fd fd = fds.adopt(Posix.check(Posix.duplicate(channel.getFD()), "duplicate " + purpose), purpose);
-            Posix.setNonBlocking(fd.number());
+            Posix.check(Posix.setNonBlocking(number), "O_NONBLOCK on " + purpose);
+            Fd fd = take(number, fds, purpose);
+            taken = true;
             return fd;
+        } finally {
+            if (!taken) {
+                channel.close();
+            }
         }
+    }
+
+    /**
+     * Takes a channel's socket over. The channel must not be closed afterwards: it would shut the socket down for its duplicates
+     * too. It has nothing else to give back.
+     */
+    private static Fd take(int number, Fds fds, String purpose) throws IOException {
+        // A duplicate, because jnr makes sockets that an exec inherits.
+        Fd fd = fds.adopt(Posix.check(Posix.duplicate(number), "duplicate " + purpose), purpose);
+        Posix.close(number);
+        return fd;
     }
 
     private static String reason(Path path, IOException e) {
@@ -92,7 +113,7 @@ public final class UnixSockets {
     }
 
     private static void requireShort(Path path) throws IOException {
-        if (path.toString().getBytes(java.nio.charset.StandardCharsets.UTF_8).length > 107) {
+        if (path.toString().getBytes(StandardCharsets.UTF_8).length > 107) {
             throw new IOException("socket path " + path + " is longer than the 107 bytes that UNIX sockets allow");
         }
     }
@@ -124,9 +145,10 @@ public final class UnixSockets {
     }
 
     private static void requireDead(Path path) throws IOException {
-        UnixSocketChannel probe;
-        try {
-            probe = UnixSocketChannel.open(new UnixSocketAddress(path.toFile()));
+        try (UnixSocketChannel probe = UnixSocketChannel.open()) {
+            // A listener whose queue is full makes a blocking connect wait for ever.
+            probe.configureBlocking(false);
+            probe.connect(new UnixSocketAddress(path.toFile()));
         } catch (IOException e) {
             if (e.getMessage() != null && e.getMessage().toLowerCase(Locale.ROOT).contains("refused")) {
                 return;
@@ -134,26 +156,43 @@ public final class UnixSockets {
             throw new IOException("cannot listen on " + path + ": it cannot be told whether the socket there is in use (" + e.getMessage()
                     + ")", e);
         }
-        probe.close();
         throw new IOException("cannot listen on " + path + ": another process listens there; stop it or choose another path");
     }
 
     /**
-     * Connects.
+     * Connects, without waiting.
      *
      * @param fds makes the descriptor
      * @param path where to
      * @param purpose what it is
      * @return the connected socket, blocking
-     * @throws IOException nobody listens there
+     * @throws IOException nobody listens there, or the listener's queue of connections is full
      */
     public static Fd connect(Fds fds, Path path, String purpose) throws IOException {
         requireShort(path);
-        try (UnixSocketChannel channel = UnixSocketChannel.open(new UnixSocketAddress(path.toFile()))) {
-            channel.configureBlocking(true);
-            return fds.adopt(Posix.check(Posix.duplicate(channel.getFD()), "duplicate " + purpose), purpose);
+        try {
+            return connected(fds, path, purpose);
         } catch (IOException e) {
             throw new IOException("cannot connect to " + path + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static Fd connected(Fds fds, Path path, String purpose) throws IOException {
+        UnixSocketChannel channel = UnixSocketChannel.open();
+        boolean taken = false;
+        try {
+            channel.configureBlocking(false);
+            if (!channel.connect(new UnixSocketAddress(path.toFile()))) {
+                throw new IOException("the listener's queue is full, it does not accept");
+            }
+            channel.configureBlocking(true);
+            Fd fd = take(channel.getFD(), fds, purpose);
+            taken = true;
+            return fd;
+        } finally {
+            if (!taken) {
+                channel.close();
+            }
         }
     }
 
