@@ -27,7 +27,7 @@ public final class FramePair extends Task {
 
     private final String name;
     private final Object nic;
-    private final PairCounters counters = new PairCounters();
+    private final PairCounters counters;
     private final BiConsumer<FramePair, Throwable> onBroken;
     private final Runnable onReturned;
     private final Supplier<Boolean> truncated;
@@ -51,13 +51,16 @@ public final class FramePair extends Task {
      *
      * @param name for messages
      * @param nic the NIC that it belongs to
+     * @param counters go on from there
      * @param onBroken told why it was taken out of its worker
      * @param onReturned told that a thread that was given up inside has come back
      * @param truncated whether the guest's memory was truncated
      */
-    public FramePair(String name, Object nic, BiConsumer<FramePair, Throwable> onBroken, Runnable onReturned, Supplier<Boolean> truncated) {
+    public FramePair(String name, Object nic, PairCounters counters, BiConsumer<FramePair, Throwable> onBroken, Runnable onReturned,
+            Supplier<Boolean> truncated) {
         this.name = name;
         this.nic = nic;
+        this.counters = counters;
         this.onBroken = onBroken;
         this.onReturned = onReturned;
         this.truncated = truncated;

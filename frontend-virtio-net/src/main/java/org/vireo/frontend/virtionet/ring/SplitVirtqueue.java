@@ -16,8 +16,8 @@ import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.SharedMemory;
 
 /**
- * The device side of a running split virtqueue (virtio 1.2, section 2.7). Passive: no thread, no poll; one thread at a time uses it. All that
- * a driver writes is read once and then checked. It allocates nothing but its exceptions.
+ * The device side of a running split virtqueue (virtio 1.2, section 2.7). Passive: no thread, no poll; one thread at a time uses
+ * it. All that a driver writes is read once and then checked. It allocates nothing but its exceptions.
  *
  * <p>Three positions move along the available ring: <em>seen</em> (what the driver made available), <em>ahead</em> (what was parsed)
  * and <em>done</em> (what was given back; it is what the journal keeps). {@link #rewind} undoes the look-ahead.
@@ -331,7 +331,7 @@ public final class SplitVirtqueue {
 
     private MalformedRingException direction(int head) {
         return deviceWrites
-                ? new MalformedRingException(Rule.READABLE_IN_RECEIVE, name + ": chain at " + head + " has a buffer that may not be written")
+                ? new MalformedRingException(Rule.READABLE_IN_RECEIVE, name + ": chain at " + head + " has a read-only buffer")
                 : new MalformedRingException(Rule.WRITABLE_IN_TRANSMIT, name + ": chain at " + head + " has a buffer to be written");
     }
 

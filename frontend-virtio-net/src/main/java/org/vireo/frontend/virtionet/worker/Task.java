@@ -68,6 +68,15 @@ public abstract class Task {
         return revoked;
     }
 
+    /**
+     * Whether it is in a worker.
+     *
+     * @return whether; on the worker's thread
+     */
+    public final boolean isAdded() {
+        return index >= 0;
+    }
+
     final void attach(Worker to, int at) {
         worker = to;
         index = at;

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.device;
+
+import java.io.IOException;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.vireo.frontend.virtionet.block.NicBlockMemory;
+import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.frontend.virtionet.ring.MalformedRingException;
+import org.vireo.frontend.virtionet.ring.RingAreas;
+import org.vireo.frontend.virtionet.ring.RingJournal;
+import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
+import org.vireo.frontend.virtionet.worker.Worker;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.FramePort;
+import org.vireo.net.api.FrameQueue;
+import org.vireo.net.api.RingPosition;
+
+/**
+ * A NIC's queue pairs on their workers, as control sees them. One control thread at a time. It never touches a running ring: it posts
+ * commands and waits, with a deadline.
+ */
+public final class RingEngine {
+    private static final long DEADLINE_MILLIS = 1000;
+
+    private final String nic;
+    private final Object group;
+    private final List<Worker> workers;
+    private final NicBlockMemory block;
+    private final Listener listener;
+    private final FramePair[] pairs;
+    private final FrameQueue[] queues;
+    private volatile MemoryTable memory = MemoryTable.EMPTY;
+    private FrameFormat format = FrameFormat.NONE;
+    private boolean discard;
+
+    /** Takes news from workers. Any thread; must only post. */
+    public interface Listener {
+        /**
+         * A pair was taken out of its worker.
+         *
+         * @param pair its number
+         * @param why the reason
+         */
+        void broken(int pair, Throwable why);
+
+        /** A thread that was given up inside this NIC has come back. */
+        void threadReturned();
+    }
+
+    /**
+     * How a ring is started.
+     *
+     * @param size entries
+     * @param descriptors VMM address of the descriptor table
+     * @param available VMM address of the available ring
+     * @param used VMM address of the used ring
+     * @param eventIndex VIRTIO_F_EVENT_IDX
+     * @param indirect VIRTIO_F_INDIRECT_DESC
+     * @param kick its kicks
+     * @param call its calls, or null
+     */
+    public record RingSpec(int size, long descriptors, long available, long used, boolean eventIndex, boolean indirect, Fd kick,
+            Fd call) { }
+
+    /**
+     * Pairs without rings.
+     *
+     * @param nic the NIC's id
+     * @param group identity of the NIC, for the watchdog
+     * @param workers one for each pair
+     * @param block for the journals
+     * @param listener takes news
+     */
+    public RingEngine(String nic, Object group, List<Worker> workers, NicBlockMemory block, Listener listener) {
+        this.nic = nic;
+        this.group = group;
+        this.workers = List.copyOf(workers);
+        this.block = block;
+        this.listener = listener;
+        pairs = new FramePair[workers.size()];
+        queues = new FrameQueue[workers.size()];
+        for (int i = 0; i < pairs.length; i++) {
+            pairs[i] = pair(i, new PairCounters());
+        }
+    }
+
+    private FramePair pair(int i, PairCounters counters) {
+        FramePair p = new FramePair(nic + " pair " + i, group, counters, (pair, why) -> listener.broken(i, why), listener::threadReturned,
+                () -> memory.truncated() != null);
+        p.format(format);
+        return p;
+    }
+
+    private <T> CompletableFuture<T> post(int pair, Callable<T> command) {
+        return workers.get(pair).execute(command);
+    }
+
+    private <T> T await(CompletableFuture<T> result, int pair) throws EngineException {
+        try {
+            return result.get(DEADLINE_MILLIS, TimeUnit.MILLISECONDS);
+        } catch (ExecutionException e) {
+            throw new EngineException(nic + " pair " + pair + ": " + e.getCause().getMessage(), e.getCause());
+        } catch (TimeoutException e) {
+            throw new EngineException(nic + " pair " + pair + ": its worker did not answer for " + DEADLINE_MILLIS + " ms", e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new EngineException(nic + " pair " + pair + ": interrupted", e);
+        }
+    }
+
+    private <T> T run(int pair, Callable<T> command) throws EngineException {
+        return await(post(pair, command), pair);
+    }
+
+    private FramePair added(int i) throws IOException {
+        FramePair p = pairs[i];
+        if (!p.isAdded()) {
+            workers.get(i).add(p);
+            if (queues[i] != null) {
+                p.attach(queues[i]);
+            }
+            p.discard(discard);
+        }
+        return p;
+    }
+
+    /**
+     * Sets the frames' format. No ring runs.
+     *
+     * @param newFormat header and sizes
+     */
+    public void format(FrameFormat newFormat) {
+        format = newFormat;
+        for (FramePair p : pairs) {
+            p.format(newFormat);
+        }
+    }
+
+    /**
+     * Sets the memory before any ring runs.
+     *
+     * @param table the memory
+     */
+    public void initialMemory(MemoryTable table) {
+        memory = table;
+    }
+
+    /**
+     * Starts a ring: it is looked at at once, and called once.
+     *
+     * @param ring its number
+     * @param spec where it is
+     * @param at where it goes on; used entries that were written and not published are published
+     * @throws EngineException it cannot be started: which rule is broken, or what the worker said
+     */
+    public void start(int ring, RingSpec spec, RingPosition at) throws EngineException {
+        int i = ring / 2;
+        boolean transmit = ring % 2 == 1;
+        SplitVirtqueue q;
+        try {
+            String name = nic + " ring " + ring;
+            SplitVirtqueue.RingArea area = RingAreas.find(name, spec.size, spec.descriptors, spec.available, spec.used, memory);
+            q = new SplitVirtqueue(new SplitVirtqueue.Kind(name, spec.size, spec.eventIndex, spec.indirect, !transmit), area, memory,
+                    block.journal(ring), at.available(), at.used(), spec.call == null ? -1 : spec.call.number());
+        } catch (MalformedRingException e) {
+            throw new EngineException(e.getMessage(), e);
+        }
+        run(i, () -> {
+            FramePair p = added(i);
+            if (transmit) {
+                p.startTransmit(q, spec.kick);
+            } else {
+                p.startReceive(q, spec.kick);
+            }
+            return null;
+        });
+    }
+
+    /**
+     * The used index in the ring's own memory: where a ring goes on that was never run by us.
+     *
+     * @param spec where it is
+     * @return 16 bits
+     * @throws EngineException it is nowhere
+     */
+    public int usedIndex(RingSpec spec) throws EngineException {
+        try {
+            return SplitVirtqueue.usedIndex(RingAreas.find(nic, spec.size, spec.descriptors, spec.available, spec.used, memory).used());
+        } catch (MalformedRingException e) {
+            throw new EngineException(e.getMessage(), e);
+        }
+    }
+
+    /**
+     * Stops a ring.
+     *
+     * @param ring its number
+     * @return where it stopped, from the journal
+     * @throws EngineException the worker did not answer
+     */
+    public RingPosition stop(int ring) throws EngineException {
+        int i = ring / 2;
+        run(i, () -> ring % 2 == 1 ? pairs[i].stopTransmit() : pairs[i].stopReceive());
+        return position(ring);
+    }
+
+    /**
+     * Where a ring is, from its journal.
+     *
+     * @param ring its number
+     * @return its position; 0 if it never ran
+     */
+    public RingPosition position(int ring) {
+        long word = block.journalWord(ring);
+        return RingPosition.of(RingJournal.available(word), RingJournal.used(word));
+    }
+
+    /**
+     * Stops all rings and detaches the port, all workers at the same time: nothing of this process reads or is polled any more.
+     *
+     * @param deadlineNanos until when
+     * @throws EngineException a worker did not answer in time
+     */
+    public void freeze(long deadlineNanos) throws EngineException {
+        List<CompletableFuture<Object>> all = new java.util.ArrayList<>();
+        for (int i = 0; i < pairs.length; i++) {
+            FramePair p = pairs[i];
+            Worker w = workers.get(i);
+            all.add(w.execute(() -> {
+                if (p.isAdded()) {
+                    p.stopTransmit();
+                    p.stopReceive();
+                    p.detach();
+                    w.remove(p);
+                }
+                return null;
+            }));
+        }
+        for (CompletableFuture<Object> f : all) {
+            try {
+                f.get(Math.max(0, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+            } catch (ExecutionException e) {
+                throw new EngineException(nic + ": " + e.getCause().getMessage(), e.getCause());
+            } catch (TimeoutException e) {
+                throw new EngineException(nic + ": a worker did not stop in time", e);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw new EngineException(nic + ": interrupted", e);
+            }
+        }
+    }
+
+    /**
+     * Enables or disables a pair's rings.
+     *
+     * @param i the pair
+     * @param receive whether frames are received
+     * @param transmit whether frames are sent
+     * @throws EngineException the worker did not answer
+     */
+    public void enable(int i, boolean receive, boolean transmit) throws EngineException {
+        run(i, () -> {
+            added(i).enable(receive, transmit);
+            return null;
+        });
+    }
+
+    /**
+     * Replaces a ring's call descriptor.
+     *
+     * @param ring its number
+     * @param call an eventfd, or null
+     * @throws EngineException the worker did not answer
+     */
+    public void call(int ring, Fd call) throws EngineException {
+        run(ring / 2, () -> {
+            pairs[ring / 2].call(ring % 2 == 1, call == null ? -1 : call.number());
+            return null;
+        });
+    }
+
+    /**
+     * Attaches a port's queue to a pair.
+     *
+     * @param i the pair
+     * @param port the port
+     * @throws EngineException its descriptor cannot be polled, or the worker did not answer
+     */
+    public void attach(int i, FramePort port) throws EngineException {
+        FrameQueue q = port.queue(i);
+        run(i, () -> {
+            FramePair p = added(i);
+            if (queues[i] == null) {
+                p.attach(q);
+                queues[i] = q;
+            }
+            return null;
+        });
+    }
+
+    /**
+     * Detaches the port's queue from a pair: when this returns nothing reads it any more.
+     *
+     * @param i the pair
+     * @throws EngineException the worker did not answer
+     */
+    public void detach(int i) throws EngineException {
+        run(i, () -> {
+            queues[i] = null;
+            if (pairs[i].isAdded()) {
+                pairs[i].detach();
+            }
+            return null;
+        });
+    }
+
+    /**
+     * Whether a port's queue is attached to a pair.
+     *
+     * @param i the pair
+     * @return whether
+     */
+    public boolean attached(int i) {
+        return queues[i] != null;
+    }
+
+    /** Forgets the port after {@link #freeze}: another one will be attached. */
+    public void forgetPort() {
+        java.util.Arrays.fill(queues, null);
+    }
+
+    /**
+     * Discards what is transmitted while there is no port, or waits.
+     *
+     * @param on whether
+     * @throws EngineException a worker did not answer
+     */
+    public void discard(boolean on) throws EngineException {
+        discard = on;
+        for (int i = 0; i < pairs.length; i++) {
+            int n = i;
+            run(n, () -> {
+                if (pairs[n].isAdded()) {
+                    pairs[n].discard(on);
+                }
+                return null;
+            });
+        }
+    }
+
+    /**
+     * Moves all running rings to other memory. When this returns the former one is no longer used.
+     *
+     * @param table the new memory
+     * @param spec where a ring lies
+     * @throws EngineException a ring does not lie in the new memory: it is broken then
+     */
+    public void memory(MemoryTable table, java.util.function.IntFunction<RingSpec> spec) throws EngineException {
+        for (int i = 0; i < pairs.length; i++) {
+            int n = i;
+            run(n, () -> {
+                pairs[n].memory((ring, transmit) -> {
+                    RingSpec s = spec.apply(2 * n + (transmit ? 1 : 0));
+                    ring.memory(RingAreas.find(ring.toString(), s.size, s.descriptors, s.available, s.used, table), table);
+                });
+                return null;
+            });
+        }
+        memory = table;
+    }
+
+    /**
+     * Sends a frame of our own on the first pair.
+     *
+     * @param frame without virtio-net header
+     * @throws EngineException no port is attached, or it did not take the frame
+     */
+    public void inject(byte[] frame) throws EngineException {
+        run(0, () -> {
+            if (queues[0] == null) {
+                throw new IOException("no port is attached");
+            }
+            try (InjectedFrame f = new InjectedFrame(frame, format.headerLength() - format.skip())) {
+                if (queues[0].transmit(f) != 1) {
+                    throw new IOException("the port is full");
+                }
+            }
+            return null;
+        });
+    }
+
+    /**
+     * After {@link Listener#broken}: a fresh pair takes the place of the broken one.
+     *
+     * @param i the pair
+     */
+    public void replace(int i) {
+        pairs[i] = pair(i, pairs[i].counters());
+    }
+
+    /**
+     * All counters, summed over the pairs.
+     *
+     * @return names and values in order
+     */
+    public Map<String, Long> counters() {
+        Map<String, Long> sums = new LinkedHashMap<>();
+        for (FramePair p : pairs) {
+            p.counters().addTo(sums);
+        }
+        return sums;
+    }
+
+    /**
+     * Goes on from a predecessor's counters.
+     *
+     * @param before values by name
+     */
+    public void startCountersFrom(Map<String, Long> before) {
+        pairs[0].counters().startFrom(before);
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.BiConsumer;
+import org.vireo.frontend.virtionet.session.Poller;
+import org.vireo.frontend.virtionet.slot.Slots;
+import org.vireo.frontend.virtionet.worker.Worker;
+import org.vireo.net.api.Fds;
+
+/**
+ * What all NICs of a process share.
+ *
+ * @param fds makes descriptors
+ * @param slots the netdevs
+ * @param poller waits for sockets
+ * @param workers the data path's threads
+ * @param executor runs the NICs' actors
+ * @param timer for deadlines and retries
+ * @param events takes events: name and data
+ * @param next spreads NICs over the workers
+ */
+record Environment(Fds fds, Slots slots, Poller poller, List<Worker> workers, Executor executor, ScheduledExecutorService timer,
+        BiConsumer<String, Map<String, ?>> events, AtomicInteger next) {
+    /** A worker for each pair: pairs of one NIC on different workers, first pairs of different NICs too. */
+    List<Worker> assign(int pairs) {
+        int first = next.getAndIncrement();
+        List<Worker> w = new ArrayList<>();
+        for (int i = 0; i < pairs; i++) {
+            w.add(workers.get(Math.floorMod(first + i, workers.size())));
+        }
+        return w;
+    }
+}

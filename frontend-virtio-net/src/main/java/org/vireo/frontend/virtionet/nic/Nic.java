@@ -1,0 +1,695 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.block.NicBlockMemory;
+import org.vireo.frontend.virtionet.device.EngineException;
+import org.vireo.frontend.virtionet.device.RingEngine;
+import org.vireo.frontend.virtionet.nic.Actor.Urgency;
+import org.vireo.frontend.virtionet.ring.MalformedRingException;
+import org.vireo.frontend.virtionet.session.ConfigSpace;
+import org.vireo.frontend.virtionet.session.DeviceState;
+import org.vireo.frontend.virtionet.session.RefusedException;
+import org.vireo.frontend.virtionet.session.RequestHandler;
+import org.vireo.frontend.virtionet.session.Session;
+import org.vireo.frontend.virtionet.slot.NetdevSlot;
+import org.vireo.frontend.virtionet.slot.SlotUser;
+import org.vireo.frontend.virtionet.worker.StuckException;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.NetPort.Disposal;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicState;
+import org.vireo.net.api.nic.NicStatus;
+import org.vireo.net.api.nic.Ownership;
+import org.vireo.posix.linux.EventFd;
+import org.vireo.posix.linux.UnixSockets;
+import org.vireo.vhostuser.VirtioNet;
+
+/**
+ * One NIC: a session with a VMM, rings, a port, and what ties them together. Everything happens on its actor; other threads post.
+ */
+final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingEngine.Listener {
+    private static final Logger LOG = LoggerFactory.getLogger(Nic.class);
+    private static final long CALL_MILLIS = 15_000;
+    /** A guest's own watchdog bites after 5 s without a transmitted frame. */
+    private static final long DISCARD_AFTER_MILLIS = 4000;
+    private static final long PARK_LIMIT_MILLIS = 60_000;
+
+    private final NicOptions options;
+    private final Environment env;
+    private final Actor actor;
+    private final NicBlockMemory block;
+    private final RingEngine engine;
+    private final PortBinding binding;
+    private final Endpoint endpoint;
+    private final RequestHandler handler = new RequestHandler(this);
+    private final DeviceRings rings;
+    private final NicFeed feed = new NicFeed();
+    private final NicReport report;
+
+    private volatile DeviceState device;
+    private volatile Session session;
+    private String failure;
+    private boolean dead;
+    private boolean frozen;
+    private boolean closed;
+    private boolean owner = true;
+    private int threadsInside;
+    private boolean linkUp = true;
+    private ScheduledFuture<?> discardTimer;
+    private ScheduledFuture<?> parkTimer;
+
+    Nic(NicOptions options, Environment env, NicBlockMemory block) {
+        this.options = options;
+        this.env = env;
+        this.block = block;
+        report = new NicReport(options, env);
+        actor = new Actor(options.id(), env.executor());
+        engine = new RingEngine(options.id(), this, env.assign(options.pairs()), block, this);
+        binding = options.netdev().isEmpty() ? null : new PortBinding(options, env.slots().slot(options.netdev()), engine);
+        endpoint = new Endpoint(options, env, () -> actor.post(Urgency.VMM_MESSAGE, this::accept),
+                fd -> actor.post(Urgency.VMM_MESSAGE, () -> connected(fd)));
+        device = DeviceState.initial(options.pairs());
+        rings = new DeviceRings(options.pairs(), block, engine, binding);
+    }
+
+    NicOptions options() {
+        return options;
+    }
+
+    Environment environment() {
+        return env;
+    }
+
+    Actor actor() {
+        return actor;
+    }
+
+    NicBlockMemory block() {
+        return block;
+    }
+
+    RingEngine engine() {
+        return engine;
+    }
+
+    PortBinding binding() {
+        return binding;
+    }
+
+    Endpoint endpoint() {
+        return endpoint;
+    }
+
+    Session session() {
+        return session;
+    }
+
+    NicFeed feed() {
+        return feed;
+    }
+
+    boolean alive() {
+        return !closed && !dead;
+    }
+
+    boolean failed() {
+        return failure != null || dead;
+    }
+
+    /** Opens the port if its backend is there, and binds the socket. Leaves nothing behind when it throws. */
+    void realize() throws NicException {
+        try {
+            actor.call(Urgency.UNBIND, CALL_MILLIS, () -> {
+                endpoint.bind();
+                if (binding != null) {
+                    binding.slot().acquire(this);
+                    if (binding.slot().servable()) {
+                        binding.open();
+                    }
+                }
+                ready();
+                return null;
+            });
+        } catch (Exception e) {
+            close(Disposal.RELEASE);
+            throw new NicException("NIC " + options.id() + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** With a port, or without a netdev at all, VMMs are accepted. */
+    private void ready() throws IOException {
+        if (binding == null || binding.port() != null) {
+            block.features(offered(), device.features());
+            endpoint.start(session != null);
+        } else {
+            LOG.info("NIC {}: waits for a backend of netdev {}", options.id(), options.netdev());
+        }
+        refresh();
+    }
+
+    // ---- the VMM
+
+    private void accept() {
+        try {
+            for (Fd fd = endpoint.accept(); fd != null; fd = endpoint.accept()) {
+                connected(fd);
+            }
+            endpoint.rearm();
+        } catch (IOException e) {
+            LOG.warn("NIC {}: {}", options.id(), e.getMessage());
+        }
+    }
+
+    private void connected(Fd fd) {
+        try {
+            long pid = UnixSockets.peer(fd).pid();
+            if (session != null || dead || closed) {
+                LOG.warn("NIC {}: refused a second VMM (pid {}): {}", options.id(), pid,
+                        session == null ? report.why() : "pid " + session.vmmPid() + " is connected");
+                fd.close();
+                return;
+            }
+            if (binding != null && binding.port() == null && !failed()) {
+                LOG.info("NIC {}: a VMM (pid {}) waits for netdev {}", options.id(), pid, options.netdev());
+            }
+            failure = null;
+            session = session(fd, null, pid);
+            session.listen(env.poller());
+            refresh();
+        } catch (IOException e) {
+            LOG.warn("NIC {}: {}", options.id(), e.getMessage());
+            if (session == null) {
+                fd.close();
+            } else {
+                disconnect(e.getMessage());
+            }
+        }
+    }
+
+    Session session(Fd fd, Fd backendSocket, long pid) {
+        return new Session(new Session.Surroundings(options.id(), env.fds(), handler, block, this, env.timer()), fd, backendSocket, pid);
+    }
+
+    @Override
+    public void readable() {
+        actor.post(Urgency.VMM_MESSAGE, this::handleMessages);
+    }
+
+    private void handleMessages() {
+        Session s = session;
+        if (s == null || frozen) {
+            return;
+        }
+        String end = s.handle();
+        if (end != null) {
+            disconnect(end);
+        }
+    }
+
+    /** The session ends; the NIC waits for the next VMM. */
+    private void disconnect(String reason) {
+        Session s = session;
+        if (s == null) {
+            return;
+        }
+        LOG.info("NIC {}: VMM pid {} has gone: {}", options.id(), s.vmmPid(), reason);
+        feed.abort("the VMM has gone: " + reason);
+        rings.stopAll();
+        s.shutdown();
+        s.close();
+        session = null;
+        DeviceState former = device;
+        device = DeviceState.initial(options.pairs());
+        engine.initialMemory(device.memory());
+        if (!dead) {
+            former.close();
+        }
+        rings.forget();
+        block.seq(block.nextSeq());
+        try {
+            if (!closed && !dead) {
+                endpoint.start(false);
+            }
+        } catch (IOException e) {
+            LOG.warn("NIC {}: {}", options.id(), e.getMessage());
+        }
+        refresh();
+    }
+
+    // ---- what messages do
+
+    @Override
+    public DeviceState state() {
+        return device;
+    }
+
+    @Override
+    public void transition(DeviceState next, Fd backendSocket) throws RefusedException {
+        DeviceState former = device;
+        feed.announce(this, next, backendSocket);
+        block.seq(feed.seqOr(block.nextSeq()));
+        try {
+            device = rings.follow(former, next);
+            if (next.running()) {
+                failure = null;
+            }
+        } catch (EngineException | NetdevException e) {
+            feed.announce(this, former, session == null ? null : session.backendSocket());
+            block.seq(feed.seqOr(block.nextSeq()));
+            if (e.getCause() instanceof MalformedRingException) {
+                fail(e.getMessage());
+            }
+            throw new RefusedException(e.getMessage(), e);
+        }
+        block.features(offered(), device.features());
+        device.closeReplaced(former);
+        refresh();
+    }
+
+    @Override
+    public int base(int ring) {
+        return device.rings().get(ring).base();
+    }
+
+    @Override
+    public void announce(byte[] mac) throws RefusedException {
+        try {
+            engine.inject(Rarp.frame(mac));
+        } catch (EngineException e) {
+            throw new RefusedException("SEND_RARP: " + e.getMessage(), e);
+        }
+    }
+
+    @Override
+    public long offered() {
+        return binding == null ? PortBinding.RINGS & ~options.disabled() : binding.offered();
+    }
+
+    @Override
+    public MemorySegment config() {
+        int mtu = options.mtu() != 0 ? options.mtu() : device.mtu();
+        return ConfigSpace.of(options.mac(), linkUp, options.pairs(), mtu);
+    }
+
+    @Override
+    public boolean anyMemory() {
+        return options.anyMemory();
+    }
+
+    @Override
+    public int portMtu() {
+        return binding == null ? 0 : binding.mtu();
+    }
+
+    // ---- what breaks
+
+    @Override
+    public void broken(int pair, Throwable reason) {
+        actor.post(Urgency.DISCONNECT, () -> pairBroken(pair, reason));
+    }
+
+    private void pairBroken(int pair, Throwable reason) {
+        boolean stuck = reason instanceof StuckException;
+        if (stuck && !dead) {
+            dead = true;
+            threadsInside++;
+            revokeMemory();
+        }
+        rings.broken(pair);
+        String by = binding == null ? "" : " (" + binding.slot().servedBy() + ")";
+        if (stuck) {
+            feed.abort(reason.getMessage());
+            fail(reason.getMessage() + by);
+            rings.stopAll();
+            binding.forget();
+            disconnect("the NIC has failed");
+            return;
+        }
+        signalError(pair);
+        rings.stopAll();
+        if (reason instanceof MalformedRingException || reason instanceof InternalError) {
+            fail(reason instanceof InternalError ? "guest memory was truncated: " + device.memory().truncated().spec()
+                    : reason.getMessage());
+        } else {
+            portBroken(reason, by);
+        }
+    }
+
+    private void portBroken(Throwable reason, String by) {
+        LOG.warn("NIC {}: its backend{} failed", options.id(), by, reason);
+        try {
+            binding.fail();
+        } catch (EngineException e) {
+            LOG.warn("NIC {}: {}", options.id(), e.getMessage());
+        }
+        fail((reason instanceof NetdevException ? reason.getMessage() : reason.toString()) + by);
+        discardLater();
+        resumeRings();
+    }
+
+    private void revokeMemory() {
+        try {
+            device.memory().revoke();
+        } catch (IOException e) {
+            LOG.error("NIC {}: {}", options.id(), e.getMessage());
+        }
+    }
+
+    private void signalError(int pair) {
+        for (int i = 2 * pair; i < 2 * pair + 2; i++) {
+            Fd error = device.rings().get(i).error();
+            if (error != null) {
+                EventFd.signal(error.number());
+            }
+        }
+    }
+
+    void fail(String reason) {
+        failure = reason;
+        refresh();
+    }
+
+    @Override
+    public void threadReturned() {
+        actor.post(Urgency.QUERY, () -> {
+            threadsInside--;
+            LOG.info("NIC {}: the thread that its backend held has come back", options.id());
+            if (closed) {
+                block.close();
+            }
+        });
+    }
+
+    /** Starts the rings that are marked started and do not run. */
+    private void resumeRings() {
+        try {
+            rings.resume(device);
+        } catch (EngineException e) {
+            fail(e.getMessage());
+        }
+        refresh();
+    }
+
+    // ---- the backend
+
+    @Override
+    public String id() {
+        return options.id();
+    }
+
+    @Override
+    public void backendArrived() {
+        actor.post(Urgency.UNBIND, this::openPort);
+    }
+
+    private void openPort() {
+        if (closed || dead || !owner || binding.port() != null || !binding.slot().servable()) {
+            return;
+        }
+        try {
+            binding.open();
+            long missing = device.features() & ~offered();
+            if (missing != 0) {
+                binding.fail();
+                throw new NetdevException("netdev " + options.netdev() + ": the new backend lacks " + VirtioNet.names(missing)
+                        + ", which the guest acknowledged");
+            }
+            cancelTimers();
+            failure = null;
+            if (device.running()) {
+                binding.follow(device);
+                resumeRings();
+            }
+            ready();
+        } catch (NetdevException | EngineException | IOException e) {
+            fail(e.getMessage());
+        }
+    }
+
+    @Override
+    public void backendLeaving() {
+        try {
+            actor.call(Urgency.UNBIND, 3000, () -> {
+                if (binding.port() == null) {
+                    return null;
+                }
+                feed.abort("its backend leaves");
+                boolean kept = binding.park();
+                LOG.info("NIC {}: netdev {} is {}", options.id(), options.netdev(), kept ? "parked" : "released");
+                discardLater();
+                if (kept) {
+                    parkTimer = env.timer().schedule(() -> actor.post(Urgency.UNBIND, this::dropParked), PARK_LIMIT_MILLIS,
+                            TimeUnit.MILLISECONDS);
+                }
+                refresh();
+                return null;
+            });
+        } catch (Exception e) {
+            LOG.error("NIC {}: could not let go of its backend: {}", options.id(), e.getMessage());
+        }
+    }
+
+    private void dropParked() {
+        if (binding.port() == null && !closed) {
+            LOG.warn("NIC {}: no backend came for {} s: what netdev {} held is released", options.id(), PARK_LIMIT_MILLIS / 1000,
+                    options.netdev());
+            binding.slot().dropParked();
+        }
+    }
+
+    private void discardLater() {
+        discardTimer = env.timer().schedule(() -> actor.post(Urgency.QUERY, () -> {
+            try {
+                if (binding.port() == null && !closed) {
+                    engine.discard(true);
+                }
+            } catch (EngineException e) {
+                LOG.warn("{}", e.getMessage());
+            }
+        }), DISCARD_AFTER_MILLIS, TimeUnit.MILLISECONDS);
+    }
+
+    private void cancelTimers() throws EngineException {
+        if (discardTimer != null) {
+            discardTimer.cancel(false);
+            discardTimer = null;
+            engine.discard(false);
+        }
+        if (parkTimer != null) {
+            parkTimer.cancel(false);
+            parkTimer = null;
+        }
+    }
+
+    @Override
+    public void portFailed(Exception reason) {
+        actor.post(Urgency.DISCONNECT, () -> {
+            if (binding.port() != null) {
+                rings.stopAll();
+                portBroken(reason, " (" + binding.slot().servedBy() + ")");
+            }
+        });
+    }
+
+    @Override
+    public void portLink(boolean up) {
+        actor.post(Urgency.QUERY, () -> {
+            if (linkUp != up) {
+                linkUp = up;
+                LOG.info("NIC {}: link {}", options.id(), up ? "up" : "down");
+                if (session != null && owner) {
+                    session.configChanged();
+                }
+            }
+        });
+    }
+
+    // ---- handover
+
+    /** Stops everything at a message boundary; nobody of this process reads port, rings or connection any more. */
+    void freeze(long deadlineNanos) throws EngineException {
+        frozen = true;
+        if (session != null) {
+            session.deafen();
+        }
+        endpoint.deafen();
+        rings.freeze(deadlineNanos);
+    }
+
+    /** Goes on after {@link #freeze}. */
+    void thaw() {
+        frozen = false;
+        resumeRings();
+        listen();
+    }
+
+    /** Reads the VMM's connection and the listener. */
+    void listen() {
+        try {
+            if (session != null) {
+                session.listen(env.poller());
+            }
+            if (binding == null || binding.port() != null) {
+                endpoint.start(session != null);
+            }
+        } catch (IOException e) {
+            LOG.warn("NIC {}: {}", options.id(), e.getMessage());
+        }
+        refresh();
+    }
+
+    /** Makes this a NIC that another process owns, as told by its image. */
+    void receive(DeviceState received, Session with) {
+        owner = false;
+        device = received;
+        engine.initialMemory(received.memory());
+        session = with;
+        refresh();
+    }
+
+    /** A successor's state changed before it was taken. */
+    void update(DeviceState received) {
+        DeviceState former = device;
+        device = received;
+        engine.initialMemory(received.memory());
+        received.closeReplaced(former);
+    }
+
+    void startTaken() throws EngineException {
+        rings.resume(device);
+    }
+
+    void stopTaken() {
+        rings.stopAll();
+    }
+
+    void own() {
+        owner = true;
+        endpoint.own();
+        try {
+            if (binding != null && device.running()) {
+                binding.follow(device);
+            }
+            block.features(offered(), device.features());
+        } catch (NetdevException | EngineException e) {
+            fail(e.getMessage());
+        }
+        listen();
+    }
+
+    // ---- end
+
+    /** Ends the NIC. With LEAVE another process goes on with it: copies are closed and nothing else happens. */
+    void close(Disposal how) {
+        try {
+            actor.call(Urgency.DISCONNECT, CALL_MILLIS, () -> {
+                if (!closed) {
+                    closed = true;
+                    end(how);
+                }
+                return null;
+            });
+        } catch (Exception e) {
+            LOG.error("NIC {}: {}", options.id(), e.getMessage());
+        }
+    }
+
+    private void end(Disposal how) throws EngineException {
+        boolean leave = how == Disposal.LEAVE;
+        cancelTimers();
+        feed.abort("the NIC is deleted");
+        rings.stopAll();
+        if (!leave) {
+            closeWord();
+        }
+        if (session != null) {
+            if (!leave) {
+                session.shutdown();
+            }
+            session.close();
+            session = null;
+        }
+        if (!dead) {
+            device.close();
+        }
+        endpoint.close(leave);
+        if (binding != null) {
+            if (!dead) {
+                binding.forget();
+            }
+            binding.slot().release(this, how);
+            env.slots().forgetIfUnused(binding.slot());
+        }
+        refresh();
+        if (threadsInside == 0) {
+            block.close();
+        }
+    }
+
+    private void closeWord() {
+        long word = block.word();
+        Ownership o = Ownership.decode(word);
+        if (o.phase() == Ownership.Phase.OWNED && o.holder() == block.self()) {
+            block.compareAndSet(word, o.next(Ownership.Phase.CLOSED, block.self(), Ownership.NONE).encode());
+        }
+    }
+
+    // ---- what others see
+
+    /** Computes the state from the facts; one log line and one event for each change. */
+    void refresh() {
+        NicState now;
+        if (closed) {
+            now = NicState.CLOSED;
+        } else if (failure != null || dead) {
+            now = NicState.FAILED;
+        } else if (!owner) {
+            now = NicState.PREPARED;
+        } else if (frozen) {
+            now = NicState.FROZEN;
+        } else if (binding != null && binding.port() == null) {
+            now = NicState.NO_BACKEND;
+        } else if (session == null) {
+            now = NicState.LISTENING;
+        } else {
+            now = device.running() ? NicState.RUNNING : NicState.CONNECTED;
+        }
+        report.update(now, now == NicState.FAILED ? failure : "", session == null ? 0 : session.vmmPid(), epoch());
+    }
+
+    private long epoch() {
+        return closed ? 0 : Ownership.decode(block.word()).epoch();
+    }
+
+    NicState nicState() {
+        return report.state();
+    }
+
+    NicStatus status() {
+        Map<String, Long> counters = new LinkedHashMap<>(engine.counters());
+        if (binding != null && !dead) {
+            binding.slot().statistics((name, value) -> counters.put("port-" + name, value));
+        }
+        Session s = session;
+        return new NicReport.Snapshot(options.id(), options.netdev(), report.state(), report.why(), options.effective(),
+                s == null ? 0 : s.vmmPid(), device.features(), epoch(), counters);
+    }
+
+    @Override
+    public String toString() {
+        return "NIC " + options.id();
+    }
+
+    NetdevSlot slot() {
+        return binding == null ? null : binding.slot();
+    }
+}

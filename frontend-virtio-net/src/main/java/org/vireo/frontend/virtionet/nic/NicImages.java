@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
+import org.vireo.frontend.virtionet.memory.MappedRegion;
+import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.frontend.virtionet.session.DeviceState;
+import org.vireo.frontend.virtionet.session.RingState;
+import org.vireo.frontend.virtionet.session.Session;
+import org.vireo.net.api.BackendState;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.PortSettings;
+import org.vireo.net.api.Section;
+import org.vireo.net.api.StateFormat;
+import org.vireo.net.api.StateTransferException;
+import org.vireo.net.api.nic.NicImage;
+
+/**
+ * Writes and reads {@link NicImage}s. Sections: {@code nic} (options, netdev), {@code block}, {@code device}, {@code memory} and
+ * {@code memory N}, {@code ring N}, {@code port}, {@code connection}, {@code listener}, {@code counters}. A change holds the sections
+ * that changed: {@code device} always; memory whole or not at all.
+ */
+final class NicImages {
+    /** Versions of the image that are written and read. */
+    static final StateFormat FORMAT = StateFormat.of("virtio-net", 1, 1).build();
+
+    private static final Set<String> DEVICE_FIELDS = Set.of("features", "protocol-features", "status", "mtu", "pairs");
+    private static final Set<String> MEMORY_FIELDS = Set.of("guest", "bytes", "user", "offset", "file");
+    private static final Set<String> RING_FIELDS = Set.of("size", "descriptors", "available", "used", "flags", "log", "base", "started",
+            "enabled", "kick", "call", "error");
+
+    private NicImages() {
+    }
+
+    /** The whole NIC. */
+    static NicImage whole(Nic nic, BackendState backend) throws IOException {
+        List<Section> s = new ArrayList<>();
+        try {
+            s.add(nic(nic));
+            s.add(Section.builder("block").descriptor("file", nic.block().file().duplicate()).build());
+            s.add(device(nic.state()));
+            memory(nic.state(), s);
+            for (int i = 0; i < nic.state().rings().size(); i++) {
+                s.add(ring(i, nic.state().rings().get(i)));
+            }
+            port(nic, s);
+            Session session = nic.session();
+            if (session != null) {
+                s.add(connection(session, session.backendSocket()));
+            }
+            if (nic.endpoint().listener() != null) {
+                s.add(Section.builder("listener").descriptor("socket", nic.endpoint().listener().duplicate()).build());
+            }
+            Section.Builder counters = Section.builder("counters");
+            nic.engine().counters().forEach((name, value) -> counters.number(name, value).optional(name));
+            s.add(counters.build());
+            return NicImage.of(nic.id(), FORMAT.writes().newest(), nic.block().seq(), s, backend);
+        } catch (IOException e) {
+            s.forEach(Section::closeDescriptors);
+            throw e;
+        }
+    }
+
+    /** What differs between two states. */
+    static NicImage change(Nic nic, DeviceState from, DeviceState to, Fd backendSocket, long seq) throws IOException {
+        List<Section> s = new ArrayList<>();
+        try {
+            s.add(device(to));
+            if (from.memory() != to.memory()) {
+                memory(to, s);
+            }
+            for (int i = 0; i < to.rings().size(); i++) {
+                if (from.rings().get(i) != to.rings().get(i)) {
+                    s.add(ring(i, to.rings().get(i)));
+                }
+            }
+            Session session = nic.session();
+            if (session != null && backendSocket != session.backendSocket()) {
+                s.add(connection(session, backendSocket));
+            }
+            return NicImage.of(nic.id(), FORMAT.writes().newest(), seq, s, null);
+        } catch (IOException e) {
+            s.forEach(Section::closeDescriptors);
+            throw e;
+        }
+    }
+
+    private static Section nic(Nic nic) {
+        Section.Builder b = Section.builder("nic").flag("backend-transfer", nic.options().backendTransfer());
+        nic.options().effective().forEach((k, v) -> b.text("option." + k, v));
+        if (nic.slot() != null) {
+            b.text("netdev-type", nic.slot().type());
+            nic.slot().options().forEach((k, v) -> b.text("netdev-option." + k, v));
+        }
+        return b.build();
+    }
+
+    private static Section device(DeviceState d) {
+        return Section.builder("device").number("features", d.features()).number("protocol-features", d.protocolFeatures())
+                .number("status", d.status()).number("mtu", d.mtu()).number("pairs", d.rings().size() / 2).build();
+    }
+
+    private static void memory(DeviceState d, List<Section> to) throws IOException {
+        List<MappedRegion> regions = d.memory().regions();
+        to.add(Section.builder("memory").number("regions", regions.size()).build());
+        for (int i = 0; i < regions.size(); i++) {
+            MappedRegion.Spec r = regions.get(i).spec();
+            to.add(Section.builder("memory " + i).number("guest", r.guest()).number("bytes", r.bytes()).number("user", r.user())
+                    .number("offset", r.offset()).descriptor("file", regions.get(i).file().duplicate()).build());
+        }
+    }
+
+    private static Section ring(int i, RingState r) throws IOException {
+        Section.Builder b = Section.builder("ring " + i).number("size", r.size()).number("descriptors", r.descriptors())
+                .number("available", r.available()).number("used", r.used()).number("flags", r.flags()).number("log", r.log())
+                .number("base", r.base()).flag("started", r.started()).flag("enabled", r.enabled());
+        put(b, "kick", r.kick());
+        put(b, "call", r.call());
+        put(b, "error", r.error());
+        return b.build();
+    }
+
+    private static void port(Nic nic, List<Section> to) {
+        PortSettings p = nic.binding() == null ? null : nic.binding().applied();
+        if (p != null) {
+            StringBuilder pairs = new StringBuilder();
+            for (int i = 0; i < nic.options().pairs(); i++) {
+                pairs.append(p.enabled(i) ? '1' : '0');
+            }
+            to.add(Section.builder("port").number("header-length", p.headerLength()).number("guest-offloads", p.guestOffloads())
+                    .text("enabled-pairs", pairs.toString()).build());
+        }
+    }
+
+    private static Section connection(Session session, Fd backendSocket) throws IOException {
+        Section.Builder b = Section.builder("connection").number("vmm-pid", session.vmmPid());
+        put(b, "socket", session.socket());
+        put(b, "backend-requests", backendSocket);
+        return b.build();
+    }
+
+    private static void put(Section.Builder b, String field, Fd fd) throws IOException {
+        if (fd != null) {
+            b.descriptor(field, fd.duplicate());
+        }
+    }
+
+    // ---- reading
+
+    static Section require(NicImage image, String section) throws StateTransferException {
+        return image.section(section).orElseThrow(() -> new StateTransferException("NIC image of " + image.nic() + ": section " + section
+                + " is missing"));
+    }
+
+    /** Options by a prefix of their fields. */
+    static Map<String, String> options(Section nic, String prefix) throws StateTransferException {
+        Map<String, String> o = new LinkedHashMap<>();
+        for (String field : nic.names()) {
+            if (field.startsWith(prefix)) {
+                o.put(field.substring(prefix.length()), nic.text(field));
+            }
+        }
+        return o;
+    }
+
+    static Map<String, Long> counters(NicImage image) throws StateTransferException {
+        Map<String, Long> c = new LinkedHashMap<>();
+        Section s = image.section("counters").orElse(null);
+        if (s != null) {
+            for (String field : s.names()) {
+                c.put(field, s.number(field));
+            }
+        }
+        return c;
+    }
+
+    static PortSettings settings(NicImage image) throws StateTransferException {
+        Section s = image.section("port").orElse(null);
+        if (s == null) {
+            return null;
+        }
+        s.requireKnown(Set.of("header-length", "guest-offloads", "enabled-pairs"));
+        BitSet pairs = new BitSet();
+        String text = s.text("enabled-pairs");
+        for (int i = 0; i < text.length(); i++) {
+            pairs.set(i, text.charAt(i) == '1');
+        }
+        return PortSettings.of((int) s.number("header-length"), s.number("guest-offloads"), pairs);
+    }
+
+    /**
+     * The state that an image, or a change, leads to. Descriptors are duplicated; memory that did not change is the former state's.
+     */
+    static DeviceState state(NicImage image, DeviceState former, boolean anyMemory)
+            throws StateTransferException, InvalidMemoryException, IOException {
+        Section d = require(image, "device");
+        d.requireKnown(DEVICE_FIELDS);
+        if (d.number("pairs") * 2 != former.rings().size()) {
+            throw new StateTransferException("device", "pairs", String.valueOf(former.rings().size() / 2),
+                    String.valueOf(d.number("pairs")));
+        }
+        List<RingState> rings = new ArrayList<>();
+        for (int i = 0; i < former.rings().size(); i++) {
+            Section r = image.section("ring " + i).orElse(null);
+            rings.add(r == null ? former.rings().get(i) : ring(r));
+        }
+        MemoryTable memory = image.section("memory").isPresent() ? memory(image, anyMemory) : former.memory();
+        return new DeviceState(d.number("features"), d.number("protocol-features"), (int) d.number("status"), (int) d.number("mtu"), memory,
+                List.copyOf(rings));
+    }
+
+    private static RingState ring(Section r) throws StateTransferException, IOException {
+        r.requireKnown(RING_FIELDS);
+        return new RingState((int) r.number("size"), r.number("descriptors"), r.number("available"), r.number("used"),
+                (int) r.number("flags"), r.number("log"), (int) r.number("base"), r.flag("started"), r.flag("enabled"),
+                optional(r, "kick"), optional(r, "call"), optional(r, "error"));
+    }
+
+    static Fd optional(Section s, String field) throws StateTransferException, IOException {
+        return s.has(field) ? s.descriptor(field).duplicate() : null;
+    }
+
+    private static MemoryTable memory(NicImage image, boolean anyMemory)
+            throws StateTransferException, InvalidMemoryException, IOException {
+        long n = require(image, "memory").number("regions");
+        List<MappedRegion> regions = new ArrayList<>();
+        for (int i = 0; i < n; i++) {
+            Section m = require(image, "memory " + i);
+            m.requireKnown(MEMORY_FIELDS);
+            MappedRegion.Spec spec = new MappedRegion.Spec(m.number("guest"), m.number("bytes"), m.number("user"), m.number("offset"));
+            regions.add(MappedRegion.map(spec, m.descriptor("file").duplicate(), anyMemory));
+        }
+        return MemoryTable.of(regions);
+    }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.net.api.nic.NicState;
+import org.vireo.net.api.nic.NicStatus;
+
+/** Where a NIC is in its life, as others see it: one log line and one event for each change. */
+final class NicReport {
+    private static final Logger LOG = LoggerFactory.getLogger(NicReport.class);
+
+    private final NicOptions options;
+    private final Environment env;
+    private volatile NicState state = NicState.NO_BACKEND;
+    private volatile String why = "";
+
+    NicReport(NicOptions options, Environment env) {
+        this.options = options;
+        this.env = env;
+    }
+
+    NicState state() {
+        return state;
+    }
+
+    String why() {
+        return why;
+    }
+
+    void update(NicState now, String reason, long vmmPid, long epoch) {
+        if (now == state && reason.equals(why)) {
+            return;
+        }
+        NicState was = state;
+        state = now;
+        why = reason;
+        LOG.info("NIC {}: {} -> {}{} (VMM pid {}, netdev {}, epoch {})", options.id(), was, now, reason.isEmpty() ? "" : ": " + reason,
+                vmmPid == 0 ? "none" : vmmPid, options.netdev().isEmpty() ? "none" : options.netdev(), epoch);
+        Map<String, Object> data = new LinkedHashMap<>();
+        data.put("nic", options.id());
+        data.put("from", was.name().toLowerCase(Locale.ROOT));
+        data.put("to", now.name().toLowerCase(Locale.ROOT));
+        data.put("reason", reason);
+        data.put("epoch", epoch);
+        env.events().accept("NIC_STATE", data);
+    }
+
+    /** A NIC at one moment. */
+    record Snapshot(String id, String netdev, NicState state, String why, Map<String, String> options, long vmmPid, long features,
+            long epoch, Map<String, Long> counters) implements NicStatus { }
+}

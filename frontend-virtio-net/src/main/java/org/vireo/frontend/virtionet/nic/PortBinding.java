@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.util.BitSet;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import org.vireo.frontend.virtionet.device.EngineException;
+import org.vireo.frontend.virtionet.device.FrameFormat;
+import org.vireo.frontend.virtionet.device.RingEngine;
+import org.vireo.frontend.virtionet.session.DeviceState;
+import org.vireo.frontend.virtionet.slot.NetdevSlot;
+import org.vireo.net.api.BackendState;
+import org.vireo.net.api.FramePort;
+import org.vireo.net.api.NetPort.Disposal;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortProfile;
+import org.vireo.net.api.PortSettings;
+import org.vireo.vhostuser.VirtioNet;
+
+/**
+ * The port behind a NIC: what it lets the NIC offer, and how it follows what the driver negotiated. Used by the NIC's actor.
+ */
+final class PortBinding {
+    static final long GUEST_OFFLOADS = VirtioNet.GUEST_CSUM | VirtioNet.GUEST_TSO4 | VirtioNet.GUEST_TSO6 | VirtioNet.GUEST_ECN
+            | VirtioNet.GUEST_UFO | VirtioNet.GUEST_USO4 | VirtioNet.GUEST_USO6;
+    static final long OFFLOADS = GUEST_OFFLOADS | VirtioNet.CSUM | VirtioNet.HOST_TSO4 | VirtioNet.HOST_TSO6 | VirtioNet.HOST_ECN
+            | VirtioNet.HOST_UFO | VirtioNet.HOST_USO;
+
+    private static final long OPEN_NANOS = TimeUnit.SECONDS.toNanos(5);
+    /** What a NIC offers whatever its port is. */
+    static final long RINGS = VirtioNet.VERSION_1 | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC | VirtioNet.MRG_RXBUF
+            | VirtioNet.PROTOCOL_FEATURES | VirtioNet.MAC | VirtioNet.STATUS | VirtioNet.CTRL_VQ | VirtioNet.CTRL_RX
+            | VirtioNet.GUEST_ANNOUNCE;
+
+    private final NicOptions options;
+    private final NetdevSlot slot;
+    private final RingEngine engine;
+    private FramePort port;
+    private PortSettings applied;
+
+    PortBinding(NicOptions options, NetdevSlot slot, RingEngine engine) {
+        this.options = options;
+        this.slot = slot;
+        this.engine = engine;
+    }
+
+    NetdevSlot slot() {
+        return slot;
+    }
+
+    FramePort port() {
+        return port;
+    }
+
+    PortSettings applied() {
+        return applied;
+    }
+
+    void open() throws NetdevException {
+        port = slot.open(options.pairs(), System.nanoTime() + OPEN_NANOS);
+    }
+
+    /** Loads another process's port; its settings are what the other process had applied. */
+    void load(BackendState state, PortSettings settings, long deadlineNanos) throws NetdevException {
+        port = slot.load(state, options.pairs(), deadlineNanos);
+        applied = settings;
+    }
+
+    /** Virtio features that this NIC offers over this port. */
+    long offered() {
+        long bits = RINGS | (options.pairs() > 1 ? VirtioNet.MQ : 0) | (options.mtu() != 0 ? VirtioNet.MTU : 0);
+        if (port != null && !port.profile().headerLengths().equals(Set.of(0))) {
+            bits |= port.profile().features() & OFFLOADS;
+        }
+        return bits & ~options.disabled();
+    }
+
+    int mtu() {
+        return port == null ? 0 : port.profile().mtu();
+    }
+
+    FrameFormat format(long features) {
+        PortProfile p = port.profile();
+        int header = FrameFormat.headerLength(features);
+        return FrameFormat.of(features, p.headerLengths().contains(header) ? header : 0, Math.max(options.mtu(), p.mtu()));
+    }
+
+    private PortSettings wanted(DeviceState s) throws NetdevException {
+        int header = FrameFormat.headerLength(s.features());
+        Set<Integer> lengths = port.profile().headerLengths();
+        if (!lengths.contains(header) && !lengths.contains(0)) {
+            throw new NetdevException("netdev " + slot.id() + ": has headers of " + lengths + " bytes, the driver wants " + header);
+        }
+        return PortSettings.of(lengths.contains(header) ? header : 0, s.features() & GUEST_OFFLOADS, s.enabledPairs());
+    }
+
+    /** Brings the port to a state, and attaches the queues of enabled pairs, no others. */
+    void follow(DeviceState s) throws NetdevException, EngineException {
+        if (port == null) {
+            return;
+        }
+        PortSettings wanted = wanted(s);
+        if (!wanted.equals(applied)) {
+            boolean all = applied == null || wanted.headerLength() != applied.headerLength()
+                    || wanted.guestOffloads() != applied.guestOffloads();
+            for (int i = 0; i < options.pairs(); i++) {
+                if (engine.attached(i) && (all || !wanted.enabled(i))) {
+                    engine.detach(i);
+                }
+            }
+            slot.apply(wanted);
+            applied = wanted;
+        }
+        attach(s.enabledPairs());
+    }
+
+    /** Attaches queues without touching the port. */
+    void attach(BitSet pairs) throws EngineException {
+        for (int i = 0; i < options.pairs(); i++) {
+            if (pairs.get(i) && !engine.attached(i)) {
+                engine.attach(i, port);
+            }
+        }
+    }
+
+    private void detachAll() throws EngineException {
+        for (int i = 0; i < options.pairs(); i++) {
+            if (engine.attached(i)) {
+                engine.detach(i);
+            }
+        }
+    }
+
+    /** Lets go of the port, whose backend leaves: state and descriptors are kept. */
+    boolean park() throws EngineException {
+        detachAll();
+        port = null;
+        applied = null;
+        return slot.park();
+    }
+
+    /** Ends the port after it broke. */
+    void fail() throws EngineException {
+        detachAll();
+        port = null;
+        applied = null;
+        slot.close(Disposal.RELEASE);
+    }
+
+    /** Forgets a port of which nothing may be called any more. */
+    void forget() {
+        engine.forgetPort();
+        port = null;
+        applied = null;
+    }
+}

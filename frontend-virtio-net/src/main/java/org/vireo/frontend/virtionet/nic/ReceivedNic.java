@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.io.IOException;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.block.NicBlockMemory;
+import org.vireo.frontend.virtionet.device.EngineException;
+import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
+import org.vireo.frontend.virtionet.nic.Actor.Urgency;
+import org.vireo.frontend.virtionet.rehearsal.Rehearsal;
+import org.vireo.frontend.virtionet.rehearsal.StandIns;
+import org.vireo.frontend.virtionet.session.Session;
+import org.vireo.frontend.virtionet.slot.NetdevSlot;
+import org.vireo.net.api.BackendState;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.FramePort;
+import org.vireo.net.api.NetPort;
+import org.vireo.net.api.NetPort.Disposal;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.Section;
+import org.vireo.net.api.nic.IncomingNic;
+import org.vireo.net.api.nic.NicBlock;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicImage;
+import org.vireo.vhostuser.VirtioNet;
+
+/** A NIC of another process, built here beside it. */
+final class ReceivedNic implements IncomingNic {
+    private static final Logger LOG = LoggerFactory.getLogger(ReceivedNic.class);
+    private static final long CALL_MILLIS = 10_000;
+
+    private final Nic nic;
+    private final Consumer<ReceivedNic> owned;
+    private final Runnable dropped;
+    private final boolean loaded;
+    private final StandIns standIns;
+    private volatile long seq;
+    private boolean taken;
+    private boolean closed;
+
+    private ReceivedNic(Nic nic, long seq, boolean loaded, StandIns standIns, Consumer<ReceivedNic> owned, Runnable dropped) {
+        this.nic = nic;
+        this.seq = seq;
+        this.loaded = loaded;
+        this.standIns = standIns;
+        this.owned = owned;
+        this.dropped = dropped;
+    }
+
+    /**
+     * Builds the NIC: maps its memory, loads its backend, touches nothing that is in use.
+     *
+     * @param awaiting the options of a NIC that waits for this one, or null
+     * @param owned told when the NIC belongs to this process
+     * @param dropped told when it does not any more, and never will
+     */
+    static ReceivedNic build(NicImage image, NicOptions awaiting, boolean transfer, long deadlineNanos, Environment env,
+            Consumer<ReceivedNic> owned, Runnable dropped) throws Exception {
+        Section s = NicImages.require(image, "nic");
+        NicOptions sent = NicOptions.parse(NicImages.options(s, "option."));
+        NicOptions options = awaiting == null ? sent : awaiting;
+        compare(sent, options);
+        NicBlockMemory block = NicBlockMemory.open(NicImages.require(image, "block").descriptor("file").duplicate());
+        Nic nic = new Nic(options, env, block);
+        boolean loads = transfer && options.backendTransfer();
+        try {
+            if (nic.binding() != null) {
+                nic.binding().slot().acquire(nic);
+                bind(nic, image, loads, deadlineNanos);
+            }
+            nic.receive(NicImages.state(image, nic.state(), options.anyMemory()), session(nic, image));
+            checkFeatures(nic);
+            Section listener = image.section("listener").orElse(null);
+            if (listener != null) {
+                nic.endpoint().adopt(listener.descriptor("socket").duplicate());
+            }
+            nic.engine().startCountersFrom(NicImages.counters(image));
+            StandIns standIns = nic.binding() != null && loads ? StandIns.of(image.backend().orElseThrow(), env.fds()) : null;
+            return new ReceivedNic(nic, image.seq(), loads, standIns, owned, dropped);
+        } catch (Exception e) {
+            nic.close(loads ? Disposal.LEAVE : Disposal.RELEASE);
+            throw e;
+        }
+    }
+
+    private static void bind(Nic nic, NicImage image, boolean loads, long deadlineNanos) throws Exception {
+        if (!loads) {
+            nic.binding().open();
+            return;
+        }
+        BackendState state = image.backend().orElseThrow(() -> new NicException("NIC " + image.nic()
+                + ": the image has no backend state although backend-transfer is on"));
+        if (state.queues().size() != nic.options().pairs()) {
+            throw new NicException("NIC " + image.nic() + ": the backend state has " + state.queues().size() + " queues, the NIC has "
+                    + nic.options().pairs() + " pairs");
+        }
+        nic.binding().load(state, NicImages.settings(image), deadlineNanos);
+    }
+
+    /** What a guest can see must not change under it. */
+    private static void compare(NicOptions sent, NicOptions here) throws NicException {
+        if (sent.backendTransfer() != here.backendTransfer()) {
+            throw different(here.id(), "backend-transfer", sent.backendTransfer() ? "on" : "off", here.backendTransfer() ? "on" : "off");
+        }
+        for (String key : new String[] {"queues", "mac", "mtu", "netdev", "machine"}) {
+            String there = sent.effective().getOrDefault(key, "");
+            String mine = here.effective().getOrDefault(key, "");
+            if (!there.equals(mine) && (here.explicit().containsKey(key) || !key.equals("mac"))) {
+                throw different(here.id(), key, there, mine);
+            }
+        }
+    }
+
+    private static NicException different(String id, String option, String there, String here) {
+        return new NicException("NIC " + id + ": " + option + " is " + there + " at the source and " + here + " here; both have to agree");
+    }
+
+    private static void checkFeatures(Nic nic) throws NicException {
+        long missing = nic.state().features() & ~nic.offered();
+        if (missing != 0) {
+            throw new NicException("NIC " + nic.id() + ": the guest acknowledged " + VirtioNet.names(missing)
+                    + ", which this process does not have");
+        }
+    }
+
+    private static Session session(Nic nic, NicImage image) throws Exception {
+        Section c = image.section("connection").orElse(null);
+        if (c == null) {
+            return null;
+        }
+        Fd socket = c.descriptor("socket").duplicate();
+        return nic.session(socket, NicImages.optional(c, "backend-requests"), c.number("vmm-pid"));
+    }
+
+    Nic nic() {
+        return nic;
+    }
+
+    @Override
+    public String id() {
+        return nic.id();
+    }
+
+    @Override
+    public NicBlock block() {
+        return nic.block();
+    }
+
+    @Override
+    public String rehearse(long deadlineNanos) {
+        if (standIns == null) {
+            return "no backend state to rehearse with";
+        }
+        try (standIns) {
+            NetdevSlot slot = nic.slot();
+            NetPort port = slot.rehearse(standIns.state(), nic.options().pairs(), deadlineNanos);
+            try {
+                long features = nic.state().features();
+                return new Rehearsal(nic.environment().fds(), features).run((FramePort) port, standIns.farEnds(),
+                        nic.binding().format(features), deadlineNanos);
+            } finally {
+                port.close(Disposal.LEAVE);
+            }
+        } catch (NetdevException | EngineException | InvalidMemoryException | IOException | RuntimeException e) {
+            LOG.warn("NIC {}: rehearsal ended early", id(), e);
+            return "ended early: " + e.getMessage();
+        }
+    }
+
+    @Override
+    public void change(NicImage change) throws NicException {
+        try (change) {
+            call(() -> {
+                nic.update(NicImages.state(change, nic.state(), nic.options().anyMemory()));
+                checkFeatures(nic);
+                seq = change.seq();
+                return null;
+            });
+        }
+    }
+
+    @Override
+    public long seq() {
+        return seq;
+    }
+
+    @Override
+    public void take() throws NicException {
+        call(() -> {
+            try {
+                nic.startTaken();
+                taken = true;
+            } catch (EngineException e) {
+                nic.stopTaken();
+                throw e;
+            }
+            return null;
+        });
+    }
+
+    @Override
+    public void giveBack() {
+        taken = false;
+        nic.actor().post(Urgency.HANDOVER, nic::stopTaken);
+    }
+
+    @Override
+    public void own() {
+        nic.actor().post(Urgency.HANDOVER, nic::own);
+        closed = true;
+        owned.accept(this);
+    }
+
+    @Override
+    public void close() {
+        if (!closed) {
+            closed = true;
+            if (standIns != null) {
+                standIns.close();
+            }
+            nic.close(loaded || taken ? Disposal.LEAVE : Disposal.RELEASE);
+            dropped.run();
+        }
+    }
+
+    private void call(Callable<Void> what) throws NicException {
+        try {
+            nic.actor().call(Urgency.HANDOVER, CALL_MILLIS, what);
+        } catch (NicException e) {
+            throw e;
+        } catch (Exception e) {
+            throw new NicException("NIC " + id() + ": " + e.getMessage(), e);
+        }
+    }
+
+    static Map<String, String> netdevOptions(NicImage image) throws Exception {
+        return NicImages.options(NicImages.require(image, "nic"), "netdev-option.");
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.io.IOException;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.vireo.frontend.virtionet.device.EngineException;
+import org.vireo.frontend.virtionet.nic.Actor.Urgency;
+import org.vireo.net.api.BackendState;
+import org.vireo.net.api.NetPort.Disposal;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.nic.NicBlock;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.nic.TransferableNic;
+
+/** A NIC of this process on its way to another one. */
+final class SourceNic implements TransferableNic {
+    private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(2);
+    private static final long CALL_MILLIS = 5000;
+
+    private final Nic nic;
+    private final Runnable gone;
+
+    SourceNic(Nic nic, Runnable gone) {
+        this.nic = nic;
+        this.gone = gone;
+    }
+
+    @Override
+    public String id() {
+        return nic.id();
+    }
+
+    @Override
+    public NicBlock block() {
+        return nic.block();
+    }
+
+    @Override
+    public NicImage begin(int version, boolean backendTransfer, Consumer<NicImage> changes) throws NicException {
+        return call(() -> {
+            if (!NicImages.FORMAT.writes().contains(version)) {
+                throw new NicException("NIC " + id() + ": image version " + version + " cannot be written");
+            }
+            if (!nic.alive() || nic.failed()) {
+                throw new NicException("NIC " + id() + ": is " + nic.nicState() + ", it cannot be handed over");
+            }
+            if (nic.feed().active()) {
+                throw new NicException("NIC " + id() + ": is in a handover already");
+            }
+            if (nic.binding() != null && nic.binding().port() == null) {
+                throw new NicException("NIC " + id() + ": netdev " + nic.options().netdev() + " has no backend now");
+            }
+            BackendState state = null;
+            if (nic.binding() != null && backendTransfer && nic.options().backendTransfer()) {
+                state = nic.binding().slot().save(System.nanoTime() + SAVE_NANOS);
+            }
+            try {
+                NicImage image = NicImages.whole(nic, state);
+                nic.feed().begin(changes);
+                return image;
+            } catch (IOException e) {
+                if (state != null) {
+                    state.close();
+                }
+                throw e;
+            }
+        });
+    }
+
+    @Override
+    public void freeze(long deadlineNanos) throws NicException {
+        call(() -> {
+            if (nic.feed().aborted() != null) {
+                throw new NicException("NIC " + id() + ": " + nic.feed().aborted());
+            }
+            try {
+                nic.freeze(deadlineNanos);
+            } catch (EngineException e) {
+                nic.thaw();
+                throw e;
+            }
+            return null;
+        });
+    }
+
+    @Override
+    public int connection() {
+        return nic.session() == null ? -1 : nic.session().socket().number();
+    }
+
+    @Override
+    public void resume() {
+        nic.actor().post(Urgency.HANDOVER, nic::thaw);
+    }
+
+    @Override
+    public void end() {
+        nic.actor().post(Urgency.HANDOVER, nic.feed()::end);
+    }
+
+    @Override
+    public void letGo() {
+        nic.close(Disposal.LEAVE);
+        gone.run();
+    }
+
+    private <T> T call(java.util.concurrent.Callable<T> what) throws NicException {
+        try {
+            return nic.actor().call(Urgency.HANDOVER, CALL_MILLIS, what);
+        } catch (NicException e) {
+            throw e;
+        } catch (NetdevException | EngineException | IOException e) {
+            throw new NicException("NIC " + id() + ": " + e.getMessage(), e);
+        } catch (Exception e) {
+            throw new NicException("NIC " + id() + ": " + e, e);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.rehearsal;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.invoke.VarHandle;
+import java.util.List;
+import org.vireo.frontend.virtionet.device.RingEngine.RingSpec;
+import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
+import org.vireo.frontend.virtionet.memory.MappedRegion;
+import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.frontend.virtionet.ring.SplitRingLayout;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.Fds;
+import org.vireo.posix.Posix;
+import org.vireo.posix.linux.EventFd;
+import org.vireo.posix.linux.SharedMemory;
+import org.vireo.vhostuser.VirtioNet;
+
+/**
+ * A driver of one queue pair in memory of its own, just enough to keep the device busy: all buffers are always posted, frames are 64 bytes.
+ */
+final class RehearsalDriver implements AutoCloseable {
+    static final int SIZE = 256;
+
+    private static final MemorySegment MEMORY = SharedMemory.addressSpace();
+    private static final VarHandle SHORT = JAVA_SHORT.varHandle();
+    private static final int FRAME = 64 + 12;
+    private static final long RX = 0x10000;
+    private static final long TX = 0x20000;
+    private static final long AVAILABLE = 0x4000;
+    private static final long USED = 0x8000;
+    private static final long BUFFERS = 0x100000;
+    private static final long BUFFER = 0x11000;
+    private static final long BYTES = BUFFERS + SIZE * BUFFER + 0x100000;
+
+    private final long features;
+    private final MemoryTable table;
+    private final long base;
+    private final Fd[] kicks = new Fd[2];
+    private final Fd[] calls = new Fd[2];
+    private final int[] available = new int[2];
+    private final int[] used = new int[2];
+    private final long iovec;
+
+    RehearsalDriver(Fds fds, long features) throws IOException, InvalidMemoryException {
+        this.features = features;
+        Fd file = SharedMemory.create(fds, "vireo-rehearsal", BYTES, false);
+        table = MemoryTable.of(List.of(MappedRegion.map(new MappedRegion.Spec(0, BYTES, 0, 0), file, false)));
+        base = table.regions().getFirst().host();
+        for (int q = 0; q < 2; q++) {
+            kicks[q] = EventFd.create(fds, "rehearsal kick");
+            calls[q] = EventFd.create(fds, "rehearsal call");
+            for (int i = 0; i < SIZE; i++) {
+                long d = base + ring(q) + (long) i * SplitRingLayout.DESCRIPTOR;
+                MEMORY.set(JAVA_LONG, d, q == 0 ? BUFFERS + i * BUFFER : BUFFERS + SIZE * BUFFER);
+                MEMORY.set(JAVA_INT, d + SplitRingLayout.DESCRIPTOR_LENGTH, q == 0 ? receiveBytes() : FRAME);
+                MEMORY.set(JAVA_SHORT, d + SplitRingLayout.DESCRIPTOR_FLAGS, (short) (q == 0 ? SplitRingLayout.WRITE : 0));
+                MEMORY.set(JAVA_SHORT, base + ring(q) + AVAILABLE + SplitRingLayout.RING + 2L * i, (short) i);
+            }
+        }
+        iovec = base + BUFFERS + SIZE * BUFFER + 0x80000;
+        MEMORY.set(JAVA_LONG, iovec, base + BUFFERS + SIZE * BUFFER);
+        MEMORY.set(JAVA_LONG, iovec + 8, (long) FRAME);
+    }
+
+    private int receiveBytes() {
+        boolean big = (features & (VirtioNet.GUEST_TSO4 | VirtioNet.GUEST_TSO6 | VirtioNet.GUEST_UFO | VirtioNet.GUEST_USO4)) != 0;
+        return (features & VirtioNet.MRG_RXBUF) != 0 ? 1536 : big ? 65562 : 1536;
+    }
+
+    private static long ring(int q) {
+        return q == 0 ? RX : TX;
+    }
+
+    MemoryTable memory() {
+        return table;
+    }
+
+    RingSpec spec(int q) {
+        return new RingSpec(SIZE, ring(q), ring(q) + AVAILABLE, ring(q) + USED, (features & VirtioNet.EVENT_IDX) != 0,
+                (features & VirtioNet.INDIRECT_DESC) != 0, kicks[q], calls[q]);
+    }
+
+    /** Makes entries available and kicks. */
+    void post(int q, int n) {
+        available[q] = available[q] + n & 0xffff;
+        SHORT.setRelease(MEMORY, base + ring(q) + AVAILABLE + SplitRingLayout.INDEX, (short) available[q]);
+        EventFd.signal(kicks[q].number());
+    }
+
+    /** Entries that came back since the last look; they may be posted again in the same order. */
+    int reclaim(int q) {
+        int index = (short) SHORT.getAcquire(MEMORY, base + ring(q) + USED + SplitRingLayout.INDEX) & 0xffff;
+        int n = index - used[q] & 0xffff;
+        used[q] = index;
+        return n;
+    }
+
+    int free(int q) {
+        return SIZE - (available[q] - used[q] & 0xffff);
+    }
+
+    /** Puts frames into a stand-in, as if they came from the network. */
+    int feed(int farEnd, int n) {
+        int sent = 0;
+        while (sent < n && Posix.writev(farEnd, iovec, 1) > 0) {
+            sent++;
+        }
+        return sent;
+    }
+
+    /** Takes frames out of a stand-in. */
+    void drain(int farEnd) {
+        long n = 1;
+        while (n > 0) {
+            n = Posix.read(farEnd, base + BUFFERS + SIZE * BUFFER + 0x1000, 0x10000);
+        }
+    }
+
+    @Override
+    public void close() {
+        table.release();
+        for (int q = 0; q < 2; q++) {
+            kicks[q].close();
+            calls[q].close();
+        }
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.session;
+
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.Collections;
+import java.util.List;
+import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.net.api.Fd;
+import org.vireo.vhostuser.VirtioNet;
+
+/**
+ * All that a VMM told of a device. Immutable: a message makes a new one, which is announced to successors before it takes effect.
+ *
+ * @param features acknowledged virtio features
+ * @param protocolFeatures acknowledged vhost-user protocol features
+ * @param status device status
+ * @param mtu of NET_SET_MTU, 0: not told
+ * @param memory the guest's memory
+ * @param rings two a pair: receive, transmit
+ */
+public record DeviceState(long features, long protocolFeatures, int status, int mtu, MemoryTable memory, List<RingState> rings) {
+    /**
+     * Before the first message.
+     *
+     * @param pairs queue pairs
+     * @return the state
+     */
+    public static DeviceState initial(int pairs) {
+        return new DeviceState(0, 0, 0, 0, MemoryTable.EMPTY, Collections.nCopies(2 * pairs, RingState.NEW));
+    }
+
+    /**
+     * With one ring changed.
+     *
+     * @param index its number
+     * @param ring its new state
+     * @return the state
+     */
+    public DeviceState withRing(int index, RingState ring) {
+        List<RingState> all = new ArrayList<>(rings);
+        all.set(index, ring);
+        return new DeviceState(features, protocolFeatures, status, mtu, memory, List.copyOf(all));
+    }
+
+    DeviceState withFeatures(long bits) {
+        DeviceState s = new DeviceState(bits, protocolFeatures, status, mtu, memory, rings);
+        if ((bits & VirtioNet.PROTOCOL_FEATURES) != 0) {
+            return s;
+        }
+        // without protocol features there is no SET_VRING_ENABLE: rings are enabled from the start
+        for (int i = 0; i < rings.size(); i++) {
+            s = s.withRing(i, s.rings.get(i).withEnabled(true));
+        }
+        return s;
+    }
+
+    DeviceState withProtocolFeatures(long bits) {
+        return new DeviceState(features, bits, status, mtu, memory, rings);
+    }
+
+    DeviceState withStatus(int bits) {
+        return new DeviceState(features, protocolFeatures, bits, mtu, memory, rings);
+    }
+
+    DeviceState withMtu(int bytes) {
+        return new DeviceState(features, protocolFeatures, status, bytes, memory, rings);
+    }
+
+    /**
+     * With other memory.
+     *
+     * @param table the memory
+     * @return the state
+     */
+    public DeviceState withMemory(MemoryTable table) {
+        return new DeviceState(features, protocolFeatures, status, mtu, table, rings);
+    }
+
+    /** After a reset: rings stopped and disabled, nothing negotiated with the driver; memory and descriptors stay. */
+    DeviceState reset() {
+        List<RingState> all = new ArrayList<>();
+        for (RingState r : rings) {
+            all.add(r.withStarted(false).withEnabled(false).withBase(0));
+        }
+        return new DeviceState(features, protocolFeatures, 0, mtu, memory, List.copyOf(all));
+    }
+
+    /**
+     * The pairs of which a ring is enabled.
+     *
+     * @return pair numbers
+     */
+    public BitSet enabledPairs() {
+        BitSet pairs = new BitSet();
+        for (int i = 0; i < rings.size(); i++) {
+            if (rings.get(i).enabled()) {
+                pairs.set(i / 2);
+            }
+        }
+        return pairs;
+    }
+
+    /**
+     * Whether a ring is started.
+     *
+     * @return whether
+     */
+    public boolean running() {
+        return rings.stream().anyMatch(RingState::started);
+    }
+
+    /** Closes all descriptors and lets go of the memory. */
+    public void close() {
+        memory.release();
+        for (RingState r : rings) {
+            close(r.kick());
+            close(r.call());
+            close(r.error());
+        }
+    }
+
+    /**
+     * Closes the descriptors that a former state has and this one has not.
+     *
+     * @param former the former state
+     */
+    public void closeReplaced(DeviceState former) {
+        for (int i = 0; i < rings.size(); i++) {
+            RingState now = rings.get(i);
+            RingState then = former.rings.get(i);
+            replaced(then.kick(), now.kick());
+            replaced(then.call(), now.call());
+            replaced(then.error(), now.error());
+        }
+        if (former.memory != memory) {
+            former.memory.release();
+        }
+    }
+
+    private static void replaced(Fd then, Fd now) {
+        if (then != now) {
+            close(then);
+        }
+    }
+
+    private static void close(Fd fd) {
+        if (fd != null) {
+            fd.close();
+        }
+    }
+}

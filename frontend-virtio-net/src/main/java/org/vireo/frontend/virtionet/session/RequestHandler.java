@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.session;
+
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
+import org.vireo.frontend.virtionet.memory.MappedRegion;
+import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.frontend.virtionet.ring.SplitRingLayout;
+import org.vireo.net.api.Fd;
+import org.vireo.posix.Posix;
+import org.vireo.posix.linux.EventFd;
+import org.vireo.vhostuser.DeviceConfig;
+import org.vireo.vhostuser.MalformedMessageException;
+import org.vireo.vhostuser.MemoryRegionSpec;
+import org.vireo.vhostuser.Message;
+import org.vireo.vhostuser.MessageChannel;
+import org.vireo.vhostuser.ProtocolFeatures;
+import org.vireo.vhostuser.Request;
+import org.vireo.vhostuser.VirtioNet;
+import org.vireo.vhostuser.VringAddress;
+import org.vireo.vhostuser.VringState;
+
+/**
+ * The back-end's requests of the vhost-user protocol, each as a function from state to state: nothing takes effect here. What cannot be
+ * served is refused before anything changed.
+ */
+public final class RequestHandler {
+    /** Most memory regions, told by GET_MAX_MEM_SLOTS. */
+    public static final int MEMORY_SLOTS = 509;
+    /** What this back-end can do. */
+    public static final long PROTOCOL_FEATURES = ProtocolFeatures.MQ | ProtocolFeatures.RARP | ProtocolFeatures.REPLY_ACK
+            | ProtocolFeatures.MTU | ProtocolFeatures.BACKEND_REQ | ProtocolFeatures.CONFIG | ProtocolFeatures.RESET_DEVICE
+            | ProtocolFeatures.CONFIGURE_MEM_SLOTS | ProtocolFeatures.STATUS;
+
+    private final Device device;
+
+    /** What the handler needs to know of the device. */
+    public interface Device {
+        /**
+         * Features that are offered now.
+         *
+         * @return virtio feature bits
+         */
+        long offered();
+
+        /**
+         * The configuration space.
+         *
+         * @return {@link ConfigSpace#BYTES} bytes
+         */
+        MemorySegment config();
+
+        /**
+         * Whether guest memory may lie on any file system.
+         *
+         * @return whether
+         */
+        boolean anyMemory();
+
+        /**
+         * Largest MTU of the port.
+         *
+         * @return bytes, 0: not known
+         */
+        int portMtu();
+    }
+
+    /**
+     * What a request asks for.
+     *
+     * @param next the state after it
+     * @param reply payload of its answer, if it has one that is known before it takes effect
+     * @param ring ring that GET_VRING_BASE stops, or -1
+     * @param announce MAC to announce, or null
+     * @param backendChannel channel for requests to the front-end, or null
+     */
+    public record Outcome(DeviceState next, Optional<MemorySegment> reply, int ring, byte[] announce, Fd backendChannel) {
+        static Outcome of(DeviceState next) {
+            return new Outcome(next, Optional.empty(), -1, null, null);
+        }
+    }
+
+    /**
+     * A handler.
+     *
+     * @param device tells what is offered
+     */
+    public RequestHandler(Device device) {
+        this.device = device;
+    }
+
+    /**
+     * Handles a request. Descriptors that the new state keeps are taken out of the message.
+     *
+     * @param s the state
+     * @param m a whole message
+     * @return what it asks for
+     * @throws MalformedMessageException it is not what the protocol says: the session ends
+     * @throws RefusedException it cannot be served
+     */
+    public Outcome handle(DeviceState s, Message m) throws MalformedMessageException, RefusedException {
+        m.check();
+        Request request = m.request().orElseThrow(() -> new RefusedException(m.name() + ": not known here"));
+        return switch (request) {
+            case GET_FEATURES -> reply(s, device.offered());
+            case SET_FEATURES -> setFeatures(s, m.u64());
+            case GET_PROTOCOL_FEATURES -> reply(s, PROTOCOL_FEATURES);
+            case SET_PROTOCOL_FEATURES -> setProtocolFeatures(s, m.u64());
+            case SET_OWNER, RESET_OWNER -> Outcome.of(s);
+            case SET_MEM_TABLE -> setMemory(s, m);
+            case GET_MAX_MEM_SLOTS -> reply(s, MEMORY_SLOTS);
+            case ADD_MEM_REG -> addRegion(s, m);
+            case REM_MEM_REG -> removeRegion(s, m);
+            case SET_VRING_NUM -> setSize(s, m.vringState());
+            case SET_VRING_ADDR -> setAddress(s, m.vringAddress());
+            case SET_VRING_BASE -> setBase(s, m.vringState());
+            case GET_VRING_BASE -> getBase(s, m.vringState());
+            case SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR -> setDescriptor(s, m, request);
+            case SET_VRING_ENABLE -> enable(s, m.vringState());
+            case GET_QUEUE_NUM -> reply(s, s.rings().size() / 2);
+            case SEND_RARP -> announce(s, m.u64());
+            case NET_SET_MTU -> setMtu(s, m.u64());
+            case SET_BACKEND_REQ_FD -> new Outcome(s, Optional.empty(), -1, null, m.takeDescriptor());
+            case GET_CONFIG -> getConfig(s, m.config());
+            case SET_CONFIG -> throw new RefusedException("SET_CONFIG: the configuration space is read-only");
+            case SET_STATUS -> setStatus(s, m.u64());
+            case GET_STATUS -> reply(s, s.status());
+            case RESET_DEVICE -> Outcome.of(s.reset());
+            default -> throw new RefusedException(request + ": was not offered");
+        };
+    }
+
+    private static Outcome reply(DeviceState s, long value) {
+        return new Outcome(s, Optional.of(MessageChannel.u64(value)), -1, null, null);
+    }
+
+    private Outcome setFeatures(DeviceState s, long bits) throws RefusedException {
+        long surplus = bits & ~device.offered();
+        if (surplus != 0) {
+            throw new RefusedException("SET_FEATURES 0x" + Long.toHexString(bits) + ": " + VirtioNet.names(surplus) + " not offered now; "
+                    + "the guest acknowledged more than this configuration has");
+        }
+        return Outcome.of(s.withFeatures(bits));
+    }
+
+    private static Outcome setProtocolFeatures(DeviceState s, long bits) throws RefusedException {
+        long surplus = bits & ~PROTOCOL_FEATURES;
+        if (surplus != 0) {
+            throw new RefusedException("SET_PROTOCOL_FEATURES 0x" + Long.toHexString(bits) + ": " + ProtocolFeatures.names(surplus)
+                    + " not offered");
+        }
+        return Outcome.of(s.withProtocolFeatures(bits));
+    }
+
+    private Outcome setMemory(DeviceState s, Message m) throws MalformedMessageException, RefusedException {
+        List<MemoryRegionSpec> specs = m.memoryTable();
+        if (specs.isEmpty()) {
+            throw new RefusedException("SET_MEM_TABLE: no region at all: the VMM shares no guest memory (QEMU wants share=on on its "
+                    + "memory backend, Cloud Hypervisor --memory shared=on)");
+        }
+        List<MappedRegion> regions = new ArrayList<>();
+        try {
+            for (MemoryRegionSpec r : specs) {
+                regions.add(map(r, m.takeDescriptor()));
+            }
+            return Outcome.of(s.withMemory(MemoryTable.of(regions)));
+        } catch (InvalidMemoryException e) {
+            throw new RefusedException("SET_MEM_TABLE: " + e.getMessage(), e);
+        }
+    }
+
+    private MappedRegion map(MemoryRegionSpec r, Fd file) throws InvalidMemoryException {
+        return MappedRegion.map(new MappedRegion.Spec(r.guest(), r.size(), r.user(), r.offset()), file, device.anyMemory());
+    }
+
+    private Outcome addRegion(DeviceState s, Message m) throws MalformedMessageException, RefusedException {
+        if (s.memory().regions().size() >= MEMORY_SLOTS) {
+            throw new RefusedException("ADD_MEM_REG: all " + MEMORY_SLOTS + " slots are taken");
+        }
+        try {
+            return Outcome.of(s.withMemory(s.memory().with(map(m.memoryRegion(), m.takeDescriptor()))));
+        } catch (InvalidMemoryException e) {
+            throw new RefusedException("ADD_MEM_REG: " + e.getMessage(), e);
+        }
+    }
+
+    private static Outcome removeRegion(DeviceState s, Message m) throws MalformedMessageException, RefusedException {
+        MemoryRegionSpec r = m.memoryRegion();
+        try {
+            return Outcome.of(s.withMemory(s.memory().without(r.guest(), r.size(), r.user())));
+        } catch (InvalidMemoryException e) {
+            throw new RefusedException("REM_MEM_REG: " + e.getMessage(), e);
+        }
+    }
+
+    private static RingState ring(DeviceState s, int index, String request) throws RefusedException {
+        if (index < 0 || index >= s.rings().size()) {
+            throw new RefusedException(request + ": ring " + Integer.toUnsignedString(index) + " of " + s.rings().size());
+        }
+        return s.rings().get(index);
+    }
+
+    private static Outcome setSize(DeviceState s, VringState v) throws RefusedException {
+        RingState r = ring(s, v.index(), "SET_VRING_NUM");
+        if (v.num() < 1 || v.num() > SplitRingLayout.MAX_SIZE || Integer.bitCount(v.num()) != 1) {
+            throw new RefusedException("SET_VRING_NUM: ring " + v.index() + " size " + Integer.toUnsignedString(v.num())
+                    + " is not a power of two of 1 to " + SplitRingLayout.MAX_SIZE);
+        }
+        return Outcome.of(s.withRing(v.index(), r.withSize(v.num())));
+    }
+
+    private static Outcome setAddress(DeviceState s, VringAddress a) throws RefusedException {
+        RingState r = ring(s, a.index(), "SET_VRING_ADDR");
+        if (a.descriptor() % 16 != 0 || a.available() % 2 != 0 || a.used() % 4 != 0) {
+            throw new RefusedException("SET_VRING_ADDR: ring " + a.index() + ": descriptor table 0x" + Long.toHexString(a.descriptor())
+                    + ", available ring 0x" + Long.toHexString(a.available()) + ", used ring 0x" + Long.toHexString(a.used())
+                    + " are not aligned to 16, 2, 4");
+        }
+        return Outcome.of(s.withRing(a.index(), r.withAddress(a.descriptor(), a.available(), a.used(), a.flags(), a.log())));
+    }
+
+    private static Outcome setBase(DeviceState s, VringState v) throws RefusedException {
+        RingState r = ring(s, v.index(), "SET_VRING_BASE");
+        if ((v.num() & ~0xffff) != 0) {
+            throw new RefusedException("SET_VRING_BASE: ring " + v.index() + " base " + Integer.toUnsignedString(v.num())
+                    + " has more than 16 bits");
+        }
+        if (r.started()) {
+            throw new RefusedException("SET_VRING_BASE: ring " + v.index() + " runs; stop it with GET_VRING_BASE first");
+        }
+        return Outcome.of(s.withRing(v.index(), r.withBase(v.num())));
+    }
+
+    private static Outcome getBase(DeviceState s, VringState v) throws RefusedException {
+        RingState r = ring(s, v.index(), "GET_VRING_BASE");
+        return new Outcome(s.withRing(v.index(), r.withStarted(false)), Optional.empty(), v.index(), null, null);
+    }
+
+    private static Outcome setDescriptor(DeviceState s, Message m, Request request) throws MalformedMessageException, RefusedException {
+        int index = m.descriptorRing();
+        RingState r = ring(s, index, request.name());
+        boolean none = (m.u64() & Message.NO_DESCRIPTOR) != 0;
+        if (none && request == Request.SET_VRING_KICK) {
+            throw new RefusedException("SET_VRING_KICK: ring " + index + " has no descriptor: polled rings are not supported; the VMM has "
+                    + "to give an eventfd");
+        }
+        Fd fd = none ? null : eventFd(m, request, index);
+        return Outcome.of(s.withRing(index, switch (request) {
+            case SET_VRING_KICK -> r.withKick(fd).withStarted(true);
+            case SET_VRING_CALL -> r.withCall(fd);
+            default -> r.withError(fd);
+        }));
+    }
+
+    private static Fd eventFd(Message m, Request request, int ring) throws MalformedMessageException, RefusedException {
+        Fd fd = m.takeDescriptor();
+        if (!EventFd.isEventFd(fd.number())) {
+            String what = EventFd.describe(fd.number());
+            fd.close();
+            throw new RefusedException(request + ": ring " + ring + ": the descriptor is " + what + ", not an eventfd");
+        }
+        Posix.setNonBlocking(fd.number());
+        return fd;
+    }
+
+    private static Outcome enable(DeviceState s, VringState v) throws RefusedException {
+        RingState r = ring(s, v.index(), "SET_VRING_ENABLE");
+        if ((s.features() & VirtioNet.PROTOCOL_FEATURES) == 0) {
+            throw new RefusedException("SET_VRING_ENABLE: VHOST_USER_F_PROTOCOL_FEATURES was not negotiated");
+        }
+        if (v.num() != 0 && v.num() != 1) {
+            throw new RefusedException("SET_VRING_ENABLE: ring " + v.index() + " to " + Integer.toUnsignedString(v.num()) + ": 0 or 1");
+        }
+        return Outcome.of(s.withRing(v.index(), r.withEnabled(v.num() == 1)));
+    }
+
+    private static Outcome announce(DeviceState s, long mac) {
+        byte[] b = new byte[6];
+        for (int i = 0; i < 6; i++) {
+            b[i] = (byte) (mac >>> 8 * i);
+        }
+        return new Outcome(s, Optional.empty(), -1, b, null);
+    }
+
+    private Outcome setMtu(DeviceState s, long mtu) throws RefusedException {
+        int most = device.portMtu() == 0 ? 65535 : device.portMtu();
+        if (mtu < 68 || mtu > most) {
+            throw new RefusedException("NET_SET_MTU " + Long.toUnsignedString(mtu) + ": 68 to " + most + ", the port's MTU");
+        }
+        return Outcome.of(s.withMtu((int) mtu));
+    }
+
+    private Outcome getConfig(DeviceState s, DeviceConfig c) {
+        MemorySegment bytes;
+        long size = c.bytes().byteSize();
+        if (c.offset() < 0 || size == 0 || c.offset() + size > ConfigSpace.BYTES) {
+            // the protocol's way to say that a range is wrong: an answer without payload
+            bytes = MemorySegment.ofArray(new byte[0]);
+        } else {
+            bytes = new DeviceConfig(c.offset(), c.flags(), device.config().asSlice(c.offset(), size)).payload();
+        }
+        return new Outcome(s, Optional.of(bytes), -1, null, null);
+    }
+
+    private static Outcome setStatus(DeviceState s, long status) throws RefusedException {
+        if ((status & ~0xffL) != 0) {
+            throw new RefusedException("SET_STATUS 0x" + Long.toHexString(status) + ": more than 8 bits");
+        }
+        return Outcome.of(status == 0 ? s.reset() : s.withStatus((int) status));
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.slot;
+
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+import org.osgi.framework.Bundle;
+import org.osgi.framework.Constants;
+import org.osgi.framework.ServiceReference;
+import org.osgi.framework.Version;
+import org.vireo.net.api.BackendStateTransfer;
+import org.vireo.net.api.NetBackend;
+
+/**
+ * A backend's service for a netdev id.
+ *
+ * @param backend the service
+ * @param type its netdev type
+ * @param bundle symbolic name and version, for messages
+ * @param version the bundle's version
+ * @param ranking service.ranking
+ * @param serviceId service.id: the higher, the newer
+ * @param options the netdev's configuration
+ */
+record Candidate(NetBackend backend, String type, String bundle, Version version, int ranking, long serviceId,
+        Map<String, String> options) {
+    /** Ranking, then version, then the newest. OSGi alone would prefer the older of two equals. */
+    static final Comparator<Candidate> BETTER = Comparator.comparingInt(Candidate::ranking).thenComparing(Candidate::version)
+            .thenComparingLong(Candidate::serviceId);
+
+    static Candidate of(NetBackend backend, ServiceReference<?> reference) {
+        Bundle b = reference.getBundle();
+        Object ranking = reference.getProperty(Constants.SERVICE_RANKING);
+        return new Candidate(backend, String.valueOf(reference.getProperty(NetBackend.NETDEV_TYPE)),
+                b == null ? "a bundle that has left" : b.getSymbolicName() + " " + b.getVersion(),
+                b == null ? Version.emptyVersion : b.getVersion(), ranking instanceof Integer i ? i : 0,
+                (Long) reference.getProperty(Constants.SERVICE_ID), options(reference));
+    }
+
+    /** The netdev's id: the property, or the name of the configuration's instance. */
+    static String netdev(ServiceReference<?> reference) {
+        Object id = reference.getProperty(NetBackend.NETDEV_ID);
+        if (id != null) {
+            return id.toString();
+        }
+        Object pid = reference.getProperty(Constants.SERVICE_PID);
+        String s = pid == null ? "" : pid.toString();
+        return s.substring(s.indexOf('~') + 1);
+    }
+
+    private static Map<String, String> options(ServiceReference<?> reference) {
+        Map<String, String> sorted = new TreeMap<>();
+        for (String key : reference.getPropertyKeys()) {
+            String k = key.toLowerCase(Locale.ROOT);
+            if (!k.startsWith("service.") && !k.startsWith("component.") && !k.startsWith("felix.") && !k.startsWith("netdev.")
+                    && !k.startsWith(".") && !k.equals("objectclass")) {
+                sorted.put(key, String.valueOf(reference.getProperty(key)));
+            }
+        }
+        return new LinkedHashMap<>(sorted);
+    }
+
+    BackendStateTransfer transfer() {
+        return backend instanceof BackendStateTransfer t ? t : null;
+    }
+
+    @Override
+    public String toString() {
+        return type + " of " + bundle;
+    }
+}

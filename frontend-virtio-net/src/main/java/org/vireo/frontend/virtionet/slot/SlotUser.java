@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.slot;
+
+/** The NIC that uses a slot. Calls come on any thread. */
+public interface SlotUser {
+    /**
+     * The NIC's id.
+     *
+     * @return the id
+     */
+    String id();
+
+    /** A backend came that could serve; must only post. */
+    void backendArrived();
+
+    /** The backend that serves leaves: when this returns, the NIC has parked the port. Blocks, with a deadline of its own. */
+    void backendLeaving();
+
+    /**
+     * The port said that it is broken; must only post.
+     *
+     * @param why the reason
+     */
+    void portFailed(Exception why);
+
+    /**
+     * The port's link changed; must only post.
+     *
+     * @param up whether it is up
+     */
+    void portLink(boolean up);
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.slot;
+
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.osgi.framework.Constants;
+import org.osgi.framework.ServiceReference;
+import org.vireo.net.api.Fds;
+import org.vireo.net.api.NetBackend;
+import org.vireo.net.api.nic.NetdevStatus;
+
+/** All netdev slots of the process. Any thread. */
+public final class Slots {
+    private final Fds fds;
+    private final Map<String, NetdevSlot> slots = new TreeMap<>();
+
+    /**
+     * No slots yet.
+     *
+     * @param fds makes descriptors for ports
+     */
+    public Slots(Fds fds) {
+        this.fds = fds;
+    }
+
+    /**
+     * The slot of a netdev; made if there is none.
+     *
+     * @param netdev its id
+     * @return the slot
+     */
+    public synchronized NetdevSlot slot(String netdev) {
+        return slots.computeIfAbsent(netdev, id -> new NetdevSlot(id, fds));
+    }
+
+    /**
+     * A backend's service came.
+     *
+     * @param backend the service
+     * @param reference its properties
+     */
+    public void add(NetBackend backend, ServiceReference<?> reference) {
+        slot(Candidate.netdev(reference)).add(Candidate.of(backend, reference));
+    }
+
+    /**
+     * A backend's service leaves: when this returns, nobody calls it any more.
+     *
+     * @param reference its properties
+     */
+    public void remove(ServiceReference<?> reference) {
+        NetdevSlot slot = slot(Candidate.netdev(reference));
+        slot.remove((Long) reference.getProperty(Constants.SERVICE_ID));
+        forgetIfUnused(slot);
+    }
+
+    /**
+     * Forgets a slot that has neither backend nor NIC.
+     *
+     * @param slot the slot
+     */
+    public synchronized void forgetIfUnused(NetdevSlot slot) {
+        if (slot.unused()) {
+            slots.remove(slot.id());
+        }
+    }
+
+    /**
+     * All slots.
+     *
+     * @return a snapshot by id
+     */
+    public synchronized List<NetdevStatus> status() {
+        return slots.values().stream().filter(s -> !s.unused()).map(NetdevSlot::status).toList();
+    }
+}
