@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.guest;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import org.vireo.net.api.Fds;
+import org.vireo.vhostuser.ProtocolFeatures;
+import org.vireo.vhostuser.VirtioNet;
+
+/**
+ * A guest's NIC, whole: memory, queue pairs, and the front-end that has started them.
+ *
+ * {@snippet :
+ * FrontEnd f = FrontEnd.connect(fds, socket, Duration.ofSeconds(5));
+ * try (GuestNic nic = GuestNic.options().pairs(2).start(fds, f)) {
+ *     nic.transmit(0).send(frame, deadline);
+ *     byte[] headerAndFrame = nic.receive(0).take(deadline);
+ * }
+ * }
+ */
+public final class GuestNic implements AutoCloseable {
+    /** All that the driver here can do with rings. */
+    public static final long RING_FEATURES = VirtioNet.VERSION_1 | VirtioNet.INDIRECT_DESC | VirtioNet.EVENT_IDX
+            | VirtioNet.PROTOCOL_FEATURES | VirtioNet.MRG_RXBUF | VirtioNet.MQ | VirtioNet.MAC | VirtioNet.MTU | VirtioNet.STATUS;
+    /** All that a Linux TAP as the guest can do with checksums and segmentation. */
+    public static final long OFFLOAD_FEATURES = VirtioNet.CSUM | VirtioNet.GUEST_CSUM | VirtioNet.HOST_TSO4 | VirtioNet.HOST_TSO6
+            | VirtioNet.HOST_ECN | VirtioNet.HOST_USO | VirtioNet.GUEST_TSO4 | VirtioNet.GUEST_TSO6 | VirtioNet.GUEST_ECN
+            | VirtioNet.GUEST_USO4 | VirtioNet.GUEST_USO6;
+    /** Protocol features that the front-end here can use. */
+    public static final long PROTOCOL = ProtocolFeatures.MQ | ProtocolFeatures.REPLY_ACK | ProtocolFeatures.CONFIG | ProtocolFeatures.RARP
+            | ProtocolFeatures.MTU | ProtocolFeatures.STATUS | ProtocolFeatures.RESET_DEVICE | ProtocolFeatures.CONFIGURE_MEM_SLOTS;
+
+    private final FrontEnd frontEnd;
+    private final GuestRam ram;
+    private final List<ReceiveQueue> receive = new ArrayList<>();
+    private final List<TransmitQueue> transmit = new ArrayList<>();
+
+    private GuestNic(FrontEnd frontEnd, GuestRam ram) {
+        this.frontEnd = frontEnd;
+        this.ram = ram;
+    }
+
+    /** Options with their defaults: one pair, 256 entries, every feature of {@link #RING_FEATURES}. */
+    public static Options options() {
+        return new Options();
+    }
+
+    /** What a guest is to be like. */
+    public static final class Options {
+        private int pairs = 1;
+        private int enabledPairs = -1;
+        private int ringSize = 256;
+        private long features = RING_FEATURES;
+        private long protocol = PROTOCOL;
+        private int regions = 1;
+        private boolean slots;
+        private int receiveBytes;
+        private int transmitBytes;
+        private boolean indirect = true;
+        private int[] transmitPieces = {};
+        private int[] receivePieces = {};
+
+        private Options() {
+        }
+
+        /** Queue pairs. */
+        public Options pairs(int n) {
+            pairs = n;
+            return this;
+        }
+
+        /** How many of the pairs are enabled; all, if not said. */
+        public Options enabledPairs(int n) {
+            enabledPairs = n;
+            return this;
+        }
+
+        /** Entries of each ring. */
+        public Options ringSize(int n) {
+            ringSize = n;
+            return this;
+        }
+
+        /** Features to take if offered. */
+        public Options features(long mask) {
+            features = mask;
+            return this;
+        }
+
+        /** Protocol features to take if offered. */
+        public Options protocol(long mask) {
+            protocol = mask;
+            return this;
+        }
+
+        /** Memory regions that the queues are spread over. */
+        public Options regions(int n) {
+            regions = n;
+            return this;
+        }
+
+        /** Tell of memory with ADD_MEM_REG instead of SET_MEM_TABLE, if the device can. */
+        public Options memorySlots(boolean on) {
+            slots = on;
+            return this;
+        }
+
+        /** Bytes of a receive buffer; if not said, 4096 with mergeable buffers, else the largest frame that may come. */
+        public Options receiveBytes(int n) {
+            receiveBytes = n;
+            return this;
+        }
+
+        /** Bytes of a transmit buffer; if not said, the largest frame that the features permit. */
+        public Options transmitBytes(int n) {
+            transmitBytes = n;
+            return this;
+        }
+
+        /** Whether chains go into indirect tables where the feature is acknowledged. */
+        public Options indirect(boolean on) {
+            indirect = on;
+            return this;
+        }
+
+        /** Lengths of the leading descriptors of a transmit chain. */
+        public Options transmitPieces(int... lengths) {
+            transmitPieces = lengths;
+            return this;
+        }
+
+        /** Lengths of the leading descriptors of a receive chain. */
+        public Options receivePieces(int... lengths) {
+            receivePieces = lengths;
+            return this;
+        }
+
+        /**
+         * Negotiates, makes memory and queues, and starts them with receive buffers posted.
+         *
+         * @param fds makes the descriptors
+         * @param f a front-end that has said nothing yet; the NIC closes it, also when this fails
+         * @return the running NIC
+         * @throws IOException the device refused or did not answer
+         */
+        public GuestNic start(Fds fds, FrontEnd f) throws IOException {
+            GuestNic nic = null;
+            try {
+                long acked = f.negotiate(features, protocol);
+                requirePairs(f);
+                f.setStatus(VirtioNet.ACKNOWLEDGE | VirtioNet.DRIVER | VirtioNet.FEATURES_OK);
+                QueueLayout rx = new QueueLayout(ringSize, receiveBytes(acked), indirect, receivePieces);
+                QueueLayout tx = new QueueLayout(ringSize, transmitBytes(acked), indirect, transmitPieces);
+                nic = new GuestNic(f, new GuestRam(fds, regionBytes(rx, tx)));
+                nic.makeQueues(fds, acked, rx, tx, pairs);
+                nic.tellMemory(slots && (f.protocol() & ProtocolFeatures.CONFIGURE_MEM_SLOTS) != 0);
+                nic.startQueues(enabledPairs < 0 ? pairs : enabledPairs);
+                f.setStatus(VirtioNet.ACKNOWLEDGE | VirtioNet.DRIVER | VirtioNet.FEATURES_OK | VirtioNet.DRIVER_OK);
+                return nic;
+            } catch (IOException | RuntimeException e) {
+                if (nic == null) {
+                    f.close();
+                } else {
+                    nic.close();
+                }
+                throw e;
+            }
+        }
+
+        private void requirePairs(FrontEnd f) throws IOException {
+            if (pairs > 1) {
+                long queues = (f.protocol() & ProtocolFeatures.MQ) != 0 ? f.queueNumber() : 2;
+                if (queues < 2L * pairs) {
+                    throw new IOException("the device has " + queues + " queues, too few for " + pairs + " pairs");
+                }
+            }
+        }
+
+        private int receiveBytes(long acked) {
+            long large = VirtioNet.GUEST_TSO4 | VirtioNet.GUEST_TSO6 | VirtioNet.GUEST_UFO | VirtioNet.GUEST_USO4 | VirtioNet.GUEST_USO6;
+            return receiveBytes > 0 ? receiveBytes : (acked & VirtioNet.MRG_RXBUF) != 0 ? 4096
+                    : (acked & large) != 0 ? QueueLayout.LARGEST : 2048;
+        }
+
+        private int transmitBytes(long acked) {
+            long large = VirtioNet.HOST_TSO4 | VirtioNet.HOST_TSO6 | VirtioNet.HOST_UFO | VirtioNet.HOST_USO;
+            return transmitBytes > 0 ? transmitBytes : (acked & large) != 0 ? QueueLayout.LARGEST : 2048;
+        }
+
+        private long[] regionBytes(QueueLayout rx, QueueLayout tx) {
+            long a = (long) pairs * ringSize * (rx.bufferBytes() + tx.bufferBytes() + 4 * 64
+                    + 16L * (2 + rx.pieces().length + 2 + tx.pieces().length) + 32) + pairs * 8192L;
+            long[] sizes = new long[regions];
+            // room for what does not fit at the end of a region
+            java.util.Arrays.fill(sizes, a / regions + QueueLayout.LARGEST + 32L * ringSize + 65536);
+            return sizes;
+        }
+    }
+
+    private void makeQueues(Fds fds, long acked, QueueLayout rx, QueueLayout tx, int pairs) throws IOException {
+        for (int i = 0; i < pairs; i++) {
+            receive.add(new ReceiveQueue(ram, fds, 2 * i, acked, rx));
+            transmit.add(new TransmitQueue(ram, fds, 2 * i + 1, acked, tx));
+        }
+    }
+
+    private void tellMemory(boolean slots) throws IOException {
+        if (!slots) {
+            frontEnd.memoryTable(ram);
+            return;
+        }
+        for (int i = 0; i < ram.specs().size(); i++) {
+            frontEnd.addRegion(ram, i);
+        }
+    }
+
+    private void startQueues(int enabled) throws IOException {
+        for (int i = 0; i < receive.size(); i++) {
+            receive.get(i).fill();
+            receive.get(i).publish();
+            frontEnd.start(receive.get(i), 0);
+            frontEnd.start(transmit.get(i), 0);
+        }
+        for (int i = 0; i < enabled; i++) {
+            enablePair(i, true);
+        }
+    }
+
+    /** Enables or disables a pair, where rings can be (PROTOCOL_FEATURES acknowledged). */
+    public void enablePair(int pair, boolean on) throws IOException {
+        if ((frontEnd.acknowledged() & VirtioNet.PROTOCOL_FEATURES) != 0) {
+            frontEnd.enable(2 * pair, on);
+            frontEnd.enable(2 * pair + 1, on);
+        }
+    }
+
+    /** The front-end. */
+    public FrontEnd frontEnd() {
+        return frontEnd;
+    }
+
+    /** The guest's memory. */
+    public GuestRam ram() {
+        return ram;
+    }
+
+    /** The acknowledged features. */
+    public long features() {
+        return frontEnd.acknowledged();
+    }
+
+    /** Queue pairs. */
+    public int pairs() {
+        return receive.size();
+    }
+
+    /** A pair's receive queue. */
+    public ReceiveQueue receive(int pair) {
+        return receive.get(pair);
+    }
+
+    /** A pair's transmit queue. */
+    public TransmitQueue transmit(int pair) {
+        return transmit.get(pair);
+    }
+
+    /** Closes the connection and gives the memory back. No thread may be in a queue. */
+    @Override
+    public void close() {
+        frontEnd.close();
+        receive.forEach(DriverQueue::close);
+        transmit.forEach(DriverQueue::close);
+        ram.close();
+    }
+}
