@@ -17,6 +17,8 @@ public final class Errno {
     public static final int EIO = 5;
     /** No such device or address. */
     public static final int ENXIO = 6;
+    /** Argument list too long; of a TAP: too many queues. */
+    public static final int E2BIG = 7;
     /** Bad file descriptor. */
     public static final int EBADF = 9;
     /** Resource temporarily unavailable. */
@@ -67,6 +69,7 @@ public final class Errno {
     private static final Map<Integer, String> NAMES = Map.ofEntries(
             e(EPERM, "EPERM (not permitted)"), e(ENOENT, "ENOENT (no such file)"), e(ESRCH, "ESRCH (no such process)"),
             e(EINTR, "EINTR (interrupted)"), e(EIO, "EIO (input/output error)"), e(ENXIO, "ENXIO (no such device or address)"),
+            e(E2BIG, "E2BIG (too many or too long)"),
             e(EBADF, "EBADF (bad descriptor)"), e(EAGAIN, "EAGAIN (try again)"), e(ENOMEM, "ENOMEM (out of memory)"),
             e(EACCES, "EACCES (permission denied)"), e(EFAULT, "EFAULT (bad address)"), e(EBUSY, "EBUSY (device busy)"),
             e(EEXIST, "EEXIST (exists)"), e(ENODEV, "ENODEV (no such device)"), e(EINVAL, "EINVAL (invalid argument)"),

@@ -19,6 +19,13 @@ public final class Posix {
     /** open(2): close on exec. */
     public static final int O_CLOEXEC = 02000000;
 
+    /** socket(2): Internet, version 4. */
+    public static final int AF_INET = 2;
+    /** socket(2): datagrams. */
+    public static final int SOCK_DGRAM = 2;
+    /** socket(2): close on exec. */
+    public static final int SOCK_CLOEXEC = 02000000;
+
     private static final int F_GETFD = 1;
     private static final int F_GETFL = 3;
     private static final int F_SETFL = 4;
@@ -41,6 +48,7 @@ public final class Posix {
         static final MethodHandle CLOSE = Native.intFunction("close", 1, -1);
         static final MethodHandle FCNTL = Native.intFunction("fcntl", 3, 2);
         static final MethodHandle IOCTL = Native.intFunction("ioctl", 3, 2);
+        static final MethodHandle SOCKET = Native.intFunction("socket", 3, -1);
     }
 
     /**
@@ -160,6 +168,24 @@ public final class Posix {
      */
     public static int ioctl(int fd, long request, MemorySegment argument) {
         return ioctl(fd, request, argument.address());
+    }
+
+    /**
+     * socket(2); for interface requests (netdevice(7)) above all.
+     *
+     * @param domain AF_...
+     * @param type SOCK_...; SOCK_CLOEXEC is added
+     * @param protocol 0, or the protocol
+     * @return a descriptor, to be adopted at once, or the negative errno
+     */
+    public static int socket(int domain, int type, int protocol) {
+        MemorySegment s = Native.state();
+        try {
+            int n = (int) Descriptors.SOCKET.invokeExact(s, (long) domain, (long) (type | SOCK_CLOEXEC), (long) protocol);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
     }
 
     /**

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.tap;
+
+import java.util.BitSet;
+import java.util.List;
+import org.vireo.net.api.Fd;
+import org.vireo.posix.PosixException;
+
+/**
+ * The settings of a TAP that its descriptors' owner changes while it is open: attached queues, header length, offloads. A change that
+ * fails is undone. Control thread only.
+ */
+final class TapControl {
+    /** Offloads that are not known: the state does not carry them, so the first change sets them in any case. */
+    static final int UNKNOWN = -1;
+
+    private final List<Fd> queues;
+    private final BitSet attached;
+    private int headerLength;
+    private int offload;
+
+    TapControl(List<Fd> queues, BitSet attached, int headerLength, int offload) {
+        this.queues = queues;
+        this.attached = (BitSet) attached.clone();
+        this.headerLength = headerLength;
+        this.offload = offload;
+    }
+
+    int headerLength() {
+        return headerLength;
+    }
+
+    boolean isAttached(int pair) {
+        return attached.get(pair);
+    }
+
+    /** A descriptor that the interface's requests can go through, or null: none is attached. */
+    Fd anyAttached() {
+        int i = attached.nextSetBit(0);
+        return i < 0 ? null : queues.get(i);
+    }
+
+    /**
+     * Changes what differs, in an order in which each request has an attached queue to go through.
+     *
+     * @param wanted the pairs to be attached; ignored with one pair, since a single-queue interface cannot detach
+     * @param newHeader header length, 0: the interface has none
+     * @param newOffload TUN_F_ bits
+     */
+    void change(BitSet wanted, int newHeader, int newOffload) throws PosixException {
+        BitSet before = (BitSet) attached.clone();
+        int headerBefore = headerLength;
+        int offloadBefore = offload;
+        try {
+            go(wanted, newHeader, newOffload);
+        } catch (PosixException e) {
+            try {
+                go(before, headerBefore, offloadBefore);
+            } catch (PosixException again) {
+                e.addSuppressed(again);
+            }
+            throw e;
+        }
+    }
+
+    private void go(BitSet wanted, int newHeader, int newOffload) throws PosixException {
+        boolean many = queues.size() > 1;
+        boolean shared = newHeader != headerLength || newOffload != offload && newOffload != UNKNOWN && newHeader != 0;
+        for (int i = 0; many && i < queues.size(); i++) {
+            // shared settings with no pair wanted: the first is attached for the time of the change
+            if (!attached.get(i) && (wanted.get(i) || i == 0 && shared && attached.isEmpty() && wanted.isEmpty())) {
+                TapIoctl.attach(queues.get(i).number());
+                attached.set(i);
+            }
+        }
+        if (newHeader != headerLength) {
+            TapIoctl.setHeaderLength(anyAttached().number(), newHeader);
+            headerLength = newHeader;
+        }
+        if (newHeader != 0 && newOffload != offload && newOffload != UNKNOWN) {
+            TapIoctl.setOffload(anyAttached().number(), newOffload);
+            offload = newOffload;
+        }
+        for (int i = 0; many && i < queues.size(); i++) {
+            if (attached.get(i) && !wanted.get(i)) {
+                TapIoctl.detach(queues.get(i).number());
+                attached.clear(i);
+            }
+        }
+    }
+
+    /** Takes settings as done, for a port whose descriptors are stand-ins. */
+    void pretend(BitSet wanted, int newHeader, int newOffload) {
+        if (queues.size() > 1) {
+            attached.clear();
+            attached.or(wanted);
+        }
+        headerLength = newHeader;
+        offload = newOffload;
+    }
+}

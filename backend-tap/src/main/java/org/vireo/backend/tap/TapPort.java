@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.tap;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.FramePort;
+import org.vireo.net.api.FrameQueue;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.OpenContext;
+import org.vireo.net.api.PortProfile;
+import org.vireo.net.api.PortSettings;
+import org.vireo.net.api.StatisticsSink;
+import org.vireo.posix.PosixException;
+
+/** An open TAP. It has no threads. */
+final class TapPort implements FramePort {
+    private static final Logger LOG = LoggerFactory.getLogger(TapPort.class);
+    /** How long a downscript may take: {@link #close} has no deadline of its own. */
+    private static final long DOWNSCRIPT_NANOS = 5_000_000_000L;
+
+    private final TapOptions options;
+    private final OpenContext context;
+    private final TapFacts facts;
+    private final PortProfile profile;
+    private final List<TapQueue> queues = new ArrayList<>();
+    private final TapControl control;
+    /** Whether requests may be sent to the device: not before a loaded port was told that it is the owner. */
+    private boolean live;
+    /** Whether the interface's name means the same in this process; null: not looked yet. */
+    private Boolean here;
+    private boolean closed;
+
+    TapPort(TapOptions options, OpenContext context, OpenedTap tap) {
+        this(options, context, tap, firstOnly());
+        live = true;
+        here = options.fds().isEmpty() ? Boolean.TRUE : null;
+    }
+
+    /** A port that was loaded: inert. */
+    TapPort(TapOptions options, OpenContext context, OpenedTap tap, BitSet enabled) {
+        this.options = options;
+        this.context = context;
+        this.facts = tap.facts();
+        this.profile = facts.profile(tap.queues().size());
+        BitSet attached = tap.queues().size() > 1 ? enabled : firstOnly();
+        control = new TapControl(tap.queues(), attached, tap.headerLength(), tap.offload());
+        for (int i = 0; i < tap.queues().size(); i++) {
+            queues.add(new TapQueue(tap.queues().get(i), options.prefix() + "interface " + facts.name() + " queue " + i, enabled.get(i)));
+        }
+    }
+
+    private static BitSet firstOnly() {
+        BitSet b = new BitSet();
+        b.set(0);
+        return b;
+    }
+
+    TapFacts facts() {
+        return facts;
+    }
+
+    int headerLength() {
+        return control.headerLength();
+    }
+
+    boolean enabled(int pair) {
+        return queues.get(pair).isEnabled();
+    }
+
+    boolean isClosed() {
+        return closed;
+    }
+
+    List<Fd> descriptors() {
+        return queues.stream().map(FrameQueue::events).toList();
+    }
+
+    /** A descriptor that answers requests, or null: none is attached just now. */
+    Fd attached() {
+        return control.anyAttached();
+    }
+
+    @Override
+    public FrameQueue queue(int pair) {
+        return queues.get(pair);
+    }
+
+    @Override
+    public PortProfile profile() {
+        return profile;
+    }
+
+    @Override
+    public void apply(PortSettings s) throws NetdevException {
+        String what = options.prefix() + "interface " + facts.name() + ": ";
+        if (closed) {
+            throw new NetdevException(what + "is closed");
+        }
+        if (!profile.headerLengths().contains(s.headerLength())) {
+            throw new NetdevException(what + "header length " + s.headerLength() + " is not one of " + profile.headerLengths());
+        }
+        long offloads = s.guestOffloads() & TapFacts.GUEST_OFFLOADS;
+        if ((offloads & ~profile.features()) != 0) {
+            throw new NetdevException(what + "has no offloads 0x" + Long.toHexString(offloads & ~profile.features())
+                    + " (VIRTIO_NET_F_ bits): give the guest a NIC without them");
+        }
+        BitSet wanted = new BitSet();
+        for (int i = 0; i < queues.size(); i++) {
+            wanted.set(i, s.enabled(i));
+        }
+        if (context.rehearsal()) {
+            control.pretend(wanted, s.headerLength(), TapFacts.offload(offloads));
+        } else {
+            live = true;
+            try {
+                control.change(wanted, s.headerLength(), TapFacts.offload(offloads));
+            } catch (PosixException e) {
+                throw new NetdevException(what + "cannot apply " + s + ": " + e.getMessage() + "; the former settings stay", e);
+            }
+        }
+        for (int i = 0; i < queues.size(); i++) {
+            queues.get(i).enable(wanted.get(i));
+        }
+    }
+
+    @Override
+    public void quiesce() {
+        // no threads of its own
+    }
+
+    @Override
+    public void resume() {
+        // no threads of its own
+    }
+
+    @Override
+    public void statistics(StatisticsSink to) {
+        if (closed || context.rehearsal() || !isLive()) {
+            return;
+        }
+        try {
+            if (isHere()) {
+                HostInterface.counters(facts.name(), to);
+            }
+        } catch (IOException e) {
+            LOG.debug("netdev {}: no counters of {}", options.id(), facts.name(), e);
+        }
+    }
+
+    private boolean isLive() {
+        live |= queues.stream().anyMatch(TapQueue::isTouched);
+        return live;
+    }
+
+    private boolean isHere() throws IOException {
+        if (here == null) {
+            Fd any = control.anyAttached();
+            if (any == null) {
+                return false;
+            }
+            here = HostInterface.isHere(any.number(), context.fds());
+        }
+        return here;
+    }
+
+    @Override
+    public void close(Disposal how) {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        if (how == Disposal.RELEASE && options.downscript() != null && !context.rehearsal()) {
+            try {
+                DutyScript.run(options.id(), "downscript", options.downscript(), nameNow(), System.nanoTime() + DOWNSCRIPT_NANOS);
+            } catch (NetdevException e) {
+                LOG.error("{}; the interface is released all the same", e.getMessage());
+            }
+        }
+        RuntimeException first = null;
+        for (TapQueue q : queues) {
+            try {
+                q.close();
+            } catch (RuntimeException e) {
+                first = first == null ? e : first;
+            }
+        }
+        if (first != null) {
+            throw first;
+        }
+        LOG.info("netdev {}: {} {}", options.id(), how == Disposal.RELEASE ? "released" : "left", facts.name());
+    }
+
+    /** The interface may have been renamed since. */
+    private String nameNow() {
+        try {
+            Fd any = control.anyAttached();
+            return any == null ? facts.name() : TapIoctl.attachment(any.number()).name();
+        } catch (PosixException e) {
+            LOG.warn("netdev {}: interface {} is gone already: {}", options.id(), facts.name(), e.getMessage());
+            return facts.name();
+        }
+    }
+}
