@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.tck;
+
+import java.time.Duration;
+import java.util.Map;
+import org.vireo.net.api.NetBackend;
+
+/**
+ * What the kit needs to know of a backend: how to make one, and how to reach the network behind it. A public class with a public
+ * constructor without arguments, since a test makes one in another process too. One a test; closed at its end, also after a failure.
+ */
+public interface BackendFixture extends AutoCloseable {
+    /** Skips or fails the test if the machine lacks something; see {@link org.vireo.testsupport.Requirements}. */
+    void require();
+
+    /**
+     * The most queue pairs to test with.
+     *
+     * @return at least 1
+     */
+    int maxPairs();
+
+    /**
+     * Makes a network that a netdev can be opened on.
+     *
+     * @param pairs queue pairs of the netdev
+     * @return the network; the kit closes it
+     * @throws Exception it cannot be made
+     */
+    Network network(int pairs) throws Exception;
+
+    /**
+     * Makes a network that can be made to take no more frames.
+     *
+     * @return the network, or null: this backend is never full
+     * @throws Exception it cannot be made
+     */
+    CongestedNetwork congestedNetwork() throws Exception;
+
+    /**
+     * Options that {@link NetBackend#validate} has to refuse.
+     *
+     * @return by the text that the message has to contain
+     */
+    Map<String, Map<String, ?>> refusedOptions();
+
+    /**
+     * Makes a backend as its users do. It is not opened.
+     *
+     * @param id the netdev's id
+     * @param options the netdev's options
+     * @return the backend
+     * @throws Exception it cannot be made
+     */
+    NetBackend backend(String id, Map<String, ?> options) throws Exception;
+
+    /** Ends all backends that it made. */
+    @Override
+    void close();
+
+    /** A network with a place for one netdev, and the test at the other end. */
+    interface Network extends AutoCloseable {
+        /**
+         * The options with which a netdev is opened on it.
+         *
+         * @return options
+         */
+        Map<String, ?> options();
+
+        /**
+         * Sends a frame to the guest.
+         *
+         * @param frame an Ethernet frame, without header
+         */
+        void send(byte[] frame);
+
+        /**
+         * Takes a frame that the guest transmitted.
+         *
+         * @param limit waits at most this long
+         * @return an Ethernet frame, or null: none came. Frames that are not of the kit may be among them
+         */
+        byte[] take(Duration limit);
+
+        /**
+         * Describes what a netdev could change outside: the interface's settings, files. The same text as long as nothing changed.
+         *
+         * @return a text without counters and times
+         */
+        String observe();
+
+        /** Takes it down. */
+        @Override
+        void close();
+    }
+
+    /** A network that can be full. */
+    interface CongestedNetwork extends Network {
+        /** From now on frames that the guest transmits stay where they are until the netdev takes no more. */
+        void block();
+
+        /** Lets them go. */
+        void unblock();
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.tck;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.vireo.net.api.Fds;
+import org.vireo.net.api.OpenContext;
+import org.vireo.net.api.PortListener;
+import org.vireo.posix.Descriptors;
+
+/** Lends a port what the system lends it, and remembers what the port tells. */
+final class KitContext implements OpenContext, PortListener {
+    private static final Duration LIMIT = Duration.ofSeconds(20);
+
+    private final Fds fds = new Descriptors();
+    private final long deadline = System.nanoTime() + LIMIT.toNanos();
+    private final int pairs;
+    private final boolean rehearsal;
+    private final List<Exception> failures = new CopyOnWriteArrayList<>();
+
+    KitContext(int pairs, boolean rehearsal) {
+        this.pairs = pairs;
+        this.rehearsal = rehearsal;
+    }
+
+    List<Exception> failures() {
+        return failures;
+    }
+
+    @Override
+    public Fds fds() {
+        return fds;
+    }
+
+    @Override
+    public PortListener listener() {
+        return this;
+    }
+
+    @Override
+    public long deadlineNanos() {
+        return deadline;
+    }
+
+    @Override
+    public boolean rehearsal() {
+        return rehearsal;
+    }
+
+    @Override
+    public int pairs() {
+        return pairs;
+    }
+
+    @Override
+    public void link(boolean up) {
+        // the kit's networks stay up; a port may say so
+    }
+
+    @Override
+    public void stateChanged() {
+        // the kit saves when it needs a state
+    }
+
+    @Override
+    public void failed(Exception why) {
+        failures.add(why);
+    }
+}

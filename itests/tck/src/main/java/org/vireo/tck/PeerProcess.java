@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.tck;
+
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.vireo.net.api.BackendState;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.Fds;
+import org.vireo.posix.Descriptors;
+import org.vireo.posix.linux.Poll;
+import org.vireo.posix.linux.UnixSockets;
+import org.vireo.testsupport.TestProcess;
+
+/** Starts a {@link TransferPeer} on the same Java with the same classes, and talks to it. */
+final class PeerProcess implements AutoCloseable {
+    private static final Duration LIMIT = Duration.ofSeconds(90);
+
+    private final Path directory;
+    private final Fds fds = new Descriptors();
+    private final Fd listener;
+    private final TestProcess process;
+
+    PeerProcess(BackendFixture fixture, int pairs, Map<String, ?> options, List<String> before) throws IOException {
+        directory = Files.createTempDirectory("vireo-tck");
+        Path socket = directory.resolve("socket");
+        listener = UnixSockets.listen(fds, socket, 0600, "the kit's peer");
+        List<String> command = new ArrayList<>(before.stream().map(s -> s.replace("TRACE", trace().toString())).toList());
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments().stream().filter(a -> !a.startsWith("-javaagent")
+                && !a.startsWith("-agentlib")).toList());
+        String modules = System.getProperty("jdk.module.path");
+        command.addAll(List.of("-cp", System.getProperty("java.class.path", "")));
+        if (modules != null && TransferPeer.class.getModule().isNamed()) {
+            command.addAll(List.of("-p", modules, "-m", TransferPeer.class.getModule().getName() + "/" + TransferPeer.class.getName()));
+        } else {
+            command.add(TransferPeer.class.getName());
+        }
+        command.addAll(List.of(fixture.getClass().getName(), socket.toString(), Integer.toString(pairs)));
+        options.forEach((k, v) -> command.add(k + "=" + v));
+        process = TestProcess.start(command, Map.of(), null);
+    }
+
+    Path trace() {
+        return directory.resolve("trace");
+    }
+
+    /** Sends the state and waits until it is loaded: the descriptors' numbers over there. */
+    Set<Integer> load(BackendState state) throws IOException {
+        if (Poll.readable((int) LIMIT.toMillis(), listener.number()) == 0 || !process.isAlive()) {
+            throw new AssertionError("the other process does not connect: " + process.lines());
+        }
+        Fd connection = UnixSockets.accept(listener, fds, true, "the kit's peer");
+        try {
+            StateWire.send(state, connection, fds);
+            process.awaitLine("loaded", LIMIT);
+        } finally {
+            connection.close();
+        }
+        String numbers = process.awaitLine("descriptors ", LIMIT).substring("descriptors ".length());
+        return Stream.of(numbers.split(" ")).map(Integer::valueOf).collect(Collectors.toSet());
+    }
+
+    void does(String command) {
+        process.write(command + "\n");
+        process.awaitLine("done " + command, LIMIT);
+    }
+
+    /** Lets it end. */
+    void end() {
+        process.write("end\n");
+        int code = process.exitCode(LIMIT);
+        if (code != 0) {
+            throw new AssertionError("the other process ended with " + code + ": " + process.lines());
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        process.close();
+        listener.close();
+        try (Stream<Path> files = Files.list(directory)) {
+            for (Path p : files.toList()) {
+                Files.delete(p);
+            }
+        }
+        Files.delete(directory);
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.tck;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
+
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.Collections;
+import java.util.Deque;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.BeforeEach;
+import org.vireo.net.api.BackendStateTransfer;
+import org.vireo.net.api.FramePort;
+import org.vireo.net.api.FrameQueue;
+import org.vireo.net.api.NetBackend;
+import org.vireo.net.api.NetPort;
+import org.vireo.net.api.PortSettings;
+import org.vireo.posix.linux.Poll;
+
+/** Common to the kit's parts: the fixture's life, opening, moving frames. */
+public abstract class TckSupport {
+    static final Duration LIMIT = Duration.ofSeconds(10);
+    static final int LARGEST = 1600;
+    static final int FRAME = 90;
+
+    private final Deque<AutoCloseable> open = new ArrayDeque<>();
+    private final List<KitContext> contexts = new ArrayList<>();
+    private BackendFixture fixture;
+    private int ids;
+
+    /** For the kit's parts only. */
+    TckSupport() {
+    }
+
+    /**
+     * Makes the fixture, once a test.
+     *
+     * @return a new one
+     */
+    protected abstract BackendFixture fixture();
+
+    /** Begins a test. */
+    @BeforeEach
+    public final void begin() {
+        fixture = fixture();
+        fixture.require();
+    }
+
+    /**
+     * Ends a test: everything that it opened is closed, whatever became of it.
+     *
+     * @throws Exception of a close
+     */
+    @AfterEach
+    public final void end() throws Exception {
+        try {
+            while (!open.isEmpty()) {
+                open.pop().close();
+            }
+        } finally {
+            fixture.close();
+        }
+        contexts.forEach(c -> assertEquals(List.of(), c.failures(), "the port reported failures"));
+    }
+
+    final BackendFixture kit() {
+        return fixture;
+    }
+
+    final <T extends AutoCloseable> T closeLater(T t) {
+        open.push(t);
+        return t;
+    }
+
+    final BackendFixture.Network network(int pairs) throws Exception {
+        return closeLater(fixture.network(pairs));
+    }
+
+    final NetBackend backend(BackendFixture.Network n) throws Exception {
+        return fixture.backend("tck" + ++ids, n.options());
+    }
+
+    final KitContext context(int pairs) {
+        KitContext c = new KitContext(pairs, false);
+        contexts.add(c);
+        return c;
+    }
+
+    final FramePort open(NetBackend b, int pairs) throws Exception {
+        return frames(b.open(context(pairs)));
+    }
+
+    /** Opens and applies the settings of a guest without offloads that uses all pairs. */
+    final FramePort running(NetBackend b, int pairs) throws Exception {
+        FramePort p = open(b, pairs);
+        p.apply(settings(p, pairs));
+        return p;
+    }
+
+    final FramePort frames(NetPort p) {
+        closeLater(() -> p.close(NetPort.Disposal.RELEASE));
+        Assumptions.assumeTrue(p instanceof FramePort, "the kit's data path tests are for ports with frames");
+        return (FramePort) p;
+    }
+
+    final BackendStateTransfer transfer(NetBackend b) {
+        Assumptions.assumeTrue(b instanceof BackendStateTransfer, "this backend has no state transfer");
+        return (BackendStateTransfer) b;
+    }
+
+    static int header(NetPort p) {
+        return Collections.max(p.profile().headerLengths());
+    }
+
+    static PortSettings settings(NetPort p, int pairs) {
+        BitSet enabled = new BitSet();
+        enabled.set(0, pairs);
+        return PortSettings.of(header(p), 0, enabled);
+    }
+
+    /** Transmits numbered frames, as a worker does: waits when the device is full. */
+    static void transmit(FrameQueue q, int header, int first, int last) throws Exception {
+        KitBatch b = new KitBatch(16, LARGEST, header);
+        for (int i = first; i <= last;) {
+            while (i <= last && !b.isFull()) {
+                b.add(KitFrame.fromGuest(i++, FRAME + i % 1000));
+            }
+            while (b.size() > 0) {
+                int n = b.transmit(q);
+                b.removeFirst(n);
+                if (b.size() > 0) {
+                    assertTrue(Poll.writable((int) LIMIT.toMillis(), q.events().number()) != 0, "full, and not writable again");
+                }
+            }
+            b.clear();
+        }
+        assertEquals(0, b.drops(), "frames dropped, the last one: " + b.lastDrop());
+    }
+
+    /** The frames that arrive at the network: all of these numbers, in order, each once. */
+    static void expectTransmitted(BackendFixture.Network n, int first, int last) {
+        for (int expected = first; expected <= last;) {
+            byte[] frame = n.take(LIMIT);
+            if (frame == null) {
+                fail("frame " + expected + " did not arrive at the network");
+            }
+            int number = KitFrame.number(frame);
+            if (number >= 0) {
+                assertEquals(expected++, number, "number of the next frame at the network");
+            }
+        }
+    }
+
+    static void send(BackendFixture.Network n, int first, int last) {
+        IntStream.rangeClosed(first, last).forEach(i -> n.send(KitFrame.toGuest(i, FRAME + i % 1000)));
+    }
+
+    /** The frames that the guest receives on any of the pairs: all of these numbers, each once, on each pair in order. */
+    static void expectReceived(FramePort p, int pairs, int first, int last) throws Exception {
+        BitSet got = new BitSet();
+        int[] before = new int[pairs];
+        KitWindow w = new KitWindow(64, LARGEST, header(p));
+        int[] numbers = IntStream.range(0, pairs).map(i -> p.queue(i).events().number()).toArray();
+        while (got.cardinality() < last - first + 1) {
+            int ready = Poll.readable((int) LIMIT.toMillis(), numbers);
+            assertTrue(ready != 0, "received only " + got);
+            for (int i = 0; i < pairs; i++) {
+                int pair = i;
+                if ((ready & 1 << i) != 0) {
+                    drain(p.queue(i), w, number -> {
+                        assertTrue(number >= first && number <= last, "frame " + number + " is not one of " + first + " to " + last);
+                        assertTrue(!got.get(number), "frame " + number + " came twice");
+                        assertTrue(number > before[pair], "frame " + number + " came after " + before[pair]);
+                        got.set(number);
+                        before[pair] = number;
+                    });
+                }
+            }
+        }
+    }
+
+    static void drain(FrameQueue q, KitWindow w, Consumer<Integer> numbers) throws Exception {
+        int n;
+        do {
+            n = w.receive(q);
+            for (int i = 0; i < n; i++) {
+                int number = KitFrame.number(w.frame(i));
+                if (number >= 0) {
+                    numbers.accept(number);
+                }
+            }
+        } while (n == w.capacity());
+    }
+}

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.tck;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.junit.jupiter.api.DisplayName;
+import org.junit.jupiter.api.Test;
+import org.vireo.net.api.AlreadyOpenException;
+import org.vireo.net.api.BackendState;
+import org.vireo.net.api.BackendStateTransfer;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.FramePort;
+import org.vireo.net.api.NetBackend;
+import org.vireo.net.api.NetPort;
+import org.vireo.net.api.Section;
+import org.vireo.net.api.StateFormat;
+import org.vireo.net.api.StateTransferException;
+import org.vireo.posix.linux.UnixSockets;
+import org.vireo.testsupport.Requirements;
+
+/** State transfer, for backends that have it. */
+public abstract class TransferTck extends DataTck {
+    /** For the kit's parts only. */
+    TransferTck() {
+    }
+
+    private BackendState save(NetBackend b, NetPort p) throws StateTransferException {
+        BackendStateTransfer t = transfer(b);
+        t.check(p);
+        return closeLater(t.save(p, t.stateFormat().writes().newest()));
+    }
+
+    private FramePort load(NetBackend b, BackendState s, int pairs) throws Exception {
+        return frames(transfer(b).load(s, context(pairs)));
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("BackendStateTransfer.stateFormat: constant, reads what it writes; each version that it writes can be saved and loaded")
+    public void everyVersionIsReadAgain() throws Exception {
+        BackendFixture.Network n = network(1);
+        NetBackend b = backend(n);
+        StateFormat f = transfer(b).stateFormat();
+        assertEquals(f, transfer(b).stateFormat());
+        FramePort p = running(b, 1);
+        for (int v = f.writes().oldest(); v <= f.writes().newest(); v++) {
+            assertTrue(f.canRead(f.type(), v), f.toString());
+            try (BackendState s = transfer(b).save(p, v)) {
+                assertEquals(f.type(), s.type());
+                assertEquals(v, s.version());
+                load(backend(n), s, 1).close(NetPort.Disposal.LEAVE);
+            }
+        }
+        assertThrows(StateTransferException.class, () -> transfer(b).save(p, f.writes().newest() + 1));
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("BackendStateTransfer.check, save: change nothing, also while the queues run; duplicates belong to the state")
+    public void saveIsPure() throws Exception {
+        BackendFixture.Network n = network(1);
+        NetBackend b = backend(n);
+        FramePort p = running(b, 1);
+        BackendStateTransfer t = transfer(b);
+        t.save(p, t.stateFormat().writes().newest()).close();
+        String before = n.observe();
+        Census census = Census.take();
+        AtomicBoolean saved = new AtomicBoolean();
+        ExecutorService worker = Executors.newSingleThreadExecutor();
+        try {
+            Future<?> frames = worker.submit(() -> {
+                for (int i = 1; i <= 1000 || !saved.get(); i += 10) {
+                    transmit(p.queue(0), header(p), i, i + 9);
+                    expectTransmitted(n, i, i + 9);
+                }
+                return null;
+            });
+            for (int i = 0; i < 100; i++) {
+                t.check(p);
+                t.save(p, t.stateFormat().writes().newest()).close();
+            }
+            saved.set(true);
+            frames.get();
+        } finally {
+            worker.shutdownNow();
+            assertTrue(worker.awaitTermination(LIMIT.toSeconds(), java.util.concurrent.TimeUnit.SECONDS));
+        }
+        census.expectNothingMore("after save()");
+        assertEquals(before, n.observe());
+        send(n, 1, 20);
+        expectReceived(p, 1, 1, 20);
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("BackendStateTransfer: in one process the target goes on where the source was, no frame is lost; LEAVE touches nothing")
+    public void moveInsideTheProcess() throws Exception {
+        int pairs = kit().maxPairs();
+        BackendFixture.Network n = network(pairs);
+        NetBackend source = backend(n);
+        FramePort p = running(source, pairs);
+        transmit(p.queue(0), header(p), 1, 50);
+        BackendState s = save(source, p);
+        send(n, 1, 40); // these wait, since the source is quiet
+        String before = n.observe();
+        NetBackend target = backend(n);
+        FramePort q = load(target, s, pairs);
+        assertEquals(p.profile().toString(), q.profile().toString(), "profile of the loaded port");
+        s.close();
+        expectReceived(q, pairs, 1, 40);
+        transmit(q.queue(0), header(q), 51, 100);
+        p.close(NetPort.Disposal.LEAVE);
+        assertEquals(before, n.observe());
+        transmit(q.queue(0), header(q), 101, 150);
+        expectTransmitted(n, 1, 150);
+        send(n, 41, 80);
+        expectReceived(q, pairs, 41, 80);
+        q.apply(settings(q, 1));
+        q.apply(settings(q, pairs));
+        transmit(q.queue(pairs - 1), header(q), 151, 160);
+        expectTransmitted(n, 151, 160);
+        running(source, pairs).close(NetPort.Disposal.LEAVE); // the source's object is free again
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("BackendStateTransfer.load: inert; a target that is given up leaves the source's port as it was")
+    public void sourceGoesOnAfterATargetThatGaveUp() throws Exception {
+        int pairs = kit().maxPairs();
+        BackendFixture.Network n = network(pairs);
+        NetBackend source = backend(n);
+        FramePort p = running(source, pairs);
+        String before = n.observe();
+        for (int i = 0; i < 3; i++) {
+            BackendState s = save(source, p);
+            FramePort q = load(backend(n), s, pairs);
+            assertEquals(before, n.observe());
+            transmit(p.queue(0), header(p), 10 * i + 1, 10 * i + 5);
+            q.close(NetPort.Disposal.LEAVE);
+            assertEquals(before, n.observe());
+            transmit(p.queue(0), header(p), 10 * i + 6, 10 * i + 10);
+            expectTransmitted(n, 10 * i + 1, 10 * i + 10);
+        }
+        send(n, 1, 20);
+        expectReceived(p, pairs, 1, 20);
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("BackendStateTransfer: into another process and back, no frame is lost or doubled")
+    public void moveToAnotherProcess() throws Exception {
+        int pairs = kit().maxPairs();
+        BackendFixture.Network n = network(pairs);
+        NetBackend source = backend(n);
+        FramePort p = running(source, pairs);
+        transmit(p.queue(0), header(p), 1, 20);
+        BackendState s = save(source, p);
+        PeerProcess peer = closeLater(new PeerProcess(kit(), pairs, n.options(), List.of()));
+        send(n, 1, 30);
+        peer.load(s);
+        s.close();
+        peer.does("receive 1 30");
+        peer.does("transmit 21 40");
+        peer.does("apply");
+        peer.does("transmit 41 60");
+        peer.does("leave");
+        send(n, 31, 60); // while nobody reads
+        peer.end();
+        expectReceived(p, pairs, 31, 60);
+        transmit(p.queue(0), header(p), 61, 80);
+        expectTransmitted(n, 1, 80);
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("BackendStateTransfer.load: no read, no write and no ioctl on the device")
+    public void loadMakesNoSystemCallOnTheDevice() throws Exception {
+        String strace = Requirements.command("strace").toString();
+        BackendFixture.Network n = network(1);
+        NetBackend source = backend(n);
+        FramePort p = running(source, 1);
+        BackendState s = save(source, p);
+        PeerProcess peer = closeLater(new PeerProcess(kit(), 1, n.options(),
+                List.of(strace, "-f", "--seccomp-bpf", "-qq", "-e", "trace=" + SystemCalls.TRACED, "-e", "signal=none", "-o", "TRACE")));
+        Set<Integer> numbers = peer.load(s);
+        assertFalse(numbers.isEmpty(), "a state without descriptors");
+        send(n, 1, 5);
+        peer.does("receive 1 5");
+        peer.does("leave");
+        peer.end();
+        SystemCalls calls = new SystemCalls(peer.trace(), numbers);
+        assertEquals(List.of(), calls.during(), "calls on the device during load()");
+        assertFalse(calls.after().isEmpty(), "the trace does not even show how the frames were received");
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("BackendStateTransfer.load, NetBackend.open: refused while a port lives")
+    public void alreadyInitialisedIsRefused() throws Exception {
+        BackendFixture.Network n = network(1);
+        NetBackend b = backend(n);
+        FramePort p = running(b, 1);
+        BackendState s = save(b, p);
+        Census census = Census.take();
+        AlreadyOpenException e = assertThrows(AlreadyOpenException.class, () -> transfer(b).load(s, context(1)));
+        assertTrue(e.getMessage().contains("already initialised, cannot receive incoming descriptors"), e.getMessage());
+        NetBackend other = backend(n);
+        FramePort q = load(other, s, 1);
+        assertThrows(AlreadyOpenException.class, () -> transfer(other).load(s, context(1)));
+        assertThrows(AlreadyOpenException.class, () -> other.open(context(1)));
+        q.close(NetPort.Disposal.LEAVE);
+        census.expectNothingMore("after refused loads");
+        load(other, s, 1).close(NetPort.Disposal.LEAVE);
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("BackendStateTransfer.load: a missing or wrong field is named with its section, and nothing is left behind")
+    public void wrongFieldsAreNamed() throws Exception {
+        int pairs = kit().maxPairs();
+        BackendFixture.Network n = network(pairs);
+        NetBackend source = backend(n);
+        FramePort p = running(source, pairs);
+        BackendState good = save(source, p);
+        NetBackend target = backend(n);
+        Census census = Census.take();
+        int tried = 0;
+        for (int at = -1; at < good.queues().size(); at++) {
+            Section section = at < 0 ? good.port() : good.queues().get(at);
+            for (String field : section.names()) {
+                if (section.optional(field)) {
+                    try (BackendState s = with(good, at, without(section, field, null))) {
+                        load(target, s, pairs).close(NetPort.Disposal.LEAVE);
+                    }
+                } else {
+                    refused(target, with(good, at, without(section, field, null)), section.name(), field);
+                    tried++;
+                }
+                refused(target, with(good, at, without(section, field, section.value(field) instanceof String ? 7L : "seven")),
+                        section.name(), field);
+            }
+            refused(target, with(good, at, without(section, "", "unknown_field")), section.name(), "unknown_field");
+        }
+        assertTrue(tried > 0, "a state without fields");
+        census.expectNothingMore("after refused loads");
+        load(target, good, pairs).close(NetPort.Disposal.LEAVE);
+    }
+
+    private void refused(NetBackend target, BackendState state, String section, String field) {
+        try (state) {
+            StateTransferException e = assertThrows(StateTransferException.class, () -> transfer(target).load(state, context(
+                    state.queues().size())), "section " + section + ", field " + field);
+            assertTrue(e.getMessage().contains(section) && e.getMessage().contains(field),
+                    "section " + section + " and field " + field + " are not named in: " + e.getMessage());
+        }
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("BackendStateTransfer.load: another type, version or number of pairs is refused, nothing is left behind")
+    public void foreignStatesAreRefused() throws Exception {
+        int pairs = kit().maxPairs();
+        BackendFixture.Network n = network(pairs);
+        NetBackend source = backend(n);
+        FramePort p = running(source, pairs);
+        BackendState good = save(source, p);
+        NetBackend target = backend(n);
+        Census census = Census.take();
+        List<BackendState> bad = new ArrayList<>();
+        try {
+            bad.add(BackendState.of("no-such-type", 1, copy(good.port()), copies(good.queues())));
+            bad.add(BackendState.of(good.type(), 999, copy(good.port()), copies(good.queues())));
+            List<Section> more = new ArrayList<>(copies(good.queues()));
+            more.add(copy(good.queues().getLast()));
+            bad.add(BackendState.of(good.type(), good.version(), copy(good.port()), more));
+            for (BackendState s : bad) {
+                assertNotNull(assertThrows(StateTransferException.class, () -> transfer(target).load(s, context(pairs)),
+                        s.toString()).getMessage());
+            }
+            assertThrows(StateTransferException.class, () -> transfer(target).load(good, context(pairs + 1)));
+        } finally {
+            bad.forEach(BackendState::close);
+        }
+        census.expectNothingMore("after refused loads");
+        load(target, good, pairs).close(NetPort.Disposal.LEAVE);
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("BackendStateTransfer.save, check: a port of another object, or a closed one, is refused")
+    public void savingAStrangersPortIsRefused() throws Exception {
+        BackendFixture.Network n = network(1);
+        NetBackend a = backend(n);
+        NetBackend b = backend(n);
+        FramePort p = running(a, 1);
+        assertThrows(StateTransferException.class, () -> transfer(b).check(p));
+        assertThrows(StateTransferException.class, () -> transfer(b).save(p, transfer(b).stateFormat().writes().newest()));
+        p.close(NetPort.Disposal.RELEASE);
+        assertThrows(StateTransferException.class, () -> transfer(a).check(p));
+        assertThrows(StateTransferException.class, () -> transfer(a).save(p, transfer(a).stateFormat().writes().newest()));
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("OpenContext.rehearsal: a port on stand-in descriptors moves frames, takes settings, and runs no duty outside")
+    public void rehearsalOnStandIns() throws Exception {
+        BackendFixture.Network n = network(1);
+        NetBackend source = backend(n);
+        FramePort p = running(source, 1);
+        BackendState good = save(source, p);
+        String before = n.observe();
+        KitContext rehearsal = new KitContext(1, true);
+        Fd[] pair = UnixSockets.pair(rehearsal.fds(), 5, true, "stand-in");
+        closeLater(pair[0]);
+        FramePort q;
+        try (BackendState s = BackendState.of(good.type(), good.version(), copy(good.port()), List.of(standIn(good.queues().getFirst(),
+                pair[1])))) {
+            q = frames(transfer(backend(n)).load(s, rehearsal));
+        }
+        q.apply(settings(q, 1));
+        transmit(q.queue(0), header(q), 1, 1);
+        KitWindow w = new KitWindow(4, LARGEST, header(q));
+        long at = java.lang.foreign.Arena.ofAuto().allocate(100 + header(q)).address();
+        assertEquals(100, org.vireo.posix.Posix.write(pair[0].number(), at, 100));
+        assertEquals(1, w.receive(q.queue(0)));
+        assertTrue(org.vireo.posix.linux.Poll.readable(0, pair[0].number()) != 0, "the frame is not at the other end");
+        q.close(NetPort.Disposal.RELEASE);
+        assertEquals(before, n.observe());
+        transmit(p.queue(0), header(p), 1, 3);
+        expectTransmitted(n, 1, 3);
+    }
+
+    private static BackendState with(BackendState s, int at, Section changed) throws Exception {
+        List<Section> queues = new ArrayList<>();
+        for (int i = 0; i < s.queues().size(); i++) {
+            queues.add(i == at ? changed : copy(s.queues().get(i)));
+        }
+        return BackendState.of(s.type(), s.version(), at < 0 ? changed : copy(s.port()), queues);
+    }
+
+    private static List<Section> copies(List<Section> sections) throws Exception {
+        List<Section> l = new ArrayList<>();
+        for (Section s : sections) {
+            l.add(copy(s));
+        }
+        return l;
+    }
+
+    private static Section copy(Section s) throws Exception {
+        return without(s, null, null);
+    }
+
+    private static Section standIn(Section s, Fd fd) throws Exception {
+        return without(s, s.names().stream().filter(f -> s.value(f) instanceof Fd).findFirst().orElseThrow(), fd);
+    }
+
+    /**
+     * A copy, with duplicated descriptors.
+     *
+     * @param field the field to leave out or to replace; empty: the value is the name of a field to add; null: none
+     */
+    private static Section without(Section s, String field, Object value) throws Exception {
+        Section.Builder b = Section.builder(s.name());
+        for (String f : s.names()) {
+            Object v = f.equals(field) ? value : s.value(f);
+            if (v instanceof Fd fd) {
+                b.descriptor(f, f.equals(field) ? fd : fd.duplicate());
+            } else if (v instanceof Long l) {
+                b.number(f, l);
+            } else if (v instanceof Boolean flag) {
+                b.flag(f, flag);
+            } else if (v instanceof String t) {
+                b.text(f, t);
+            }
+            if (v != null && s.optional(f)) {
+                b.optional(f);
+            }
+        }
+        if ("".equals(field)) {
+            b.flag((String) value, true);
+        }
+        return b.build();
+    }
+}
