@@ -18,6 +18,8 @@ public abstract class DataTck extends LifeTck {
     private static final int MANY = 100_000;
     /** One object for each hundredth frame would be ten times more. */
     private static final long NOTHING = 16 * 1024;
+    /** Kept: getting it allocates. */
+    private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 
     /** For the kit's parts only. */
     DataTck() {
@@ -220,6 +222,6 @@ public abstract class DataTck extends LifeTck {
     }
 
     private static long allocated() {
-        return ((ThreadMXBean) ManagementFactory.getThreadMXBean()).getCurrentThreadAllocatedBytes();
+        return THREADS.getCurrentThreadAllocatedBytes();
     }
 }

@@ -16,8 +16,8 @@ import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.posix.Descriptors;
-import org.vireo.posix.linux.Poll;
 import org.vireo.posix.linux.UnixSockets;
+import org.vireo.testsupport.Await;
 import org.vireo.testsupport.TestProcess;
 
 /** Starts a {@link TransferPeer} on the same Java with the same classes, and talks to it. */
@@ -55,10 +55,12 @@ final class PeerProcess implements AutoCloseable {
 
     /** Sends the state and waits until it is loaded: the descriptors' numbers over there. */
     Set<Integer> load(BackendState state) throws IOException {
-        if (Poll.readable((int) LIMIT.toMillis(), listener.number()) == 0 || !process.isAlive()) {
-            throw new AssertionError("the other process does not connect: " + process.lines());
-        }
-        Fd connection = UnixSockets.accept(listener, fds, true, "the kit's peer");
+        Fd connection = Await.value(LIMIT, "the other process connects", () -> {
+            if (!process.isAlive()) {
+                throw new AssertionError("the other process ended: " + process.lines());
+            }
+            return UnixSockets.accept(listener, fds, true, "the kit's peer");
+        });
         try {
             StateWire.send(state, connection, fds);
             process.awaitLine("loaded", LIMIT);
