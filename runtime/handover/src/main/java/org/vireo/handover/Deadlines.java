@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+/**
+ * How long each step may take. They are tuned; nothing but time rests on their length.
+ *
+ * @param hello milliseconds for the greeting
+ * @param prepare milliseconds for a NIC's preparation
+ * @param freeze milliseconds for the source's workers to stop
+ * @param offered milliseconds until an offer is withdrawn
+ * @param othersOffer milliseconds until somebody whom it was not made to takes an offer
+ * @param taken milliseconds until who took and does not run is fenced
+ * @param fenced milliseconds until who is fenced and does not let go is killed
+ * @param running milliseconds until a target that runs owns without the source's word
+ * @param owning milliseconds that the source waits for the report that everything is in use
+ * @param record milliseconds for the rest of a record, and for a peer that does not read
+ * @param silence milliseconds without a record after which the target gives up
+ * @param orphaned milliseconds after a channel's end within which its source must have died to be succeeded
+ */
+record Deadlines(int hello, int prepare, int freeze, int offered, int othersOffer, int taken, int fenced, int running, int owning,
+        int record, int silence, int orphaned) {
+    static final Deadlines STANDARD = new Deadlines(2_000, 30_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 60_000, 5_000);
+
+    static final long NANOS = 1_000_000L;
+
+    /** The moment that lies this many milliseconds ahead. */
+    static long in(int millis) {
+        return System.nanoTime() + millis * NANOS;
+    }
+}

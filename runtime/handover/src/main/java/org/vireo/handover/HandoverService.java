@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import org.osgi.service.component.annotations.Activate;
+import org.osgi.service.component.annotations.Component;
+import org.osgi.service.component.annotations.Deactivate;
+import org.osgi.service.component.annotations.Reference;
+import org.osgi.service.component.annotations.ReferenceCardinality;
+import org.osgi.service.component.annotations.ReferencePolicy;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.handover.wire.Channel;
+import org.vireo.net.api.Fds;
+import org.vireo.net.api.nic.EventSink;
+import org.vireo.net.api.nic.Handovers;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.Nics;
+import org.vireo.net.api.nic.TransferableNic;
+import org.vireo.posix.linux.UnixSockets;
+
+/** Moves NICs between processes, in either role: the service. */
+@Component
+public final class HandoverService implements Handovers {
+    private static final Logger LOG = LoggerFactory.getLogger(HandoverService.class);
+    private static final String SCHEME = "unix:";
+
+    private final Context context;
+    private final List<EventSink> sinks = new CopyOnWriteArrayList<>();
+    private final Semaphore serving = new Semaphore(1);
+    private volatile boolean backendTransfer = true;
+    private volatile Report report;
+    private HandoverTarget target;
+    private Cancel cancel;
+    private Thread source;
+    private boolean stopped;
+
+    /**
+     * The service.
+     *
+     * @param nics the NICs
+     * @param fds makes descriptors
+     */
+    @Activate
+    public HandoverService(@Reference Nics nics, @Reference Fds fds) {
+        this(nics, fds, Deadlines.STANDARD);
+    }
+
+    HandoverService(Nics nics, Fds fds, Deadlines deadlines) {
+        context = new Context(nics, fds, deadlines, this::event, false);
+    }
+
+    @Reference(cardinality = ReferenceCardinality.MULTIPLE, policy = ReferencePolicy.DYNAMIC)
+    void addSink(EventSink sink) {
+        sinks.add(sink);
+    }
+
+    void removeSink(EventSink sink) {
+        sinks.remove(sink);
+    }
+
+    private void event(String name, Map<String, Object> data) {
+        for (EventSink s : sinks) {
+            try {
+                s.event(name, data);
+            } catch (RuntimeException e) {
+                LOG.warn("event {} was not taken", name, e);
+            }
+        }
+    }
+
+    private static Path path(String uri) throws NicException {
+        if (!uri.startsWith(SCHEME) || uri.length() == SCHEME.length()) {
+            throw new NicException("\"" + uri + "\" is not unix:PATH; only a UNIX socket can carry descriptors");
+        }
+        return Path.of(uri.substring(SCHEME.length())).toAbsolutePath();
+    }
+
+    private List<TransferableNic> choose(List<String> ids) throws NicException {
+        if (ids.isEmpty()) {
+            return context.nics().transferable();
+        }
+        List<TransferableNic> list = new ArrayList<>();
+        Set<String> twice = new HashSet<>();
+        for (String id : ids) {
+            if (!twice.add(id)) {
+                throw new NicException("NIC " + id + " is named twice");
+            }
+            list.add(context.nics().transferable(id)
+                    .orElseThrow(() -> new NicException("there is no NIC \"" + id + "\" that this process owns and could hand over")));
+        }
+        return list;
+    }
+
+    @Override
+    public synchronized void start(String uri, List<String> nics) throws NicException {
+        Path path = path(uri);
+        if (stopped) {
+            throw new NicException("this process is ending");
+        }
+        if (target != null && target.path().equals(path)) {
+            throw new NicException("this process itself listens on " + path);
+        }
+        List<TransferableNic> list = choose(nics);
+        if (!acquire()) {
+            throw new NicException("another handover is under way; wait for its end or cancel it");
+        }
+        try {
+            Cancel c = new Cancel(context.fds());
+            Report r = new Report("source", context.events());
+            cancel = c;
+            report = r;
+            source = Thread.ofPlatform().daemon().name("handover-source").start(() -> run(path, list, c, r));
+        } catch (IOException e) {
+            serving.release();
+            throw new NicException("cannot begin: " + e.getMessage(), e);
+        } catch (RuntimeException | Error e) {
+            serving.release();
+            throw e;
+        }
+    }
+
+    /** One at a time; one that has reported its end is about to give way. */
+    private boolean acquire() {
+        try {
+            Report r = report;
+            int millis = r != null && r.ended() ? context.deadlines().hello() : 0;
+            return serving.tryAcquire(millis, TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
+    }
+
+    private void run(Path path, List<TransferableNic> list, Cancel c, Report r) {
+        LOG.info("handover of {} NICs to {} begins", list.size(), path);
+        try {
+            Channel channel = new Channel(UnixSockets.connect(context.fds(), path, "handover channel"), context.fds());
+            new SourceSession(context, channel, c, r, backendTransfer).run(list);
+        } catch (IOException e) {
+            r.end("failed", e.getMessage());
+        } catch (RuntimeException e) {
+            LOG.error("handover", e);
+            r.end("failed", "unexpected: " + e);
+        } finally {
+            LOG.info("handover to {}: {}", path, r.toMap());
+            serving.release();
+            synchronized (this) {
+                if (cancel == c) {
+                    cancel = null;
+                }
+            }
+            c.close();
+        }
+    }
+
+    @Override
+    public synchronized void cancel() {
+        if (cancel != null) {
+            cancel.now("cancelled");
+        }
+        if (target != null) {
+            target.cancelSession("cancelled at the target");
+        }
+    }
+
+    @Override
+    public synchronized void listen(String uri) throws NicException {
+        Path path = path(uri);
+        if (target != null) {
+            if (target.path().equals(path)) {
+                return;
+            }
+            target.close();
+            target = null;
+        }
+        try {
+            target = new HandoverTarget(context, path, () -> backendTransfer, serving, r -> report = r);
+        } catch (IOException e) {
+            throw new NicException(e.getMessage(), e);
+        }
+        LOG.info("waiting for a handover on {}", path);
+    }
+
+    @Override
+    public void backendTransfer(boolean on) {
+        backendTransfer = on;
+    }
+
+    @Override
+    public boolean backendTransfer() {
+        return backendTransfer;
+    }
+
+    @Override
+    public Map<String, Object> status() {
+        Report r = report;
+        return r == null ? Map.of("status", "none") : r.toMap();
+    }
+
+    @Deactivate
+    void stop() {
+        Thread t;
+        synchronized (this) {
+            stopped = true;
+            cancel();
+            if (target != null) {
+                target.close();
+                target = null;
+            }
+            t = source;
+        }
+        try {
+            if (t != null) {
+                t.join(context.deadlines().prepare());
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.handover.wire.Channel;
+import org.vireo.handover.wire.Message;
+import org.vireo.handover.wire.WireException;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.Fds;
+import org.vireo.posix.linux.UnixSockets;
+
+/**
+ * A whole handover inside this process, of NICs that do nothing: so the classes of both sides, those of a rollback too, are loaded
+ * and warm before a real NIC is frozen. Once a process.
+ */
+final class Rehearsal {
+    private static final Logger LOG = LoggerFactory.getLogger(Rehearsal.class);
+    private static final int NICS = 40;
+    private static final Deadlines PATIENT =
+            new Deadlines(5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 10_000, 5_000, 5_000, 5_000, 10_000, 100);
+    private static final AtomicBoolean DONE = new AtomicBoolean();
+
+    private Rehearsal() {
+    }
+
+    /** Begins one, at the lowest priority. */
+    static FutureTask<Void> start(Fds fds) {
+        return Quietly.start("handover-rehearsal", () -> {
+            run(fds);
+            return null;
+        });
+    }
+
+    /** Runs one, unless that was done. */
+    static void run(Fds fds) throws IOException {
+        if (!DONE.compareAndSet(false, true)) {
+            return;
+        }
+        long began = System.nanoTime();
+        Report source = new Report("source", (name, data) -> { });
+        handOver(fds, source);
+        LOG.debug("rehearsal of the handover: {} ms, {}", (System.nanoTime() - began) / Deadlines.NANOS, source.toMap());
+    }
+
+    /** Hands stand-ins over; the last one's target fails after it took. */
+    static void handOver(Fds fds, Report report) throws IOException {
+        StandIns nics = new StandIns(fds, NICS);
+        Context context = new Context(nics, fds, PATIENT, (name, data) -> { }, true);
+        Fd[] pair = UnixSockets.pair(fds, 1, false, "rehearsal of the handover");
+        Channel mine = new Channel(pair[0], fds);
+        Channel other = new Channel(pair[1], fds);
+        Thread target = Thread.ofPlatform().daemon().name("handover-rehearsal-target").start(() -> target(context, other));
+        try (Cancel never = new Cancel(fds)) {
+            new SourceSession(context, mine, never, report, true).run(new ArrayList<>(nics.transferable()));
+            target.join(PATIENT.prepare());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static void target(Context context, Channel channel) {
+        try (Cancel never = new Cancel(context.fds()); channel) {
+            Message hello = channel.receive(Deadlines.in(PATIENT.hello())).orElseThrow(() -> new WireException("no HELLO"));
+            Greeting g = Greeting.of(hello);
+            g.agree("source", context.nics().imageFormat(), true);
+            Peer peer = g.peer((int) ProcessHandle.current().pid());
+            try (Fd self = Greeting.self(context.fds())) {
+                channel.send(Greeting.hello("target", context.nics().imageFormat(), true, self), Deadlines.in(PATIENT.hello()));
+            }
+            new TargetSession(context, channel, peer, never, new Report("target", context.events()), true).run();
+        } catch (HandoverException | IOException | RuntimeException e) {
+            LOG.warn("rehearsal of the handover: {}; the first NIC's freeze may take longer", e.toString());
+        }
+    }
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import org.vireo.handover.WordRules.Decision;
+import org.vireo.net.api.nic.NicBlock;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.nic.Ownership;
+import org.vireo.net.api.nic.TransferableNic;
+import org.vireo.posix.linux.Poll;
+
+/**
+ * One NIC at its source: its changes on their way to the target, and its commit. Changes come from the NIC's actor; all else is of
+ * the source's thread.
+ */
+final class SourceNic {
+    private static final int TRIES = 5;
+    private static final int PAUSE_MILLIS = 20;
+
+    private final SourceSession session;
+    private final TransferableNic nic;
+    private final NicBlock block;
+    private final WordWatch watch;
+    private List<NicImage> early = new ArrayList<>();
+    private boolean fed = true;
+    private volatile long fedSeq;
+
+    /** What the target said. */
+    private boolean prepared;
+    private long preparedSeq;
+    private int slot = Ownership.NONE;
+    private String failure;
+    private boolean targetRuns;
+    private boolean targetOwns;
+
+    /** Of the offer. */
+    private String withdrawal;
+    private boolean vmmSpoke;
+    private boolean reading;
+    private boolean copies;
+    private long ownSeq;
+    private long freezeBegan;
+    private boolean killFailed;
+
+    /** What became of a NIC. */
+    enum Result { MOVED, STAYED, LOST }
+
+    private Result result;
+    private String reason = "";
+
+    SourceNic(SourceSession session, TransferableNic nic) {
+        this.session = session;
+        this.nic = nic;
+        this.block = nic.block();
+        this.watch = new WordWatch(block, session.deadlines(), this::gather);
+    }
+
+    String id() {
+        return nic.id();
+    }
+
+    TransferableNic nic() {
+        return nic;
+    }
+
+    /** A change, before it takes effect. On the NIC's actor. */
+    void change(NicImage image) {
+        synchronized (this) {
+            if (!fed) {
+                image.close();
+                return;
+            }
+            fedSeq = image.seq();
+            if (early != null) {
+                // PREPARE comes first
+                early.add(image);
+                return;
+            }
+        }
+        session.feed(image);
+    }
+
+    /** PREPARE was sent: changes follow. */
+    synchronized void opened() {
+        early.forEach(session::feed);
+        early = null;
+    }
+
+    /** No more changes are sent. */
+    synchronized void unfeed() {
+        fed = false;
+        if (early != null) {
+            early.forEach(NicImage::close);
+            early = null;
+        }
+    }
+
+    void prepared(long seq, long atSlot) throws HandoverException {
+        if (atSlot < 0 || atSlot >= Ownership.NONE || atSlot == block.self()) {
+            throw new HandoverException("NIC " + id() + ": the target says that it has slot " + atSlot + " of the NIC block");
+        }
+        long pid = block.holder((int) atSlot).pid();
+        if (pid != session.peer().pid()) {
+            throw new HandoverException("NIC " + id() + ": slot " + atSlot + " of the NIC block belongs to process " + pid
+                    + ", not to the target, " + session.peer());
+        }
+        prepared = true;
+        preparedSeq = seq;
+        slot = (int) atSlot;
+    }
+
+    void failed(String why) {
+        if (failure == null) {
+            failure = why;
+        }
+    }
+
+    void targetRuns() {
+        targetRuns = true;
+    }
+
+    void targetOwns() {
+        targetOwns = true;
+    }
+
+    boolean isTargetOwning() {
+        return targetOwns;
+    }
+
+    boolean isPrepared() {
+        return prepared;
+    }
+
+    String failure() {
+        return failure;
+    }
+
+    Result result() {
+        return result;
+    }
+
+    String reason() {
+        return reason;
+    }
+
+    private boolean isPreparedForAll() {
+        return failure != null || session.isOutboxEmpty() && Long.compareUnsigned(preparedSeq, block.seq()) >= 0
+                && Long.compareUnsigned(preparedSeq, fedSeq) >= 0;
+    }
+
+    /**
+     * Moves the NIC, or leaves it running here. Afterwards {@link #result()} says which.
+     *
+     * @throws HandoverException nothing more can be moved
+     */
+    void commit() throws HandoverException {
+        for (int i = 0; i < TRIES; i++) {
+            session.await(this::isPreparedForAll, session.deadlines().record(), "NIC " + id() + ": the target does not follow its changes");
+            if (failure != null) {
+                end(Result.STAYED, failure);
+                return;
+            }
+            vmmSpoke = false;
+            withdrawal = null;
+            if (freeze()) {
+                offer();
+            }
+            if (result != null) {
+                return;
+            }
+            // the VMM's message comes first: it is handled, announced and confirmed, then the next try
+            session.pump(PAUSE_MILLIS * Deadlines.NANOS, -1);
+        }
+        end(Result.STAYED, "the VMM sent a message or a change came in at each of " + TRIES + " tries; try again");
+    }
+
+    private boolean freeze() {
+        long before = block.seq();
+        freezeBegan = System.nanoTime();
+        try {
+            nic.freeze(Deadlines.in(session.deadlines().freeze()));
+        } catch (NicException e) {
+            if (block.seq() == before && Long.compareUnsigned(fedSeq, preparedSeq) <= 0) {
+                end(Result.STAYED, e.getMessage());
+            }
+            return false;
+        }
+        ownSeq = block.seq();
+        // seq, the VMM's socket and a cancel may have moved until the workers stood still
+        boolean vmmSpeaks = nic.connection() >= 0 && Poll.readable(0, nic.connection()) != 0;
+        if (failure != null || !isPreparedForAll() || session.cancel().asked() || vmmSpeaks) {
+            nic.resume();
+            if (session.cancel().asked()) {
+                end(Result.STAYED, session.cancel().why());
+            }
+            return false;
+        }
+        return true;
+    }
+
+    /** Nothing is logged, and as little as may be is allocated, until the target runs. */
+    private void offer() {
+        copies = true;
+        if (watch.offer(slot)) {
+            session.sendOffer(id(), ownSeq);
+        }
+        while (true) {
+            Decision d = watch.step();
+            switch (d.act()) {
+                case WAIT -> await(d.waitNanos());
+                case TAKE -> reading = true;
+                case RUN, FENCE, STOP_READING -> {
+                    // the word has changed, or nothing is being read: look on
+                }
+                case KILL -> kill();
+                case RESUME, OWN -> {
+                    resumed();
+                    return;
+                }
+                case DROP -> {
+                    session.report().nic(id(), "freeze-micros", (System.nanoTime() - freezeBegan) / 1_000);
+                    letGo(Result.MOVED, "");
+                    return;
+                }
+                case LET_GO, GIVE_BACK -> {
+                    letGo(targetRuns ? Result.MOVED : Result.LOST, targetRuns ? "" : "the word says " + Ownership.decode(block.word()));
+                    return;
+                }
+                default -> throw new IllegalStateException(d.toString());
+            }
+        }
+    }
+
+    private void await(long waitNanos) {
+        int vmm = withdrawal == null ? nic.connection() : -1;
+        if (session.pump(waitNanos, vmm)) {
+            vmmSpoke = true;
+        }
+    }
+
+    private void gather(Ownership w, Set<Fact> facts) {
+        Peer peer = session.peer();
+        if (peer.isDead(block, w.holder())) {
+            facts.add(Fact.HOLDER_DEAD);
+        }
+        if (peer.isDead(block, w.peer())) {
+            facts.add(Fact.PEER_DEAD);
+        }
+        if (Long.compareUnsigned(ownSeq, block.seq()) >= 0) {
+            facts.add(Fact.CURRENT);
+        }
+        if (copies) {
+            facts.add(Fact.SOURCE);
+        }
+        if (reading) {
+            // what reads here begins in resume(), when the word says OWNED: so there is no first pass to wait for
+            facts.add(Fact.READING);
+            facts.add(Fact.PASSED);
+        }
+        if (withdrawal == null) {
+            withdrawal = failure != null ? failure : vmmSpoke ? "the VMM sent a message or hung up" : session.trouble();
+        }
+        if (withdrawal != null) {
+            facts.add(Fact.WITHDRAW);
+        }
+    }
+
+    private void kill() {
+        try {
+            session.peer().kill(block, Ownership.decode(block.word()).peer());
+        } catch (IOException e) {
+            if (!killFailed) {
+                killFailed = true;
+                session.warn("NIC " + id() + " is fenced and its target does not let go: " + e.getMessage());
+            }
+        }
+        session.pump(PAUSE_MILLIS * Deadlines.NANOS, -1);
+    }
+
+    private void resumed() {
+        copies = false;
+        reading = false;
+        nic.resume();
+        boolean again = vmmSpoke && failure == null && session.trouble() == null;
+        if (!again) {
+            end(Result.STAYED, withdrawal != null ? withdrawal : "the target did not take within " + session.deadlines().offered() + " ms");
+        }
+    }
+
+    private void letGo(Result r, String why) {
+        unfeed();
+        nic.letGo();
+        session.sendDropped(id());
+        end(r, why);
+    }
+
+    /** Ends it; a NIC that stayed is no longer fed. */
+    void end(Result r, String why) {
+        if (result == null) {
+            result = r;
+            reason = why;
+            unfeed();
+            if (r == Result.STAYED) {
+                nic.end();
+            }
+        }
+    }
+}

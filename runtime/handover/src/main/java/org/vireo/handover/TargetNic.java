@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import java.io.IOException;
+import java.util.Set;
+import org.vireo.handover.WordRules.Decision;
+import org.vireo.net.api.nic.IncomingNic;
+import org.vireo.net.api.nic.NicBlock;
+import org.vireo.net.api.nic.Ownership;
+
+/** One NIC at its target: prepared, it watches the word; it takes when the word lets it. Of the session's thread. */
+final class TargetNic {
+    private static final long LOOK_AGAIN_NANOS = 20 * Deadlines.NANOS;
+
+    private final TargetSession session;
+    private final IncomingNic nic;
+    private final NicBlock block;
+    private final WordWatch watch;
+    private boolean reading;
+    private boolean passed;
+    private boolean unable;
+    private boolean killFailed;
+    private boolean done;
+    private String why = "";
+    private long takeMicros;
+    /** The owner's heartbeat when the channel ended, and since when. */
+    private boolean orphaned;
+    private long orphanedAt;
+    private long heartbeat;
+
+    TargetNic(TargetSession session, IncomingNic nic) {
+        this.session = session;
+        this.nic = nic;
+        this.block = nic.block();
+        this.watch = new WordWatch(block, session.deadlines(), this::gather);
+    }
+
+    String id() {
+        return nic.id();
+    }
+
+    IncomingNic nic() {
+        return nic;
+    }
+
+    /** Whether there is nothing more to watch: it is owned, or let go. */
+    boolean isDone() {
+        return done;
+    }
+
+    boolean isTaken() {
+        return reading;
+    }
+
+    /** Whether the word offers it to this process, so that the source waits for nothing else. */
+    Ownership word() {
+        return Ownership.decode(block.word());
+    }
+
+    /** The channel is at its end. */
+    void orphaned() {
+        orphaned = true;
+        orphanedAt = System.nanoTime();
+        heartbeat = block.heartbeat();
+    }
+
+    /**
+     * Does what the word lets it do.
+     *
+     * @return after how many nanoseconds to look again at the latest
+     */
+    long advance() {
+        while (!done) {
+            Decision d = watch.step();
+            switch (d.act()) {
+                case WAIT -> {
+                    return Math.min(d.waitNanos(), LOOK_AGAIN_NANOS);
+                }
+                case TAKE -> take();
+                case RUN -> session.sendRunning(id(), takeMicros);
+                case OWN -> {
+                    done = true;
+                    session.own(this);
+                }
+                case STOP_READING -> stopReading();
+                case GIVE_BACK -> {
+                    session.sendFailed(id(), why.isEmpty() ? "it was fenced: it did not go on in time after it took" : why);
+                    close(why);
+                }
+                case FENCE -> session.warn("NIC " + id() + ": fenced: " + word());
+                case KILL -> {
+                    kill();
+                    return LOOK_AGAIN_NANOS;
+                }
+                case LET_GO, RESUME -> close(why.isEmpty() ? "not taken" : why);
+                default -> throw new IllegalStateException(d.toString());
+            }
+        }
+        return Long.MAX_VALUE;
+    }
+
+    private void take() {
+        reading = true;
+        long began = System.nanoTime();
+        try {
+            nic.take();
+            passed = true;
+        } catch (Exception | LinkageError | StackOverflowError | AssertionError e) {
+            // whatever a third party's code throws: the NIC goes back to where it ran
+            unable = true;
+            why = e.getMessage() == null ? e.toString() : e.getMessage();
+        }
+        takeMicros = (System.nanoTime() - began) / 1_000;
+    }
+
+    private void stopReading() {
+        if (passed) {
+            nic.giveBack();
+        }
+        reading = false;
+        passed = false;
+        unable = false;
+    }
+
+    private void kill() {
+        try {
+            session.peer().kill(block, word().peer());
+        } catch (IOException e) {
+            if (!killFailed) {
+                killFailed = true;
+                session.warn("NIC " + id() + " is fenced and its holder does not let go: " + e.getMessage());
+            }
+        }
+    }
+
+    private void gather(Ownership w, Set<Fact> facts) {
+        Peer peer = session.peer();
+        if (peer.isDead(block, w.holder())) {
+            facts.add(Fact.HOLDER_DEAD);
+        }
+        if (peer.isDead(block, w.peer())) {
+            facts.add(Fact.PEER_DEAD);
+        }
+        // what the source sent before its death is read first
+        if (session.isDrained() && Long.compareUnsigned(nic.seq(), block.seq()) >= 0) {
+            facts.add(Fact.CURRENT);
+        }
+        if (!orphaned) {
+            facts.add(Fact.FED);
+        } else if (block.heartbeat() != heartbeat || System.nanoTime() - orphanedAt > session.deadlines().orphaned() * Deadlines.NANOS) {
+            facts.add(Fact.OWNER_LIVES_ON);
+        }
+        if (reading) {
+            facts.add(Fact.READING);
+        }
+        if (passed) {
+            facts.add(Fact.PASSED);
+        }
+        if (unable) {
+            facts.add(Fact.UNABLE);
+        }
+    }
+
+    /** Ends the preparation, without side effects. */
+    void close(String reason) {
+        done = true;
+        nic.close();
+        session.notTaken(id(), reason);
+    }
+}

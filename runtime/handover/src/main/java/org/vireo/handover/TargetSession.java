@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.handover.wire.Channel;
+import org.vireo.handover.wire.Message;
+import org.vireo.handover.wire.RecordType;
+import org.vireo.handover.wire.WireException;
+import org.vireo.net.api.Section;
+import org.vireo.net.api.nic.IncomingNic;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.posix.linux.Poll;
+
+/**
+ * The target of a handover, after the greeting: prepares what it is given, watches the words, takes. One thread; what may block
+ * once a NIC is owned runs on another.
+ */
+final class TargetSession {
+    private static final Logger LOG = LoggerFactory.getLogger(TargetSession.class);
+
+    private final Context context;
+    private final Channel channel;
+    private final Peer peer;
+    private final Cancel cancel;
+    private final Report report;
+    private final boolean backendTransfer;
+    private final Map<String, TargetNic> nics = new LinkedHashMap<>();
+    private final ExecutorService settling = Executors.newSingleThreadExecutor(
+            Thread.ofPlatform().daemon().name("handover-settling").factory());
+    private boolean open = true;
+    private boolean ordered;
+    private String ended = "";
+    private int taken;
+    private long lastRecord = System.nanoTime();
+    private boolean warm;
+
+    /**
+     * A session.
+     *
+     * @param context what it runs in
+     * @param channel after the greeting
+     * @param peer the source; both are closed at the end of {@link #run()}
+     * @param cancel ends it
+     * @param report says what became of each NIC
+     * @param backendTransfer the parameter, the same on both sides
+     */
+    TargetSession(Context context, Channel channel, Peer peer, Cancel cancel, Report report, boolean backendTransfer) {
+        this.context = context;
+        this.channel = channel;
+        this.peer = peer;
+        this.cancel = cancel;
+        this.report = report;
+        this.backendTransfer = backendTransfer;
+    }
+
+    Deadlines deadlines() {
+        return context.deadlines();
+    }
+
+    Peer peer() {
+        return peer;
+    }
+
+    /** Runs until the channel is at its end and no NIC is watched any more. */
+    void run() {
+        report.status("active");
+        try {
+            while (open || !nics.isEmpty()) {
+                long wait = advance();
+                if (open || !nics.isEmpty()) {
+                    pump(wait);
+                }
+            }
+        } finally {
+            nics.values().forEach(n -> n.close("unexpected end"));
+            settle();
+            channel.close();
+            peer.close();
+        }
+        if (ended.isEmpty()) {
+            report.end("completed", "");
+        } else {
+            report.end(cancel.asked() ? "cancelled" : "failed", ended);
+        }
+        if (!context.rehearsal()) {
+            LOG.info("handover from {}: {} NICs taken{}", peer, taken, ended.isEmpty() ? "" : "; " + ended);
+        }
+    }
+
+    private void settle() {
+        settling.shutdown();
+        try {
+            if (!settling.awaitTermination(deadlines().prepare(), TimeUnit.MILLISECONDS)) {
+                LOG.error("a NIC taken over from {} does not settle in", peer);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private long advance() {
+        long wait = Long.MAX_VALUE;
+        for (TargetNic n : nics.values()) {
+            wait = Math.min(wait, n.advance());
+        }
+        nics.values().removeIf(TargetNic::isDone);
+        return wait;
+    }
+
+    private void pump(long waitNanos) {
+        long silence = lastRecord + deadlines().silence() * Deadlines.NANOS - System.nanoTime();
+        long wait = open ? Math.min(waitNanos, silence) : waitNanos;
+        int millis = (int) Math.min(1_000, Math.max(1, wait / Deadlines.NANOS));
+        int bits = Poll.readable(millis, open ? channel.number() : -1, cancel.number());
+        if ((bits & 1) != 0) {
+            read();
+        } else if (open && silence <= 0) {
+            end("the source says nothing for " + deadlines().silence() + " ms", true);
+        }
+        if (cancel.asked() && open) {
+            tell(RecordType.REFUSED, "", cancel.why());
+            end(cancel.why(), true);
+        }
+    }
+
+    private void read() {
+        try {
+            do {
+                Optional<Message> m = channel.receive(Deadlines.in(deadlines().record()));
+                lastRecord = System.nanoTime();
+                if (m.isPresent()) {
+                    try (Message message = m.get()) {
+                        handle(message);
+                    }
+                }
+            } while (open && Poll.readable(0, channel.number()) != 0);
+        } catch (WireException.Ended e) {
+            end(nics.isEmpty() ? "" : "the source closed the channel", false);
+        } catch (WireException e) {
+            LOG.warn("handover from {}: {}", peer, e.getMessage());
+            tell(RecordType.REFUSED, "", e.getMessage());
+            end(e.getMessage(), false);
+        }
+    }
+
+    /**
+     * No more records. A NIC that was taken goes on. One that was not is let go at once if the end was said or comes from here,
+     * else when its owner is seen to live on; if its owner dies, so that the end was its death, the NIC is taken.
+     */
+    private void end(String why, boolean said) {
+        open = false;
+        ordered = said;
+        if (ended.isEmpty()) {
+            ended = why;
+        }
+        for (TargetNic n : nics.values()) {
+            n.orphaned();
+            if (ordered && !n.isTaken() && n.word().phase() == org.vireo.net.api.nic.Ownership.Phase.OWNED) {
+                n.close(why);
+            }
+        }
+        nics.values().removeIf(TargetNic::isDone);
+    }
+
+    private void handle(Message m) throws WireException {
+        switch (m.type()) {
+            case PREPARE -> prepare(m);
+            case CHANGE -> change(m);
+            case OFFER, DROPPED -> {
+                // only wakes: the word is looked at after this
+            }
+            case END, REFUSED -> end(m.text("why"), true);
+            default -> throw new WireException("the source sent " + m.type() + ", which only a target may send or which comes too late");
+        }
+    }
+
+    private void prepare(Message m) throws WireException {
+        String id = m.nic();
+        if (nics.containsKey(id)) {
+            throw new WireException("NIC " + id + " twice");
+        }
+        long began = System.nanoTime();
+        long deadline = Deadlines.in(deadlines().prepare());
+        IncomingNic nic;
+        try {
+            nic = context.nics().prepare(m.image(), backendTransfer, deadline);
+        } catch (NicException | RuntimeException e) {
+            refuse(id, e instanceof NicException ? e.getMessage() : "unexpected: " + e, e);
+            return;
+        }
+        long built = System.nanoTime();
+        String rehearsal;
+        try {
+            rehearsal = rehearse(nic, deadline);
+        } catch (Exception e) {
+            nic.close();
+            refuse(id, "its rehearsal failed: " + (e.getMessage() == null ? e : e.getMessage()), e);
+            return;
+        }
+        nics.put(id, new TargetNic(this, nic));
+        long end = System.nanoTime();
+        report.nic(id, "prepare-micros", (built - began) / 1_000);
+        report.nic(id, "rehearse-micros", (end - built) / 1_000);
+        report.nic(id, "rehearsal", rehearsal);
+        send(Message.of(RecordType.PREPARED, Message.about(RecordType.PREPARED, id)
+                .number("seq", nic.seq()).number("slot", nic.block().self())
+                .number("prepare-micros", (built - began) / 1_000).number("rehearse-micros", (end - built) / 1_000)
+                .text("rehearsal", rehearsal).build()));
+    }
+
+    /** Until it is fast, at the lowest priority; then the garbage that this made is collected, unless that would stop other NICs. */
+    private String rehearse(IncomingNic nic, long deadline) throws Exception {
+        if (context.rehearsal()) {
+            return nic.rehearse(deadline);
+        }
+        String text = Quietly.await(Quietly.start("handover-rehearsal", () -> {
+            if (!warm) {
+                Rehearsal.run(context.fds());
+            }
+            return nic.rehearse(deadline);
+        }), deadline);
+        warm = true;
+        if (context.nics().transferable().isEmpty()) {
+            System.gc();
+        }
+        return text;
+    }
+
+    private void refuse(String id, String why, Exception e) {
+        LOG.warn("nic {}: refused, offered by {}: {}", id, peer, why, e instanceof NicException ? null : e);
+        report.result(id, "refused", why);
+        tell(RecordType.REFUSED, id, why);
+    }
+
+    private void change(Message m) throws WireException {
+        TargetNic n = nics.get(m.nic());
+        if (n == null) {
+            // refused or given up here; the source has not read that yet
+            return;
+        }
+        try {
+            n.nic().change(m.image());
+        } catch (NicException | RuntimeException e) {
+            String why = e instanceof NicException ? e.getMessage() : "unexpected: " + e;
+            nics.remove(n.id());
+            n.close(why);
+            tell(RecordType.FAILED, n.id(), why);
+            return;
+        }
+        send(Message.of(RecordType.PREPARED, Message.about(RecordType.PREPARED, n.id())
+                .number("seq", n.nic().seq()).number("slot", n.nic().block().self()).build()));
+    }
+
+    /** Whether all that came has been read. */
+    boolean isDrained() {
+        return !open || Poll.readable(0, channel.number()) == 0;
+    }
+
+    void sendRunning(String nic, long takeMicros) {
+        send(Message.of(RecordType.RUNNING, Message.about(RecordType.RUNNING, nic).number("take-micros", takeMicros).build()));
+        report.nic(nic, "take-micros", takeMicros);
+    }
+
+    void sendFailed(String nic, String why) {
+        tell(RecordType.FAILED, nic, why);
+    }
+
+    private void tell(RecordType type, String nic, String why) {
+        send(Message.of(type, Message.about(type, nic).text("why", why).build()));
+    }
+
+    private void send(Message m) {
+        if (!open) {
+            return;
+        }
+        try {
+            channel.send(m, Deadlines.in(deadlines().record()));
+        } catch (WireException e) {
+            // the end of the channel is noticed by who reads it; what was to be said is in the word
+            LOG.debug("handover to {}: {}", peer, e.getMessage());
+        }
+    }
+
+    /** The word says OWNED by this process. */
+    void own(TargetNic n) {
+        taken++;
+        settling.execute(() -> {
+            long began = System.nanoTime();
+            String why = "";
+            try {
+                n.nic().own();
+            } catch (RuntimeException | LinkageError e) {
+                LOG.error("nic {}: taken over from {}, but its connection is not in use", n.id(), peer, e);
+                why = e.toString();
+            }
+            long micros = (System.nanoTime() - began) / 1_000;
+            Section.Builder b = Message.about(RecordType.OWNING, n.id()).number("own-micros", micros);
+            send(Message.of(RecordType.OWNING, (why.isEmpty() ? b : b.text("why", why).optional("why")).build()));
+            report.nic(n.id(), "own-micros", micros);
+            report.result(n.id(), "owned", why);
+            if (!context.rehearsal()) {
+                LOG.info("nic {}: taken over from {}: {}", n.id(), peer, n.word());
+            }
+        });
+    }
+
+    void notTaken(String id, String why) {
+        report.result(id, "not-taken", why);
+        if (!context.rehearsal()) {
+            LOG.info("nic {}: not taken from {}: {}", id, peer, why);
+        }
+    }
+
+    void warn(String what) {
+        LOG.warn(what);
+    }
+}
