@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.vireo.net.api.StateFormat;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.Ownership;
+import org.vireo.net.api.nic.Ownership.Phase;
+import org.vireo.posix.Descriptors;
+
+/** Two services in one process hand fake NICs to each other over a real socket. */
+class HandoverServiceTest {
+    /** As the standard ones, but a busy machine does not turn an orderly handover into a failed one. */
+    private static final Deadlines PATIENT =
+            new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 9_000, 9_000, 5_000, 5_000, 5_000, 60_000, 300);
+
+    @TempDir
+    Path dir;
+    private final Descriptors fds = new Descriptors();
+    private final FakeHost here = new FakeHost(fds);
+    private final FakeHost there = new FakeHost(fds);
+    private final List<String> events = Collections.synchronizedList(new ArrayList<>());
+    private HandoverService a;
+    private HandoverService b;
+
+    @BeforeEach
+    void start() throws NicException, IOException {
+        // what is opened once a process does not count as a leak
+        Rehearsal.run(fds);
+        begin(PATIENT);
+    }
+
+    private void begin(Deadlines d) throws NicException {
+        a = new HandoverService(here, fds, d);
+        b = new HandoverService(there, fds, d);
+        a.addSink((name, data) -> events.add(name + " " + data));
+        b.listen(uri("b"));
+    }
+
+    private void restart(Deadlines d) throws NicException {
+        a.stop();
+        b.stop();
+        begin(d);
+    }
+
+    @AfterEach
+    void stop() {
+        a.stop();
+        b.stop();
+        here.close();
+        there.close();
+    }
+
+    private String uri(String name) {
+        return "unix:" + dir.resolve("sockets").resolve(name);
+    }
+
+    static Map<String, Object> await(HandoverService s) {
+        for (long end = System.nanoTime() + 30_000_000_000L; System.nanoTime() < end; Thread.onSpinWait()) {
+            Map<String, Object> m = s.status();
+            if (!List.of("setup", "active", "none").contains(m.get("status"))) {
+                return m;
+            }
+            java.util.concurrent.locks.LockSupport.parkNanos(1_000_000);
+        }
+        throw new AssertionError("no end: " + s.status());
+    }
+
+    @SuppressWarnings("unchecked")
+    static Map<String, Object> nic(Map<String, Object> status, int i) {
+        return ((List<Map<String, Object>>) status.get("nics")).get(i);
+    }
+
+    private Map<String, Object> handOver(String... nics) throws NicException {
+        a.start(uri("b"), List.of(nics));
+        return await(a);
+    }
+
+    private static int openDescriptors() throws IOException {
+        try (var s = Files.list(Path.of("/proc/self/fd"))) {
+            return (int) s.count();
+        }
+    }
+
+    private static void assertOwnedBySlot(FakeBlock block, int slot) {
+        Ownership w = Ownership.decode(block.word());
+        assertEquals(Phase.OWNED, w.phase());
+        assertEquals(slot, w.holder());
+        assertEquals(1, block.readers());
+        assertFalse(block.wasReadByTwo());
+    }
+
+    @Test
+    void severalNicsMoveInGoodOrderAndBack() throws Exception {
+        List<FakeHost.Nic> nics = List.of(here.make("nic0"), here.make("nic1"), here.make("nic2"));
+        a.listen(uri("a"));
+        int before = openDescriptors();
+        for (int round = 0; round < 3; round++) {
+            Map<String, Object> s = handOver();
+            assertEquals("completed", s.get("status"), s.toString());
+            assertEquals(3, ((List<?>) s.get("nics")).size());
+            for (int i = 0; i < 3; i++) {
+                assertEquals("moved", nic(s, i).get("result"), s.toString());
+                assertTrue((long) nic(s, i).get("freeze-micros") > 0);
+                assertEquals("12 rounds, 3 ms", nic(s, i).get("rehearsal"));
+                assertTrue(nic(s, i).containsKey("take-micros"));
+                assertTrue(nic(s, i).containsKey("own-micros"));
+            }
+            assertEquals("completed", await(b).get("status"));
+            assertTrue(here.transferable().isEmpty());
+            assertEquals(3, there.transferable().size());
+            b.start(uri("a"), List.of());
+            assertEquals("completed", await(b).get("status"), b.status().toString());
+            assertEquals("completed", await(a).get("status"));
+            assertEquals(3, here.transferable().size());
+        }
+        assertEquals(List.of("begin", "freeze", "letGo"), nics.get(0).calls);
+        assertOwnedBySlot(nics.get(0).block, 6);
+        assertEquals(before, openDescriptors(), "descriptors");
+        assertTrue(events.stream().anyMatch(e -> e.startsWith("NIC_HANDOVER") && e.contains("moved")), events.toString());
+        assertTrue(events.stream().anyMatch(e -> e.startsWith("MIGRATION") && e.contains("completed")), events.toString());
+    }
+
+    @Test
+    void socketIsForThisUserAlone() throws Exception {
+        assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(dir.resolve("sockets"))));
+        assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(dir.resolve("sockets/b"))));
+        b.stop();
+        assertFalse(Files.exists(dir.resolve("sockets/b")));
+    }
+
+    @Test
+    void refusalBeforeTheOfferLeavesTheSourceUntouchedAndItCanTryAgain() throws Exception {
+        FakeHost.Nic n0 = here.make("nic0");
+        FakeHost.Nic n1 = here.make("nic1");
+        there.onPrepare = image -> {
+            if (image.nic().equals("nic1")) {
+                throw new NicException("no netdev net1 here");
+            }
+        };
+        int before = openDescriptors();
+        Map<String, Object> s = handOver();
+        assertEquals("failed", s.get("status"));
+        assertTrue(s.get("error-desc").toString().contains("NIC nic1: no netdev net1 here"), s.toString());
+        assertTrue(s.get("error-desc").toString().contains("moved: none, stayed: nic0 nic1"), s.toString());
+        assertEquals(List.of("begin", "end"), n0.calls);
+        assertEquals(List.of("begin", "end"), n1.calls);
+        assertOwnedBySlot(n0.block, 0);
+        await(b);
+        assertEquals(List.of("close"), there.incoming.get(0).calls);
+        assertEquals(before, openDescriptors(), "descriptors");
+
+        there.onPrepare = i -> { };
+        assertEquals("completed", handOver().get("status"), a.status().toString());
+    }
+
+    @Test
+    void oneNicThatCannotBeTakenIsGivenBackAndStopsTheRest() throws Exception {
+        FakeHost.Nic n0 = here.make("nic0");
+        FakeHost.Nic n1 = here.make("nic1");
+        FakeHost.Nic n2 = here.make("nic2");
+        there.onTake = i -> {
+            if (i.id.equals("nic1")) {
+                throw new NicException("TUNSETIFF failed");
+            }
+        };
+        Map<String, Object> s = handOver();
+        assertEquals("failed", s.get("status"));
+        assertTrue(s.get("error-desc").toString().contains("TUNSETIFF failed"), s.toString());
+        assertTrue(s.get("error-desc").toString().contains("moved: nic0, stayed: nic1 nic2"), s.toString());
+        assertEquals("moved", nic(s, 0).get("result"));
+        assertEquals("stayed", nic(s, 1).get("result"));
+        assertEquals("stayed", nic(s, 2).get("result"));
+        assertEquals(List.of("begin", "freeze", "letGo"), n0.calls);
+        assertEquals(List.of("begin", "freeze", "resume", "end"), n1.calls);
+        assertEquals(List.of("begin", "end"), n2.calls);
+        assertOwnedBySlot(n0.block, 1);
+        assertOwnedBySlot(n1.block, 0);
+        assertOwnedBySlot(n2.block, 0);
+
+        there.onTake = i -> { };
+        assertEquals("completed", handOver().get("status"), a.status().toString());
+        assertEquals(3, there.transferable().size());
+    }
+
+    @Test
+    void whatAThirdPartyThrowsInTakeIsGivenBackToo() throws Exception {
+        FakeHost.Nic n = here.make("nic0");
+        there.onTake = i -> {
+            throw new NoClassDefFoundError("com/example/Missing");
+        };
+        Map<String, Object> s = handOver();
+        assertTrue(s.get("error-desc").toString().contains("com/example/Missing"), s.toString());
+        assertOwnedBySlot(n.block, 0);
+    }
+
+    @Test
+    void changesWhileItIsPreparedArriveBeforeTheOffer() throws Exception {
+        FakeHost.Nic n = here.make("nic0");
+        there.onRehearse = i -> {
+            for (int k = 0; k < 20; k++) {
+                n.change();
+            }
+        };
+        assertEquals("completed", handOver("nic0").get("status"), a.status().toString());
+        assertEquals(20, there.incoming.get(0).calls.stream().filter("change"::equals).count());
+        assertEquals((1L << 32) + 20, there.incoming.get(0).seq());
+    }
+
+    @Test
+    void aChangeInTheFreezeMeansThawingAndAnotherTry() throws Exception {
+        FakeHost.Nic n = here.make("nic0");
+        List<String> once = new ArrayList<>(List.of("once"));
+        here.onFreeze = x -> {
+            if (!once.isEmpty()) {
+                once.clear();
+                x.change();
+            }
+        };
+        assertEquals("completed", handOver("nic0").get("status"), a.status().toString());
+        assertEquals(List.of("begin", "freeze", "resume", "freeze", "letGo"), n.calls);
+    }
+
+    @Test
+    void aNicWhoseWorkerDoesNotStopStays() throws Exception {
+        FakeHost.Nic n = here.make("nic0");
+        here.onFreeze = x -> {
+            throw new NicException("worker 3 did not stop within 50 ms");
+        };
+        Map<String, Object> s = handOver("nic0");
+        assertTrue(s.get("error-desc").toString().contains("worker 3 did not stop"), s.toString());
+        assertEquals(List.of("begin", "freeze", "end"), n.calls);
+        assertOwnedBySlot(n.block, 0);
+    }
+
+    @Test
+    void cancelInPrepareLeavesAllInPlace() throws Exception {
+        FakeHost.Nic n = here.make("nic0");
+        CountDownLatch preparing = new CountDownLatch(1);
+        CountDownLatch cancelled = new CountDownLatch(1);
+        there.onPrepare = i -> {
+            preparing.countDown();
+            waitFor(cancelled);
+        };
+        a.start(uri("b"), List.of());
+        waitFor(preparing);
+        assertEquals("active", a.status().get("status"));
+        NicException e = assertThrows(NicException.class, () -> a.start(uri("b"), List.of()));
+        assertTrue(e.getMessage().contains("under way"));
+        a.cancel();
+        Map<String, Object> s = await(a);
+        cancelled.countDown();
+        assertEquals("cancelled", s.get("status"));
+        assertEquals(List.of("begin", "end"), n.calls);
+        await(b);
+        there.onPrepare = i -> { };
+        assertEquals("completed", handOver().get("status"), a.status().toString());
+    }
+
+    private static void waitFor(CountDownLatch latch) throws NicException {
+        try {
+            if (!latch.await(20, TimeUnit.SECONDS)) {
+                throw new NicException("did not happen in time");
+            }
+        } catch (InterruptedException e) {
+            throw new NicException("interrupted", e);
+        }
+    }
+
+    @Test
+    void whoTakesAndHangsIsFencedAndGivesBack() throws Exception {
+        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 100, 9_000, 5_000, 5_000, 5_000, 60_000, 300));
+        FakeHost.Nic n = here.make("nic0");
+        there.onTake = i -> {
+            // returns only after the fence
+            for (long end = System.nanoTime() + 20_000_000_000L; System.nanoTime() < end;) {
+                if (Ownership.decode(n.block.word()).phase() == Phase.FENCED) {
+                    return;
+                }
+                java.util.concurrent.locks.LockSupport.parkNanos(1_000_000);
+            }
+            throw new NicException("was not fenced");
+        };
+        Map<String, Object> s = handOver("nic0");
+        assertEquals("stayed", nic(s, 0).get("result"), s.toString());
+        assertTrue(s.get("error-desc").toString().contains("fenced"), s.toString());
+        await(b);
+        assertEquals(List.of("take", "giveBack", "close"), there.incoming.get(0).calls);
+        assertEquals(List.of("begin", "freeze", "resume", "end"), n.calls);
+        assertEquals(1, n.block.readers());
+        assertEquals(0, Ownership.decode(n.block.word()).holder());
+    }
+
+    @Test
+    void noNicAtAllIsAnOrderlyHandoverToo() throws Exception {
+        assertEquals("completed", handOver().get("status"), a.status().toString());
+    }
+
+    @Test
+    void wrongRequestsAreRefusedAtOnce() throws Exception {
+        here.make("nic0");
+        assertTrue(assertThrows(NicException.class, () -> a.start("tcp:1.2.3.4:5", List.of())).getMessage().contains("tcp:1.2.3.4:5"));
+        assertTrue(assertThrows(NicException.class, () -> a.start(uri("b"), List.of("nic9"))).getMessage().contains("nic9"));
+        assertTrue(assertThrows(NicException.class, () -> b.start(uri("b"), List.of())).getMessage().contains("itself"));
+        assertTrue(assertThrows(NicException.class, () -> a.listen(uri("b"))).getMessage().contains("another process listens"));
+        a.start(uri("nobody"), List.of());
+        Map<String, Object> s = await(a);
+        assertEquals("failed", s.get("status"));
+        assertTrue(s.get("error-desc").toString().contains("nobody"), s.toString());
+    }
+
+    @Test
+    void versionsWithNoneInCommonAreRefusedWithNumbers() throws Exception {
+        FakeHost.Nic n = here.make("nic0");
+        here.format = StateFormat.of("nic", 3, 4).build();
+        Map<String, Object> s = handOver();
+        assertTrue(s.get("error-desc").toString().contains("section nic: versions 3 to 4 on one side, 1 to 1 on the other"), s.toString());
+        assertEquals(List.of(), n.calls);
+    }
+
+    @Test
+    void aDifferentParameterIsRefusedWithBothValues() throws Exception {
+        here.make("nic0");
+        a.backendTransfer(false);
+        Map<String, Object> s = handOver();
+        assertTrue(s.get("error-desc").toString().contains("backend-transfer is on here and off at the other side"), s.toString());
+    }
+}
