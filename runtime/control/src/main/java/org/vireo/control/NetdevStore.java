@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.control;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Dictionary;
+import java.util.Enumeration;
+import java.util.Hashtable;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.osgi.framework.BundleContext;
+import org.osgi.framework.InvalidSyntaxException;
+import org.osgi.service.cm.Configuration;
+import org.osgi.service.cm.ConfigurationAdmin;
+import org.osgi.service.component.annotations.Activate;
+import org.osgi.service.component.annotations.Component;
+import org.osgi.service.component.annotations.Reference;
+import org.vireo.net.api.NetBackend;
+import org.vireo.net.api.nic.NetdevConfigurations;
+import org.vireo.net.api.nic.NicException;
+
+/** Netdevs as factory configurations: {@code netdev.TYPE~ID}, so that the backend's component comes alive. Any thread. */
+@Component(service = {NetdevConfigurations.class, NetdevStore.class})
+public final class NetdevStore implements NetdevConfigurations {
+    /** What an id may be, for messages. */
+    static final String ID_RULE = "an id begins with a letter, then come letters, digits, '-', '.', '_', 64 at most";
+
+    private final ConfigurationAdmin configurations;
+    private final BackendCatalog backends;
+
+    /**
+     * A store.
+     *
+     * @param context finds the installed backends
+     * @param configurations keeps the configurations
+     */
+    @Activate
+    public NetdevStore(BundleContext context, @Reference ConfigurationAdmin configurations) {
+        this.configurations = configurations;
+        this.backends = new BackendCatalog(context);
+    }
+
+    /** A configured netdev. */
+    record Netdev(String id, String type, Map<String, String> options) { }
+
+    BackendCatalog backends() {
+        return backends;
+    }
+
+    @Override
+    public synchronized void create(String type, String id, Map<String, String> options) throws NicException {
+        requireId("netdev", id);
+        Set<String> types = backends.types();
+        if (!types.contains(type)) {
+            throw new NicException("netdev " + id + ": no bundle provides the type '" + type + "'; "
+                    + (types.isEmpty() ? "none is installed" : "there are " + String.join(", ", types)));
+        }
+        if (find(id) != null) {
+            throw new NicException("netdev " + id + ": the id is taken");
+        }
+        Dictionary<String, Object> properties = new Hashtable<>();
+        for (Map.Entry<String, String> e : options.entrySet()) {
+            try {
+                OptionSyntax.requireKey(e.getKey());
+            } catch (OptionSyntax.SyntaxException x) {
+                throw new NicException("netdev " + id + ": " + x.getMessage(), x);
+            }
+            properties.put(e.getKey(), e.getValue());
+        }
+        properties.put(NetBackend.NETDEV_ID, id);
+        properties.put(NetBackend.NETDEV_TYPE, type);
+        try {
+            configurations.getFactoryConfiguration(NetBackend.PID_PREFIX + type.replace("-", ""), id, "?").update(properties);
+        } catch (IOException e) {
+            throw new NicException("netdev " + id + ": its configuration cannot be kept: " + e.getMessage(), e);
+        }
+    }
+
+    @Override
+    public synchronized boolean delete(String id) throws NicException {
+        Configuration c = find(id);
+        if (c == null) {
+            return false;
+        }
+        try {
+            c.delete();
+            return true;
+        } catch (IOException e) {
+            throw new NicException("netdev " + id + ": its configuration cannot be removed: " + e.getMessage(), e);
+        }
+    }
+
+    /** The configured netdevs, whoever configured them. */
+    List<Netdev> list() throws NicException {
+        List<Netdev> found = new ArrayList<>();
+        for (Configuration c : configurations("(" + NetBackend.NETDEV_ID + "=*)")) {
+            Dictionary<String, Object> properties = c.getProperties();
+            Map<String, String> options = new LinkedHashMap<>();
+            for (Enumeration<String> keys = properties.keys(); keys.hasMoreElements();) {
+                String key = keys.nextElement();
+                if (key.indexOf('.') < 0) {
+                    options.put(key, String.valueOf(properties.get(key)));
+                }
+            }
+            found.add(new Netdev(String.valueOf(properties.get(NetBackend.NETDEV_ID)),
+                    String.valueOf(properties.get(NetBackend.NETDEV_TYPE)), options));
+        }
+        return found;
+    }
+
+    private Configuration find(String id) throws NicException {
+        // ids that were checked hold nothing that a filter would have to escape; others cannot exist
+        return isId(id) ? configurations("(" + NetBackend.NETDEV_ID + "=" + id + ")").stream().findFirst().orElse(null) : null;
+    }
+
+    private List<Configuration> configurations(String filter) throws NicException {
+        try {
+            Configuration[] found = configurations.listConfigurations(filter);
+            return found == null ? List.of() : List.of(found);
+        } catch (IOException | InvalidSyntaxException e) {
+            throw new NicException("the configurations cannot be read: " + e.getMessage(), e);
+        }
+    }
+
+    static boolean isId(String id) {
+        return id.matches("[A-Za-z][A-Za-z0-9._-]{0,63}");
+    }
+
+    static void requireId(String what, String id) throws NicException {
+        if (!isId(id)) {
+            throw new NicException(what + " '" + id + "': " + ID_RULE);
+        }
+    }
+}

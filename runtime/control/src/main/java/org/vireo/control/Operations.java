@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.control;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.net.api.nic.Handovers;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicState;
+import org.vireo.net.api.nic.NicStatus;
+import org.vireo.net.api.nic.Nics;
+
+/**
+ * What can be done to NICs and netdevs, whoever asks: the command line at the start, or QMP later. Changes are done one at a time;
+ * looking never waits. Any thread.
+ */
+final class Operations {
+    private static final Logger LOG = LoggerFactory.getLogger(Operations.class);
+    private static final long NETDEV_DEADLINE_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+    private final NetdevStore netdevs;
+    private final Supplier<Nics> nics;
+    private final Supplier<Handovers> handovers;
+    private final ReentrantLock changing = new ReentrantLock();
+    private volatile boolean incoming;
+
+    /**
+     * Operations.
+     *
+     * @param netdevs keeps the netdevs' configurations
+     * @param nics gives the frontend, or null while there is none
+     * @param handovers gives the handover, or null while there is none
+     */
+    Operations(NetdevStore netdevs, Supplier<Nics> nics, Supplier<Handovers> handovers) {
+        this.netdevs = netdevs;
+        this.nics = nics;
+        this.handovers = handovers;
+    }
+
+    /** There is no NIC or netdev of this id. */
+    static final class NotFoundException extends Exception {
+        private static final long serialVersionUID = 1L;
+
+        NotFoundException(String id) {
+            super(id);
+        }
+    }
+
+    NetdevStore netdevs() {
+        return netdevs;
+    }
+
+    Nics frontend() throws NicException {
+        Nics n = nics.get();
+        if (n == null) {
+            throw new NicException("no frontend is installed: without it there are no NICs");
+        }
+        return n;
+    }
+
+    Handovers handovers() throws NicException {
+        Handovers h = handovers.get();
+        if (h == null) {
+            throw new NicException("no handover is installed: without it NICs cannot move");
+        }
+        return h;
+    }
+
+    /** The NICs; none without a frontend. */
+    List<NicStatus> nics() {
+        Nics n = nics.get();
+        return n == null ? List.of() : n.list();
+    }
+
+    void addNetdev(String type, String id, Map<String, String> options) throws NicException {
+        changing.lock();
+        try {
+            Nics frontend = frontend();
+            netdevs.create(type, id, options);
+            try {
+                frontend.awaitNetdev(id, System.nanoTime() + NETDEV_DEADLINE_NANOS);
+            } catch (NicException | RuntimeException e) {
+                takeBack(id);
+                throw e;
+            }
+        } finally {
+            changing.unlock();
+        }
+    }
+
+    private void takeBack(String id) {
+        try {
+            netdevs.delete(id);
+        } catch (NicException e) {
+            LOG.error("netdev {} was refused, but its configuration stays", id, e);
+        }
+    }
+
+    void deleteNetdev(String id) throws NicException, NotFoundException {
+        changing.lock();
+        try {
+            for (NicStatus n : nics()) {
+                if (n.netdev().equals(id)) {
+                    throw new NicException("netdev " + id + " is in use by NIC " + n.id() + "; delete that first");
+                }
+            }
+            if (!netdevs.delete(id)) {
+                throw new NotFoundException(id);
+            }
+        } finally {
+            changing.unlock();
+        }
+    }
+
+    void addNic(Map<String, String> options) throws NicException {
+        changing.lock();
+        try {
+            String id = options.get("id");
+            if (id == null) {
+                throw new NicException("a NIC needs an id: id=NAME");
+            }
+            NetdevStore.requireId("NIC", id);
+            Nics frontend = frontend();
+            frontend.add(new LinkedHashMap<>(options), awaiting());
+        } finally {
+            changing.unlock();
+        }
+    }
+
+    void deleteNic(String id) throws NicException, NotFoundException {
+        changing.lock();
+        try {
+            Nics frontend = frontend();
+            if (frontend.list().stream().noneMatch(n -> n.id().equals(id))) {
+                throw new NotFoundException(id);
+            }
+            frontend.remove(id);
+        } finally {
+            changing.unlock();
+        }
+    }
+
+    /** From now on NICs are made to wait for their state from another process, until the first one has arrived. */
+    void expectIncoming() {
+        incoming = true;
+    }
+
+    /** Whether NICs wait for their state from another process, so that a new one has to wait too. */
+    boolean awaiting() {
+        return incoming && nics().stream().allMatch(n -> n.state() == NicState.AWAITING || n.state() == NicState.PREPARED);
+    }
+
+    void listen(String uri) throws NicException {
+        Handovers h = handovers();
+        h.listen(uri);
+        incoming = true;
+    }
+}

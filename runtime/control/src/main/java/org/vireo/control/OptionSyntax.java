@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.control;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/**
+ * QEMU's option syntax: {@code key=value,key=value}, {@code ,,} for a comma in a value, the first key may be left out where one is
+ * implied ({@code tap,id=net0}). Stricter than QEMU: a key that comes twice, an empty part and a key without a value are errors.
+ */
+final class OptionSyntax {
+    private OptionSyntax() {
+    }
+
+    /** The text does not follow the syntax; the message says where. */
+    static final class SyntaxException extends Exception {
+        private static final long serialVersionUID = 1L;
+
+        SyntaxException(String message) {
+            super(message);
+        }
+    }
+
+    /**
+     * Reads options.
+     *
+     * @param text the options
+     * @param implied the key that the first part may leave out
+     * @return keys and values in order
+     * @throws SyntaxException what is wrong
+     */
+    static Map<String, String> parse(String text, String implied) throws SyntaxException {
+        Map<String, String> options = new LinkedHashMap<>();
+        int at = 0;
+        while (at <= text.length()) {
+            StringBuilder part = new StringBuilder();
+            at = part(text, at, part);
+            int equals = part.indexOf("=");
+            String key = equals < 0 ? implied : part.substring(0, equals);
+            String value = part.substring(equals + 1);
+            if (equals < 0 && !options.isEmpty() || equals < 0 && part.isEmpty()) {
+                throw new SyntaxException(part.isEmpty()
+                        ? "there is an empty part between two commas or at an end; write ,, for a comma in a value"
+                        : "'" + part + "' has no value; write " + part + "=VALUE");
+            }
+            requireKey(key);
+            if (options.putIfAbsent(key, value) != null) {
+                throw new SyntaxException("'" + key + "' is given twice: " + options.get(key) + " and " + value);
+            }
+        }
+        return options;
+    }
+
+    /** Copies up to a single comma; gives where the next part begins, beyond the end if there is none. */
+    private static int part(String text, int from, StringBuilder to) {
+        int i = from;
+        while (i < text.length()) {
+            char c = text.charAt(i);
+            if (c == ',') {
+                if (i + 1 < text.length() && text.charAt(i + 1) == ',') {
+                    i++;
+                } else {
+                    return i + 1;
+                }
+            }
+            to.append(c);
+            i++;
+        }
+        return text.length() + 1;
+    }
+
+    /** A key becomes a configuration's property: letters, digits, hyphens, no dot, so that it cannot pass for one of the framework's. */
+    static void requireKey(String key) throws SyntaxException {
+        if (!key.matches("[A-Za-z][A-Za-z0-9_-]{0,63}")) {
+            throw new SyntaxException("'" + key + "' is not the name of an option");
+        }
+    }
+}

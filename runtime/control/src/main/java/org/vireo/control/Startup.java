@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.control;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Clock;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.osgi.framework.BundleContext;
+import org.osgi.framework.BundleException;
+import org.osgi.framework.Version;
+import org.osgi.service.component.annotations.Activate;
+import org.osgi.service.component.annotations.Component;
+import org.osgi.service.component.annotations.Deactivate;
+import org.osgi.service.component.annotations.Reference;
+import org.osgi.service.component.annotations.ReferenceCardinality;
+import org.osgi.service.component.annotations.ReferencePolicy;
+import org.osgi.service.component.annotations.ReferencePolicyOption;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.control.qmp.QmpServer;
+import org.vireo.net.api.nic.EventSink;
+import org.vireo.net.api.nic.Handovers;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.Nics;
+
+/**
+ * Does what the command line asked for, once, through the same operations as QMP. The launcher shares no class with the bundles: what
+ * is asked arrives as framework properties, the service is a {@link Callable}, and its answer holds {@code nics} (Integer), or
+ * {@code error} (String) and {@code usage} (Boolean: the command line itself is wrong).
+ *
+ * <p>Properties: {@code vireo.run.netdev.N} and {@code vireo.run.nic.N} from 0 on (QEMU's option syntax), {@code vireo.qmp} (a path),
+ * {@code vireo.incoming} ({@code unix:PATH}, or {@code defer} to wait for migrate-incoming).
+ */
+@Component(service = Callable.class, immediate = true, property = "vireo.role=startup")
+public final class Startup implements Callable<Map<String, Object>> {
+    private static final Logger LOG = LoggerFactory.getLogger(Startup.class);
+
+    private final BundleContext context;
+    private final EventHub events;
+    private final Operations operations;
+
+    @Reference(cardinality = ReferenceCardinality.OPTIONAL, policy = ReferencePolicy.DYNAMIC, policyOption = ReferencePolicyOption.GREEDY)
+    private volatile Nics nics;
+    @Reference(cardinality = ReferenceCardinality.OPTIONAL, policy = ReferencePolicy.DYNAMIC, policyOption = ReferencePolicyOption.GREEDY)
+    private volatile Handovers handovers;
+
+    // guarded by this
+    private QmpServer qmp;
+    private EventSink qmpEvents;
+    private boolean stopped;
+
+    /**
+     * Made by the framework.
+     *
+     * @param context has the properties
+     * @param netdevs keeps the netdevs
+     * @param events passes events to QMP
+     */
+    @Activate
+    public Startup(BundleContext context, @Reference NetdevStore netdevs, @Reference EventHub events) {
+        this.context = context;
+        this.events = events;
+        this.operations = new Operations(netdevs, () -> nics, () -> handovers);
+    }
+
+    /** For tests: with these services. */
+    Startup(BundleContext context, NetdevStore netdevs, EventHub events, Nics nics, Handovers handovers) {
+        this(context, netdevs, events);
+        this.nics = nics;
+        this.handovers = handovers;
+    }
+
+    @Override
+    public Map<String, Object> call() {
+        try {
+            return Map.of("nics", apply());
+        } catch (OptionSyntax.SyntaxException e) {
+            return Map.of("error", e.getMessage(), "usage", true);
+        } catch (NicException | IOException e) {
+            LOG.debug("start", e);
+            return Map.of("error", e.getMessage(), "usage", false);
+        }
+    }
+
+    private int apply() throws OptionSyntax.SyntaxException, NicException, IOException {
+        Map<String, Map<String, String>> newNetdevs = read("netdev", "type");
+        Map<String, Map<String, String>> newNics = read("nic", "driver");
+        String path = context.getProperty("vireo.qmp");
+        // claimed first, so that a second process with the same arguments stops before it touches anything; served last, so that
+        // a client finds everything that was asked for
+        QmpServer server = path == null ? null : claim(Path.of(path));
+        String incoming = context.getProperty("vireo.incoming");
+        if (incoming != null) {
+            operations.handovers();
+            operations.expectIncoming();
+        }
+        for (Map.Entry<String, Map<String, String>> n : newNetdevs.entrySet()) {
+            Map<String, String> options = new LinkedHashMap<>(n.getValue());
+            operations.addNetdev(options.remove("type"), options.remove("id"), options);
+        }
+        for (Map.Entry<String, Map<String, String>> n : newNics.entrySet()) {
+            operations.addNic(n.getValue());
+        }
+        if (incoming != null && !incoming.equals("defer")) {
+            operations.listen(incoming);
+        }
+        if (server != null) {
+            server.start();
+        }
+        return newNics.size();
+    }
+
+    /** Reads options of one kind, by id; everything is checked before anything is done. */
+    private Map<String, Map<String, String>> read(String kind, String implied) throws OptionSyntax.SyntaxException {
+        Map<String, Map<String, String>> found = new LinkedHashMap<>();
+        for (int i = 0;; i++) {
+            String text = context.getProperty("vireo.run." + kind + "." + i);
+            if (text == null) {
+                return found;
+            }
+            String where = "--" + kind + " " + text + ": ";
+            try {
+                Map<String, String> options = OptionSyntax.parse(text, implied);
+                require(kind, implied, options);
+                String id = options.get("id");
+                if (id == null) {
+                    throw new OptionSyntax.SyntaxException("the id is missing; add id=NAME");
+                }
+                if (!NetdevStore.isId(id)) {
+                    throw new OptionSyntax.SyntaxException("id=" + id + ": " + NetdevStore.ID_RULE);
+                }
+                if (found.putIfAbsent(id, options) != null) {
+                    throw new OptionSyntax.SyntaxException("there are two --" + kind + " with id=" + id);
+                }
+            } catch (OptionSyntax.SyntaxException e) {
+                throw new OptionSyntax.SyntaxException(where + e.getMessage());
+            }
+        }
+    }
+
+    private static void require(String kind, String implied, Map<String, String> options) throws OptionSyntax.SyntaxException {
+        if (kind.equals("netdev")) {
+            if (!options.containsKey("type")) {
+                throw new OptionSyntax.SyntaxException("the type is missing; begin with it, as in tap,id=NAME");
+            }
+        } else {
+            String driver = options.remove(implied);
+            if (driver != null && !driver.equals("virtio-net")) {
+                throw new OptionSyntax.SyntaxException("'" + driver
+                        + "' is not a driver that is known here; there is virtio-net, which may be left out");
+            }
+        }
+    }
+
+    private synchronized QmpServer claim(Path path) throws IOException {
+        if (stopped || qmp != null) {
+            throw new IOException("QMP on " + path + ": the process is ending, or has started already");
+        }
+        Version version = context.getBundle().getVersion();
+        Commands commands = new Commands(operations, version, this::quit);
+        qmp = QmpServer.listen(path, commands.all(), Commands.version(version), Clock.systemUTC());
+        qmpEvents = qmp::event;
+        events.add(qmpEvents);
+        return qmp;
+    }
+
+    private void quit() {
+        events.event("SHUTDOWN", Map.of("guest", false, "reason", "host-qmp-quit"));
+        Thread t = new Thread(() -> {
+            try {
+                context.getBundle(0).stop();
+            } catch (BundleException e) {
+                LOG.error("quit", e);
+            }
+        }, "vireo-quit");
+        t.start();
+    }
+
+    /** Ends QMP. */
+    @Deactivate
+    public void close() {
+        QmpServer server;
+        synchronized (this) {
+            stopped = true;
+            server = qmp;
+            qmp = null;
+            if (qmpEvents != null) {
+                events.remove(qmpEvents);
+            }
+        }
+        if (server != null) {
+            server.close();
+        }
+    }
+}
