@@ -42,6 +42,10 @@ public final class LogBridge implements LogListener {
     public void logged(LogEntry e) {
         Logger log = LoggerFactory.getLogger("osgi." + e.getLoggerName());
         String text = e.getBundle() == null ? e.getMessage() : e.getBundle().getSymbolicName() + ": " + e.getMessage();
+        if (String.valueOf(e.getLoggerName()).startsWith("Events.")) {
+            log.trace(text);
+            return;
+        }
         switch (e.getLogLevel()) {
             case AUDIT, ERROR -> log.error(text, e.getException());
             case WARN -> log.warn(text, e.getException());
