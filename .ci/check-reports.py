@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the reports of Surefire and Failsafe: no test was skipped, and each module with tests has run them.
+
+Silent if so; otherwise says what is wrong and exits with 1.
+"""
+import argparse
+import os
+import pathlib
+import sys
+import xml.etree.ElementTree as ElementTree
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--newer-than", required=True, help="a file that was made before the tests ran")
+    arguments.add_argument("root", nargs="?", default=".")
+    options = arguments.parse_args()
+    since = os.stat(options.newer_than).st_mtime
+    root = pathlib.Path(options.root)
+    wrong = []
+    total = 0
+    for pom in sorted(root.rglob("pom.xml")):
+        module = pom.parent
+        if "target" in module.parts:
+            continue
+        sources = [f for f in (module / "src/test/java").rglob("*.java")]
+        for folder, endings in (("surefire-reports", ("Test.java",)), ("failsafe-reports", ("IT.java",))):
+            reports = [r for r in (module / "target" / folder).glob("TEST-*.xml") if r.stat().st_mtime >= since]
+            if not reports and any(s.name.endswith(endings) and "abstract class" not in s.read_text() for s in sources):
+                wrong.append(f"{module}: there are tests {endings[0].replace('.java', '')}, but no report in target/{folder}")
+            for report in reports:
+                for case in ElementTree.parse(report).getroot().iter("testcase"):
+                    total += 1
+                    skipped = case.find("skipped")
+                    if skipped is not None:
+                        reason = skipped.get("message") or "no reason given"
+                        wrong.append(f"{module}: skipped {case.get('classname')}.{case.get('name')}: {reason}")
+    if total == 0:
+        wrong.append("no test was run")
+    for line in wrong:
+        print(f".ci/run: {line}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
