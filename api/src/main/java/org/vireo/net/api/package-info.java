@@ -7,7 +7,8 @@
  * with the service properties {@link org.vireo.net.api.NetBackend#NETDEV_ID} and
  * {@link org.vireo.net.api.NetBackend#NETDEV_TYPE}, and configured through a factory configuration whose pid is
  * {@code netdev.} and the type without hyphens ({@code netdev.tap}, {@code netdev.vhostuser}); the name of the
- * configuration's instance is the netdev's id. Its bundle provides the capability {@code net.backend} with the attribute
+ * configuration's instance is the netdev's id. Options have no dot in their names: what has one was added by the framework
+ * and is not the backend's. Its bundle provides the capability {@code net.backend} with the attribute
  * {@code net.backend} holding the type.
  *
  * <p>Directions are always the guest's: <em>transmit</em> is guest to network, <em>receive</em> network to guest.

@@ -36,8 +36,6 @@ record TapOptions(String id, String ifname, List<Integer> fds, int queues, Strin
             "vhost", VHOST, "vhostfd", VHOST, "vhostfds", VHOST, "vhostforce", VHOST,
             "helper", "use br=BRIDGE, for which Vireo needs CAP_NET_ADMIN, or pass an open TAP with fd=",
             "poll-us", "the workers poll by themselves when it pays: leave it out");
-    /** What a framework adds to a configuration. */
-    private static final List<String> FOREIGN = List.of("service.", "component.", "felix.", "netdev.", "objectClass");
 
     static TapOptions parse(String id, Map<String, ?> raw) throws NetdevException {
         return new Parser(id, Parser.own(raw)).parse();
@@ -58,7 +56,8 @@ record TapOptions(String id, String ifname, List<Integer> fds, int queues, Strin
         private static TreeMap<String, Object> own(Map<String, ?> raw) {
             TreeMap<String, Object> own = new TreeMap<>();
             raw.forEach((k, v) -> {
-                if (v != null && FOREIGN.stream().noneMatch(k::startsWith)) {
+                // what a framework adds has a dot in its name, options have none
+                if (v != null && k.indexOf('.') < 0 && !k.equals("objectClass")) {
                     own.put(k, v);
                 }
             });

@@ -11,7 +11,6 @@ import org.vireo.net.api.DropReason;
 public final class PairCounters {
     private static final VarHandle CELL = MethodHandles.arrayElementVarHandle(long[].class);
     private static final DropReason[] REASONS = DropReason.values();
-    private static final String[] NAMES = names();
 
     private static final int TX_FRAMES = 0;
     private static final int TX_BYTES = 1;
@@ -22,6 +21,7 @@ public final class PairCounters {
     private static final int TX_FULL = 6;
     private static final int TX_DROPS = 7;
     private static final int RX_DROPS = TX_DROPS + REASONS.length;
+    private static final String[] NAMES = names();
 
     private final long[] cells = new long[RX_DROPS + REASONS.length];
 

@@ -3,7 +3,6 @@ package org.vireo.frontend.virtionet.slot;
 
 import java.util.Comparator;
 import java.util.LinkedHashMap;
-import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import org.osgi.framework.Bundle;
@@ -53,9 +52,8 @@ record Candidate(NetBackend backend, String type, String bundle, Version version
     private static Map<String, String> options(ServiceReference<?> reference) {
         Map<String, String> sorted = new TreeMap<>();
         for (String key : reference.getPropertyKeys()) {
-            String k = key.toLowerCase(Locale.ROOT);
-            if (!k.startsWith("service.") && !k.startsWith("component.") && !k.startsWith("felix.") && !k.startsWith("netdev.")
-                    && !k.startsWith(".") && !k.equals("objectclass")) {
+            // what a framework adds has a dot in its name, options have none
+            if (key.indexOf('.') < 0 && !key.equals("objectClass")) {
                 sorted.put(key, String.valueOf(reference.getProperty(key)));
             }
         }
