@@ -96,7 +96,7 @@ public final class NumberedReceiver implements AutoCloseable {
                 sent = d.get(NumberedSender.LONG, p + 8);
                 endAt = endAt == 0 ? now : endAt;
             }
-            default -> { /* a stranger's */ }
+            default -> { /* a warm-up, or a stranger's */ }
         }
     }
 

@@ -20,7 +20,7 @@ import org.vireo.posix.linux.Udp;
  *
  * <pre>
  *  datagram: 0 magic u32 | 4 kind u32 | 8 number u64 | 16 sender's clock (CLOCK_MONOTONIC) u64 | padding
- *  kinds: 1 hello and its answer, 2 frame, 3 end (its number: how many frames there were)
+ *  kinds: 1 hello and its answer, 2 frame, 3 end (its number: how many frames there were), 4 warm-up, which does not count
  * </pre>
  */
 public final class NumberedSender implements AutoCloseable {
@@ -31,14 +31,18 @@ public final class NumberedSender implements AutoCloseable {
     static final int HELLO = 1;
     static final int FRAME = 2;
     static final int END = 3;
+    static final int WARM_UP = 4;
     static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT_UNALIGNED;
     static final ValueLayout.OfLong LONG = ValueLayout.JAVA_LONG_UNALIGNED;
 
     private static final int BATCH = 64;
+    private static final int WARM_UP_STEPS = 10;
     private static final long PACE_NANOS = 400_000;
     private static final long HELLO_NANOS = 50_000_000;
     private static final long HELLO_LIMIT_NANOS = 10_000_000_000L;
     private static final int ENDS = 5;
+    /** A sender that was kept from its processor does not make up for more than this, which the queues on the way could not hold. */
+    private static final long CATCH_UP_NANOS = 4_000_000;
 
     private final Fd socket;
     private final Udp.Batch batch;
@@ -48,6 +52,7 @@ public final class NumberedSender implements AutoCloseable {
     private final int bytes;
     private volatile boolean stopped;
     private volatile long sent;
+    private volatile long skippedNanos;
     private volatile long blocked;
     private long began;
     private long ended;
@@ -70,20 +75,25 @@ public final class NumberedSender implements AutoCloseable {
     }
 
     /**
-     * Waits for the receiver, sends, and says how many there were.
+     * Waits for the receiver, warms all on the way up with frames that do not count, sends, and says how many there were.
      *
-     * @param nanos how long, unless stopped before
+     * @param warmUpNanos how long the rate rises
+     * @param nanos how long to send then, unless stopped before
      * @throws IOException the receiver does not answer, or the socket failed
      */
-    public void run(long nanos) throws IOException {
+    public void run(long warmUpNanos, long nanos) throws IOException {
         greet();
+        warmUp(warmUpNanos);
         began = System.nanoTime();
-        while (!stopped) {
-            long elapsed = System.nanoTime() - began;
-            if (elapsed >= nanos) {
-                break;
+        long schedule = began;
+        while (!stopped && System.nanoTime() - began < nanos) {
+            long now = System.nanoTime();
+            long behind = now - schedule - (sent + 1) * 1_000_000_000 / rate;
+            if (behind > CATCH_UP_NANOS) {
+                schedule += behind - CATCH_UP_NANOS;
+                skippedNanos += behind - CATCH_UP_NANOS;
             }
-            send(due(elapsed));
+            send(FRAME, due(now - schedule, rate));
             LockSupport.parkNanos(PACE_NANOS);
         }
         ended = System.nanoTime();
@@ -94,7 +104,20 @@ public final class NumberedSender implements AutoCloseable {
         }
     }
 
-    private long due(long elapsedNanos) {
+    private void warmUp(long nanos) throws IOException {
+        long start = System.nanoTime();
+        for (int step = 1; step <= WARM_UP_STEPS && !stopped; step++) {
+            long begin = System.nanoTime();
+            sent = 0;
+            while (!stopped && System.nanoTime() - start < nanos / WARM_UP_STEPS * step) {
+                send(WARM_UP, Math.min(due(System.nanoTime() - begin, rate) * step / WARM_UP_STEPS, sent + BATCH));
+                LockSupport.parkNanos(PACE_NANOS);
+            }
+        }
+        sent = 0;
+    }
+
+    private static long due(long elapsedNanos, int rate) {
         return elapsedNanos / 1_000_000_000 * rate + elapsedNanos % 1_000_000_000 * rate / 1_000_000_000;
     }
 
@@ -131,11 +154,11 @@ public final class NumberedSender implements AutoCloseable {
         d.set(LONG, at + 16, System.nanoTime());
     }
 
-    private void send(long due) throws IOException {
+    private void send(int kind, long due) throws IOException {
         while (sent < due && !stopped) {
             int n = (int) Math.min(BATCH, due - sent);
             for (int i = 0; i < n; i++) {
-                fill(i, FRAME, sent + i);
+                fill(i, kind, sent + i);
             }
             int r = batch.send(socket.number(), n, bytes);
             if (r > 0) {
@@ -162,8 +185,8 @@ public final class NumberedSender implements AutoCloseable {
     /** One JSON object, after {@link #run}. */
     public String json() {
         double seconds = (ended - began) / 1e9;
-        return String.format(Locale.ROOT, "{\"sent\":%d,\"seconds\":%.3f,\"rate\":%.0f,\"blocked\":%d}", sent, seconds,
-                seconds > 0 ? sent / seconds : 0, blocked);
+        return String.format(Locale.ROOT, "{\"sent\":%d,\"seconds\":%.3f,\"rate\":%.0f,\"blocked\":%d,\"skippedMillis\":%d}",
+                sent, seconds, seconds > 0 ? sent / seconds : 0, blocked, skippedNanos / 1_000_000);
     }
 
     @Override

@@ -11,7 +11,7 @@ import org.vireo.posix.Descriptors;
 /**
  * Numbered UDP datagrams from one network namespace to another, as a program:
  * <pre>
- *  send    --to ADDRESS:PORT --rate FRAMES [--secs S | --until-stdin-closes] [--bytes N]
+ *  send    --to ADDRESS:PORT --rate FRAMES [--secs S | --until-stdin-closes] [--bytes N] [--warm-up S]
  *  receive --at ADDRESS:PORT [--secs S]
  * </pre>
  * The receiver prints {@code ready} on standard error when it listens; the sender begins when the receiver has answered it, and says
@@ -35,7 +35,7 @@ public final class NumberedUdp {
             String what = args.length == 0 ? "" : args[0];
             var rest = Arrays.asList(args).subList(Math.min(1, args.length), args.length);
             switch (what) {
-                case "send" -> out.println(send(new Descriptors(), new Arguments(rest, Set.of("to", "rate", "secs", "bytes"),
+                case "send" -> out.println(send(new Descriptors(), new Arguments(rest, Set.of("to", "rate", "secs", "bytes", "warm-up"),
                         Set.of("until-stdin-closes"))));
                 case "receive" -> out.println(receive(new Descriptors(), new Arguments(rest, Set.of("at", "secs"), Set.of()), err));
                 default -> throw new IllegalArgumentException("say send or receive, not '" + what + "'");
@@ -56,7 +56,8 @@ public final class NumberedUdp {
             if (a.has("until-stdin-closes")) {
                 Thread.ofPlatform().daemon().name("stdin").start(() -> awaitStdin(s));
             }
-            s.run(a.has("until-stdin-closes") ? Long.MAX_VALUE : (long) (1e9 * a.seconds("secs", 5)));
+            long warmUp = (long) (1e9 * a.seconds("warm-up", 1));
+            s.run(warmUp, a.has("until-stdin-closes") ? Long.MAX_VALUE : (long) (1e9 * a.seconds("secs", 5)));
             return s.json();
         }
     }

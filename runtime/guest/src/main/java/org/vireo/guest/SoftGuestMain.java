@@ -120,7 +120,8 @@ public final class SoftGuestMain {
             if (a.has("ip")) {
                 GuestTap.ip("addr", "add", a.required("ip"), "dev", name);
             }
-            GuestTap.ip("link", "set", name, "up");
+            // the queue in the guest is not what is looked at: let it never be the one that drops
+            GuestTap.ip("link", "set", name, "txqueuelen", "10000", "up");
             return new SoftGuest(fds, nic, tap);
         } catch (IOException | RuntimeException e) {
             if (tap != null) {
