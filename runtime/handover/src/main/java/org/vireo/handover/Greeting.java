@@ -156,6 +156,16 @@ final class Greeting {
         return b ? "on" : "off";
     }
 
+    /** This process's effective user; the owner of /proc/self would be root's for one that must not be dumped. */
+    private static int user() throws IOException {
+        for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
+            if (line.startsWith("Uid:")) {
+                return Integer.parseUnsignedInt(line.substring(4).strip().split("\\s+")[1]);
+            }
+        }
+        throw new IOException("/proc/self/status names no user");
+    }
+
     /**
      * Refuses a peer of another user, see unix(7), SO_PEERCRED.
      *
@@ -166,7 +176,7 @@ final class Greeting {
      */
     static UnixSockets.Peer checkUser(Fd socket) throws HandoverException, IOException {
         UnixSockets.Peer p = UnixSockets.peer(socket);
-        int own = (int) Files.getAttribute(Path.of("/proc/self"), "unix:uid");
+        int own = user();
         if (p.uid() != own && p.uid() != 0) {
             throw new HandoverException("process " + p.pid() + " belongs to user " + p.uid() + "; a handover is for user " + own
                     + " and root only");

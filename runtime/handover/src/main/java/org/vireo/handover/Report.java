@@ -51,6 +51,11 @@ final class Report {
         nics.computeIfAbsent(id, i -> new LinkedHashMap<>(Map.of("id", i))).put(name, value);
     }
 
+    /** All that was noted of a NIC. */
+    synchronized Map<String, Object> nic(String id) {
+        return new LinkedHashMap<>(nics.getOrDefault(id, Map.of()));
+    }
+
     /** Notes what became of a NIC, and tells about it. */
     void result(String id, String result, String why) {
         Map<String, Object> all;

@@ -41,6 +41,7 @@ final class SourceNic {
     private String withdrawal;
     private boolean vmmSpoke;
     private boolean reading;
+    private boolean tookBack;
     private boolean copies;
     private long ownSeq;
     private long freezeBegan;
@@ -212,10 +213,11 @@ final class SourceNic {
             Decision d = watch.step();
             switch (d.act()) {
                 case WAIT -> await(d.waitNanos());
-                case TAKE -> reading = true;
-                case RUN, FENCE, STOP_READING -> {
-                    // the word has changed, or nothing is being read: look on
+                case TAKE -> takeBack();
+                case RUN, FENCE -> {
+                    // the word has changed: look on
                 }
+                case STOP_READING -> stopReading();
                 case KILL -> kill();
                 case RESUME, OWN -> {
                     resumed();
@@ -257,7 +259,6 @@ final class SourceNic {
             facts.add(Fact.SOURCE);
         }
         if (reading) {
-            // what reads here begins in resume(), when the word says OWNED: so there is no first pass to wait for
             facts.add(Fact.READING);
             facts.add(Fact.PASSED);
         }
@@ -281,14 +282,48 @@ final class SourceNic {
         session.pump(PAUSE_MILLIS * Deadlines.NANOS, -1);
     }
 
+    /**
+     * The word says TAKEN by this process: it was given back, or its taker is dead. Port and rings run from here on; the rest of
+     * the way to OWNED may take the deadline of RUNNING, since who gave back has let go and drops nothing.
+     */
+    private void takeBack() {
+        nic.resume();
+        reading = true;
+        tookBack = true;
+    }
+
+    /** Another process fences this one, which held the NIC again. */
+    private void stopReading() {
+        try {
+            nic.freeze(Deadlines.in(session.deadlines().freeze()));
+            reading = false;
+        } catch (NicException e) {
+            session.warn("NIC " + id() + " is fenced by another process, and does not stop: " + e.getMessage());
+        }
+    }
+
     private void resumed() {
         copies = false;
-        reading = false;
-        nic.resume();
-        boolean again = vmmSpoke && failure == null && session.trouble() == null;
-        if (!again) {
-            end(Result.STAYED, withdrawal != null ? withdrawal : "the target did not take within " + session.deadlines().offered() + " ms");
+        if (!reading) {
+            nic.resume();
         }
+        reading = false;
+        boolean again = vmmSpoke && !tookBack && failure == null && session.trouble() == null;
+        if (!again) {
+            end(Result.STAYED, whyStayed());
+        }
+    }
+
+    /** What the target said comes first; it may have arrived after the word told that the NIC came back. */
+    private String whyStayed() {
+        if (failure != null) {
+            return failure;
+        }
+        if (withdrawal != null) {
+            return withdrawal;
+        }
+        return tookBack ? "the target took it and did not go on"
+                : "the target did not take within " + session.deadlines().offered() + " ms";
     }
 
     private void letGo(Result r, String why) {

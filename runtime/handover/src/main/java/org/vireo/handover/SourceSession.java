@@ -161,8 +161,8 @@ final class SourceSession {
         long collections = collections();
         n.commit();
         report.nic(n.id(), "collections", collections() - collections);
-        tellResult(n);
         if (n.result() != SourceNic.Result.MOVED) {
+            tellResult(n);
             throw new HandoverException("NIC " + n.id() + ": " + n.reason());
         }
         // the target settles in before the next NIC is frozen; if that takes long it costs this handover only time
@@ -170,6 +170,7 @@ final class SourceSession {
         while (!n.isTargetOwning() && trouble() == null && System.nanoTime() < deadline) {
             pump(deadline - System.nanoTime(), -1);
         }
+        tellResult(n);
     }
 
     private void tellResult(SourceNic n) {
@@ -178,7 +179,7 @@ final class SourceSession {
             return;
         }
         if (n.result() == SourceNic.Result.MOVED) {
-            LOG.info("nic {}: handed over to {}: {}", n.id(), peer, report.toMap().get("nics"));
+            LOG.info("nic {}: handed over to {}: {}", n.id(), peer, report.nic(n.id()));
         } else {
             LOG.warn("nic {}: {} in the handover to {}: {}", n.id(), n.result(), peer, n.reason());
         }

@@ -30,7 +30,7 @@ import org.vireo.posix.Descriptors;
 class HandoverServiceTest {
     /** As the standard ones, but a busy machine does not turn an orderly handover into a failed one. */
     private static final Deadlines PATIENT =
-            new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 9_000, 9_000, 5_000, 5_000, 5_000, 60_000, 300);
+            new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 9_000, 9_000, 200, 5_000, 5_000, 60_000, 300);
 
     @TempDir
     Path dir;
@@ -287,7 +287,7 @@ class HandoverServiceTest {
 
     @Test
     void whoTakesAndHangsIsFencedAndGivesBack() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 100, 9_000, 5_000, 5_000, 5_000, 60_000, 300));
+        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300));
         FakeHost.Nic n = here.make("nic0");
         there.onTake = i -> {
             // returns only after the fence

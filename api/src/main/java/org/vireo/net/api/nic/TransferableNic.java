@@ -51,7 +51,10 @@ public interface TransferableNic {
      */
     int connection();
 
-    /** Goes on after {@link #freeze}: rings that are marked started are started. The word says that this process owns. */
+    /**
+     * Goes on after {@link #freeze}: rings that are marked started are started. The word says that this process owns, or that it took
+     * what was given back to it.
+     */
     void resume();
 
     /** Ends a handover that did not freeze, or went back: no more changes are fed. */
