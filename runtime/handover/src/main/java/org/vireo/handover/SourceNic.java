@@ -214,7 +214,7 @@ final class SourceNic {
             switch (d.act()) {
                 case WAIT -> await(d.waitNanos());
                 case TAKE -> takeBack();
-                case RUN, FENCE -> {
+                case RUN, FENCE, YIELD -> {
                     // the word has changed: look on
                 }
                 case STOP_READING -> stopReading();
@@ -251,6 +251,10 @@ final class SourceNic {
         }
         if (peer.isDead(block, w.peer())) {
             facts.add(Fact.PEER_DEAD);
+        }
+        boolean dead = facts.contains(w.holder() == slot ? Fact.HOLDER_DEAD : Fact.PEER_DEAD);
+        if (dead && (w.holder() == slot || w.peer() == slot)) {
+            session.peerDied();
         }
         if (Long.compareUnsigned(ownSeq, block.seq()) >= 0) {
             facts.add(Fact.CURRENT);

@@ -240,6 +240,10 @@ final class SourceSession {
         return outbox.isEmpty();
     }
 
+    void peerDied() {
+        peerDead = true;
+    }
+
     /** Why this handover cannot go on, or null. */
     String trouble() {
         if (cancel.asked()) {

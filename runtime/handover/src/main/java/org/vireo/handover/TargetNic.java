@@ -84,8 +84,12 @@ final class TargetNic {
                 }
                 case STOP_READING -> stopReading();
                 case GIVE_BACK -> {
-                    session.sendFailed(id(), why.isEmpty() ? "it was fenced: it did not go on in time after it took" : why);
+                    session.sendFailed(id(), why);
                     close(why);
+                }
+                case YIELD -> {
+                    why = "it was fenced: it did not go on in time after it took";
+                    session.sendFailed(id(), why);
                 }
                 case FENCE -> session.warn("NIC " + id() + ": fenced: " + word());
                 case KILL -> {

@@ -31,8 +31,10 @@ final class WordRules {
         DROP,
         /** The word does not let this process read any more: let go of port and rings, then look again. */
         STOP_READING,
-        /** What was taken, or fenced away from this process, is given back, and everything let go: close the own copies. */
+        /** What was taken is given back, since this process cannot run it: close the own copies. */
         GIVE_BACK,
+        /** What was fenced away is given to who fenced: watch on, like anybody who holds a set. */
+        YIELD,
         /** The word says FENCED by this process: the peer has to let go. */
         FENCE,
         /** The fenced peer did not let go: end it. */
@@ -126,7 +128,8 @@ final class WordRules {
                 return is(Fact.WITHDRAW) || over(d.offered()) ? change(Phase.OWNED, self, Ownership.NONE, Act.RESUME) : look(d.offered());
             }
             if (is(Fact.CURRENT)) {
-                if (w.peer() == self) {
+                // a source that has not dropped is no target: its copies are of before
+                if (w.peer() == self && !is(Fact.SOURCE)) {
                     return change(Phase.TAKEN, self, w.holder(), Act.TAKE);
                 }
                 if (is(Fact.HOLDER_DEAD) || over(d.othersOffer()) && !is(Fact.SOURCE)) {
@@ -141,7 +144,7 @@ final class WordRules {
 
         private Decision taken() {
             if (w.holder() == self) {
-                return act(is(Fact.CURRENT) ? Act.TAKE : Act.LET_GO);
+                return is(Fact.CURRENT) ? act(Act.TAKE) : unfitOrWait(d.taken());
             }
             if (is(Fact.HOLDER_DEAD)) {
                 return succeed();
@@ -164,7 +167,7 @@ final class WordRules {
 
         private Decision fenced() {
             if (w.peer() == self) {
-                return change(Phase.TAKEN, w.holder(), self, Act.GIVE_BACK);
+                return change(Phase.TAKEN, w.holder(), self, Act.YIELD);
             }
             if (w.holder() == self) {
                 if (is(Fact.PEER_DEAD)) {

@@ -113,6 +113,8 @@ class WordRulesTest {
         changes(decide(S, RUNNING, X, NONE, 0, SOURCE, CURRENT), Act.DROP, OWNED, X, NONE);
         only(decide(S, OWNED, T, NONE, 0, SOURCE, CURRENT), Act.LET_GO);
         only(decide(S, OFFERED, T, X, LONG_AGO, SOURCE, CURRENT), Act.LET_GO);
+        // it is offered the NIC again before it has dropped the old copies
+        only(decide(S, OFFERED, T, S, 0, SOURCE, CURRENT), Act.LET_GO);
     }
 
     @Test
@@ -135,8 +137,8 @@ class WordRulesTest {
     @Test
     void whoIsFencedLetsGoAndGivesBack() {
         only(decide(T, FENCED, S, T, 0, READING, PASSED, CURRENT), Act.STOP_READING);
-        changes(decide(T, FENCED, S, T, 0, FED, CURRENT), Act.GIVE_BACK, TAKEN, S, T);
-        changes(decide(T, FENCED, S, T, 0), Act.GIVE_BACK, TAKEN, S, T);
+        changes(decide(T, FENCED, S, T, 0, FED, CURRENT), Act.YIELD, TAKEN, S, T);
+        changes(decide(T, FENCED, S, T, 0), Act.YIELD, TAKEN, S, T);
     }
 
     @Test

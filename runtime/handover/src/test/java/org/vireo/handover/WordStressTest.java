@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
+
+import java.util.Random;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.vireo.handover.WordRules.Decision;
+import org.vireo.net.api.nic.NicBlock;
+import org.vireo.net.api.nic.Ownership;
+import org.vireo.net.api.nic.Ownership.Phase;
+
+/**
+ * Three parties on threads of their own hand one word about, with offers, withdrawals, givings back, late wakers and fences at random
+ * moments, by the rules alone. Never do two read; in the end one owns.
+ */
+class WordStressTest {
+    private static final int PARTIES = 3;
+    private static final int OFFERS = 3_000;
+    /** No deadline rests on its length: with these nearly everything is overdue nearly always. */
+    private static final Deadlines HASTY = new Deadlines(1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1);
+
+    private final AtomicLong word = new AtomicLong(new Ownership(1, Phase.OWNED, 0, Ownership.NONE).encode());
+    private final AtomicInteger reader = new AtomicInteger(0);
+    private final AtomicInteger offers = new AtomicInteger();
+    private final AtomicInteger moves = new AtomicInteger();
+
+    private record Block(AtomicLong cell, int self) implements NicBlock {
+        @Override
+        public long word() {
+            return cell.get();
+        }
+
+        @Override
+        public boolean compareAndSet(long expected, long next) {
+            return cell.compareAndSet(expected, next);
+        }
+
+        @Override
+        public long seq() {
+            return 0;
+        }
+
+        @Override
+        public Holder holder(int slot) {
+            return new Holder(1, 1, 1);
+        }
+
+        @Override
+        public long heartbeat() {
+            return 0;
+        }
+    }
+
+    private final class Party implements Runnable {
+        private final int self;
+        private final Random random;
+        private final Block block;
+        private final WordWatch watch;
+        private boolean source;
+        private boolean reading;
+        private boolean unable;
+        private Throwable wrong;
+
+        Party(int self) {
+            this.self = self;
+            random = new Random(self);
+            block = new Block(word, self);
+            watch = new WordWatch(block, HASTY, this::gather);
+        }
+
+        private void gather(Ownership w, Set<Fact> facts) {
+            facts.add(Fact.CURRENT);
+            facts.add(Fact.FED);
+            if (source) {
+                facts.add(Fact.SOURCE);
+            }
+            if (reading) {
+                facts.add(Fact.READING);
+                facts.add(unable ? Fact.UNABLE : Fact.PASSED);
+            }
+            if (random.nextInt(8) == 0) {
+                facts.add(Fact.WITHDRAW);
+            }
+            if (random.nextInt(4) == 0) {
+                Thread.yield();
+            }
+        }
+
+        private void begin() {
+            if (!reader.compareAndSet(-1, self)) {
+                fail("party " + self + " begins to read while " + reader + " does: " + Ownership.decode(word.get()));
+            }
+        }
+
+        private void end() {
+            if (!reader.compareAndSet(self, -1)) {
+                fail("party " + self + " did not read, but " + reader);
+            }
+        }
+
+        @Override
+        public void run() {
+            try {
+                if (self == 0) {
+                    own();
+                }
+                while (!done()) {
+                    step();
+                }
+            } catch (Throwable t) {
+                wrong = t;
+                offers.set(OFFERS);
+            }
+        }
+
+        private boolean done() {
+            return offers.get() >= OFFERS && Ownership.decode(word.get()).phase() == Phase.OWNED;
+        }
+
+        /** It reads, and the word says OWNED by it: it offers to somebody, or ends. */
+        private void own() {
+            source = false;
+            reading = false;
+            unable = false;
+            if (offers.incrementAndGet() >= OFFERS) {
+                return;
+            }
+            end();
+            source = true;
+            assertTrue(watch.offer((self + 1 + random.nextInt(PARTIES - 1)) % PARTIES), "nobody changes an owned word but its owner");
+        }
+
+        private void step() {
+            Decision d = watch.step();
+            switch (d.act()) {
+                case WAIT, KILL, FENCE, RUN -> Thread.yield();
+                case TAKE -> {
+                    unable = random.nextInt(4) == 0;
+                    reading = true;
+                    if (!unable) {
+                        begin();
+                    }
+                }
+                case OWN -> {
+                    moves.incrementAndGet();
+                    own();
+                }
+                case RESUME -> {
+                    begin();
+                    own();
+                }
+                case STOP_READING -> {
+                    if (!unable) {
+                        end();
+                    }
+                    reading = false;
+                    unable = false;
+                }
+                case YIELD -> Thread.yield();
+                case DROP, LET_GO, GIVE_BACK -> {
+                    // it is prepared anew at once
+                    source = false;
+                    reading = false;
+                    unable = false;
+                }
+                default -> fail(d.toString());
+            }
+        }
+    }
+
+    @Test
+    @Timeout(60)
+    void neverTwoReaders() throws InterruptedException {
+        Party[] parties = new Party[PARTIES];
+        Thread[] threads = new Thread[PARTIES];
+        for (int i = 0; i < PARTIES; i++) {
+            parties[i] = new Party(i);
+            threads[i] = Thread.ofPlatform().name("party " + i).start(parties[i]);
+        }
+        for (int i = 0; i < PARTIES; i++) {
+            threads[i].join();
+        }
+        for (Party p : parties) {
+            if (p.wrong != null) {
+                throw new AssertionError("party " + p.self, p.wrong);
+            }
+        }
+        Ownership w = Ownership.decode(word.get());
+        assertEquals(Phase.OWNED, w.phase());
+        assertEquals(w.holder(), reader.get());
+        assertTrue(moves.get() > OFFERS / 10, moves + " takes of " + OFFERS + " offers");
+    }
+}
