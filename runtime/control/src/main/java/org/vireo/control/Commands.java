@@ -164,7 +164,7 @@ final class Commands {
             map.put("options", n.options());
             found.put(n.id(), map);
         }
-        for (NetdevStatus n : operations.frontend().netdevs()) {
+        for (NetdevStatus n : operations.netdevStates()) {
             Map<String, Object> map = new LinkedHashMap<>();
             map.put("id", n.id());
             map.put("type", n.type());

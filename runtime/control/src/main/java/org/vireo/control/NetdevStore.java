@@ -17,6 +17,7 @@ import org.osgi.service.cm.ConfigurationAdmin;
 import org.osgi.service.component.annotations.Activate;
 import org.osgi.service.component.annotations.Component;
 import org.osgi.service.component.annotations.Reference;
+import org.vireo.control.qmp.OptionSyntax;
 import org.vireo.net.api.NetBackend;
 import org.vireo.net.api.nic.NetdevConfigurations;
 import org.vireo.net.api.nic.NicException;

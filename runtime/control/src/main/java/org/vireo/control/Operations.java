@@ -10,6 +10,7 @@ import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.net.api.nic.Handovers;
+import org.vireo.net.api.nic.NetdevStatus;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.NicStatus;
@@ -75,6 +76,12 @@ final class Operations {
     List<NicStatus> nics() {
         Nics n = nics.get();
         return n == null ? List.of() : n.list();
+    }
+
+    /** The netdevs that have a backend or a NIC; none without a frontend. */
+    List<NetdevStatus> netdevStates() {
+        Nics n = nics.get();
+        return n == null ? List.of() : n.netdevs();
     }
 
     void addNetdev(String type, String id, Map<String, String> options) throws NicException {

@@ -19,6 +19,7 @@ import org.osgi.service.component.annotations.ReferencePolicy;
 import org.osgi.service.component.annotations.ReferencePolicyOption;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.vireo.control.qmp.OptionSyntax;
 import org.vireo.control.qmp.QmpServer;
 import org.vireo.net.api.nic.EventSink;
 import org.vireo.net.api.nic.Handovers;

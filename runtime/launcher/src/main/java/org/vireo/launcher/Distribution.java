@@ -11,7 +11,7 @@ import java.util.List;
 
 /**
  * The folder that Vireo is installed in: {@code lib/} is the launcher's class path, {@code bundles/LEVEL/} holds the bundles in the
- * order in which they are started.
+ * order in which they are started; those of level 0 are installed only.
  *
  * @param folder the folder
  */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package org.vireo.control;
+package org.vireo.control.qmp;
 
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -8,15 +8,20 @@ import java.util.Map;
  * QEMU's option syntax: {@code key=value,key=value}, {@code ,,} for a comma in a value, the first key may be left out where one is
  * implied ({@code tap,id=net0}). Stricter than QEMU: a key that comes twice, an empty part and a key without a value are errors.
  */
-final class OptionSyntax {
+public final class OptionSyntax {
     private OptionSyntax() {
     }
 
     /** The text does not follow the syntax; the message says where. */
-    static final class SyntaxException extends Exception {
+    public static final class SyntaxException extends Exception {
         private static final long serialVersionUID = 1L;
 
-        SyntaxException(String message) {
+        /**
+         * An exception.
+         *
+         * @param message says where and what
+         */
+        public SyntaxException(String message) {
             super(message);
         }
     }
@@ -29,7 +34,7 @@ final class OptionSyntax {
      * @return keys and values in order
      * @throws SyntaxException what is wrong
      */
-    static Map<String, String> parse(String text, String implied) throws SyntaxException {
+    public static Map<String, String> parse(String text, String implied) throws SyntaxException {
         Map<String, String> options = new LinkedHashMap<>();
         int at = 0;
         while (at <= text.length()) {
@@ -69,8 +74,13 @@ final class OptionSyntax {
         return text.length() + 1;
     }
 
-    /** A key becomes a configuration's property: letters, digits, hyphens, no dot, so that it cannot pass for one of the framework's. */
-    static void requireKey(String key) throws SyntaxException {
+    /**
+     * A key becomes a configuration's property: letters, digits, hyphens, no dot, so that it cannot pass for one of the framework's.
+     *
+     * @param key the key
+     * @throws SyntaxException it is no such word
+     */
+    public static void requireKey(String key) throws SyntaxException {
         if (!key.matches("[A-Za-z][A-Za-z0-9_-]{0,63}")) {
             throw new SyntaxException("'" + key + "' is not the name of an option");
         }

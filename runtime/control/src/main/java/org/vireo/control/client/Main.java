@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.control.client;
+
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Deque;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import org.vireo.control.json.Json;
+import org.vireo.control.qmp.OptionSyntax;
+
+/**
+ * The command line's part that asks a running daemon: {@code vireo nic}, {@code netdev}, {@code backend}, {@code migrate}, {@code qmp}.
+ * A process of its own, not part of any framework. Exit codes: 0 done, 1 refused or failed, 2 the command line is wrong.
+ */
+public final class Main {
+    private static final long POLL_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+
+    private final PrintStream out;
+    private final Deque<String> arguments;
+    private final boolean json;
+    private final boolean detach;
+    private final String socket;
+    private final String nics;
+
+    /** The command line is wrong; the message says where. */
+    static final class UsageException extends Exception {
+        private static final long serialVersionUID = 1L;
+
+        UsageException(String message) {
+            super(message);
+        }
+    }
+
+    private Main(List<String> given, Map<String, String> environment, PrintStream out) throws UsageException {
+        this.out = out;
+        List<String> left = new ArrayList<>(given);
+        json = left.remove("--json");
+        detach = left.remove("--detach");
+        String path = option(left, "--qmp");
+        socket = path == null ? environment.get("VIREO_QMP") : path;
+        nics = option(left, "--nics");
+        for (String s : left) {
+            if (s.startsWith("--")) {
+                throw new UsageException("unknown option " + s + "; known are --detach, --json, --nics, --qmp");
+            }
+        }
+        arguments = new ArrayDeque<>(left);
+    }
+
+    private static String option(List<String> left, String name) throws UsageException {
+        for (int i = 0; i < left.size(); i++) {
+            String s = left.get(i);
+            if (s.startsWith(name + "=")) {
+                left.remove(i);
+                return s.substring(name.length() + 1);
+            }
+            if (s.equals(name)) {
+                if (i + 1 == left.size()) {
+                    throw new UsageException(name + " needs a value");
+                }
+                left.remove(i);
+                return left.remove(i);
+            }
+        }
+        return null;
+    }
+
+    /**
+     * Runs one command.
+     *
+     * @param arguments the command and what follows it
+     */
+    public static void main(String[] arguments) {
+        System.exit(run(List.of(arguments), System.getenv(), System.out, System.err));
+    }
+
+    /**
+     * Runs one command.
+     *
+     * @param arguments the command and what follows it
+     * @param environment VIREO_QMP in it names the socket if the arguments do not
+     * @param out takes the answer
+     * @param err takes one line if it does not work
+     * @return the exit code
+     */
+    static int run(List<String> arguments, Map<String, String> environment, PrintStream out, PrintStream err) {
+        try {
+            return new Main(arguments, environment, out).run();
+        } catch (UsageException e) {
+            err.println("vireo: " + e.getMessage());
+            return 2;
+        } catch (IOException | QmpClient.RefusedException e) {
+            err.println("vireo: " + e.getMessage());
+            return 1;
+        }
+    }
+
+    private int run() throws UsageException, IOException, QmpClient.RefusedException {
+        if (socket == null || socket.isEmpty()) {
+            throw new UsageException("which daemon? Give --qmp PATH or set VIREO_QMP, as in 'vireo run --qmp PATH'");
+        }
+        String command = next("a command is missing: nic, netdev, backend, migrate, qmp");
+        return switch (command) {
+            case "nic" -> nic(word("list"));
+            case "netdev" -> netdev(word("list"));
+            case "backend" -> backend(word("list"));
+            case "migrate" -> migrate(next("migrate needs where to: unix:PATH"));
+            case "qmp" -> qmp();
+            default -> throw new UsageException("unknown command " + command + "; known are nic, netdev, backend, migrate, qmp");
+        };
+    }
+
+    private String next(String missing) throws UsageException {
+        if (arguments.isEmpty()) {
+            throw new UsageException(missing);
+        }
+        return arguments.pop();
+    }
+
+    private String word(String usual) {
+        return arguments.isEmpty() ? usual : arguments.pop();
+    }
+
+    private void end() throws UsageException {
+        if (!arguments.isEmpty()) {
+            throw new UsageException("unexpected argument " + arguments.peek());
+        }
+    }
+
+    private int nic(String verb) throws UsageException, IOException, QmpClient.RefusedException {
+        return switch (verb) {
+            case "list" -> list("query-nics", new Table("id", "state", "netdev", "vmm-pid", "epoch", "why", "options"));
+            case "add" -> change("device_add", options("driver", "vireo nic add id=nic0,netdev=net0,socket=PATH"));
+            case "del" -> change("device_del", Map.of("id", next("nic del needs an id")));
+            default -> throw new UsageException("nic " + verb + ": write nic list, nic add OPTIONS or nic del ID");
+        };
+    }
+
+    private int netdev(String verb) throws UsageException, IOException, QmpClient.RefusedException {
+        return switch (verb) {
+            case "list" -> list("query-netdevs", new Table("id", "type", "state", "nic", "bundle", "state-format", "options"));
+            case "add" -> change("netdev_add", options("type", "vireo netdev add tap,id=net0,ifname=tap0"));
+            case "del" -> change("netdev_del", Map.of("id", next("netdev del needs an id")));
+            default -> throw new UsageException("netdev " + verb + ": write netdev list, netdev add OPTIONS or netdev del ID");
+        };
+    }
+
+    private int backend(String verb) throws UsageException, IOException, QmpClient.RefusedException {
+        if (!verb.equals("list")) {
+            throw new UsageException("backend " + verb + ": write backend list");
+        }
+        return list("query-backends", new Table("type", "bundle", "version", "active", "state-format"));
+    }
+
+    private Map<String, String> options(String implied, String example) throws UsageException {
+        String text = next("the options are missing, as in " + example);
+        try {
+            return OptionSyntax.parse(text, implied);
+        } catch (OptionSyntax.SyntaxException e) {
+            throw new UsageException(text + ": " + e.getMessage());
+        }
+    }
+
+    private int list(String query, Table table) throws UsageException, IOException, QmpClient.RefusedException {
+        end();
+        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+            Object answer = c.execute(query, Map.of());
+            out.print(json ? Json.text(answer) + System.lineSeparator() : table.add(answer));
+            return 0;
+        }
+    }
+
+    private int change(String command, Map<String, ?> with) throws UsageException, IOException, QmpClient.RefusedException {
+        end();
+        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+            Object answer = c.execute(command, with);
+            if (json) {
+                out.println(Json.text(answer));
+            }
+            return 0;
+        }
+    }
+
+    private int migrate(String uri) throws UsageException, IOException, QmpClient.RefusedException {
+        end();
+        Map<String, Object> with = new LinkedHashMap<>();
+        with.put("uri", uri);
+        if (nics != null) {
+            with.put("nics", Arrays.asList(nics.split(",")));
+        }
+        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+            c.execute("migrate", with);
+            Map<?, ?> status = Map.of("status", "setup");
+            while (!detach) {
+                status = (Map<?, ?>) c.execute("query-migrate", Map.of());
+                if (!List.of("setup", "active", "cancelling").contains(status.get("status"))) {
+                    break;
+                }
+                LockSupport.parkNanos(POLL_NANOS);
+            }
+            report(status);
+            return detach || "completed".equals(status.get("status")) ? 0 : 1;
+        }
+    }
+
+    private void report(Map<?, ?> status) {
+        if (json) {
+            out.println(Json.text(status));
+            return;
+        }
+        status.forEach((k, v) -> {
+            if (v instanceof List<?> list && list.stream().allMatch(o -> o instanceof Map)) {
+                for (Object o : list) {
+                    out.println("  " + o.toString().replaceAll("[{}]", ""));
+                }
+            } else {
+                out.println(k + ": " + v);
+            }
+        });
+    }
+
+    private int qmp() throws UsageException, IOException, QmpClient.RefusedException {
+        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+            if (arguments.isEmpty()) {
+                return lines(c);
+            }
+            String first = arguments.pop();
+            if (first.stripLeading().startsWith("{")) {
+                end();
+                return raw(c, first);
+            }
+            Map<String, Object> with = new LinkedHashMap<>();
+            for (String s : arguments) {
+                int equals = s.indexOf('=');
+                if (equals < 1) {
+                    throw new UsageException("qmp " + first + ": '" + s + "' is not KEY=VALUE");
+                }
+                if (with.putIfAbsent(s.substring(0, equals), value(s.substring(equals + 1))) != null) {
+                    throw new UsageException("qmp " + first + ": " + s.substring(0, equals) + " is given twice");
+                }
+            }
+            out.println(Json.text(c.execute(first, with)));
+            return 0;
+        }
+    }
+
+    /** JSON if it is any, else a text: {@code backend-transfer=false nics=["nic0"] id=net0}. */
+    private static Object value(String text) {
+        try {
+            return Json.read(text);
+        } catch (Json.JsonException e) {
+            // the usual case: a word without quotes
+            return text;
+        }
+    }
+
+    private int raw(QmpClient c, String line) throws IOException {
+        c.send((line + "\n").getBytes(java.nio.charset.StandardCharsets.UTF_8));
+        while (true) {
+            Map<?, ?> answer = c.next();
+            if (!answer.containsKey("event")) {
+                out.println(Json.text(answer));
+                return answer.containsKey("error") ? 1 : 0;
+            }
+        }
+    }
+
+    private int lines(QmpClient c) throws IOException {
+        int code = 0;
+        java.io.BufferedReader in = new java.io.BufferedReader(
+                new java.io.InputStreamReader(System.in, java.nio.charset.StandardCharsets.UTF_8));
+        for (String line = in.readLine(); line != null; line = in.readLine()) {
+            if (!line.isBlank()) {
+                code = Math.max(code, raw(c, line));
+            }
+        }
+        return code;
+    }
+}
