@@ -31,6 +31,9 @@ final class House {
     static final String TAP = "org.vireo.backend.tap";
     static final String VHOST_USER_BACKEND = "org.vireo.backend.vhostuser";
 
+    static final String TEST_SUPPORT = "org.vireo.testsupport";
+    static final String TCK = "org.vireo.tck";
+
     /** Who may use whom: docs/architecture.md. Everything else is forbidden. */
     static final Map<String, Set<String>> ARROWS = new TreeMap<>(Map.ofEntries(
             Map.entry(API, Set.of()),
@@ -43,7 +46,9 @@ final class House {
             Map.entry(GUEST, Set.of(API, POSIX, VHOST_USER)),
             Map.entry(FRONTEND, Set.of(API, POSIX, VHOST_USER)),
             Map.entry(TAP, Set.of(API, POSIX)),
-            Map.entry(VHOST_USER_BACKEND, Set.of(API, POSIX, VHOST_USER))));
+            Map.entry(VHOST_USER_BACKEND, Set.of(API, POSIX, VHOST_USER)),
+            Map.entry(TEST_SUPPORT, Set.of(API, POSIX)),
+            Map.entry(TCK, Set.of(API, POSIX, TEST_SUPPORT))));
 
     private static final Path BUNDLES = Path.of(property("bundles.dir"));
     private static final Map<String, Room> ROOMS = read();
@@ -92,6 +97,11 @@ final class House {
 
     static Map<String, Room> rooms() {
         return ROOMS;
+    }
+
+    /** The rooms that live in a framework. The launcher does not: it starts one. */
+    static List<Room> inFramework() {
+        return ROOMS.values().stream().filter(r -> !r.name().equals(LAUNCHER)).toList();
     }
 
     static Room room(String name) {

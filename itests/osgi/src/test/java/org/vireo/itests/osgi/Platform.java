@@ -9,6 +9,9 @@ final class Platform {
     static final List<String> BUNDLES = List.of("org.osgi.util.function", "org.osgi.util.promise", "org.osgi.service.component",
             "org.apache.felix.log", "org.apache.felix.configadmin", "org.apache.felix.metatype", "org.apache.felix.scr", "jackson-core");
 
+    /** Artifacts that the test kit needs. */
+    static final List<String> TEST_BUNDLES = List.of("opentest4j", "apiguardian-api", "junit-platform-commons", "junit-jupiter-api");
+
     /** Artifacts on the framework's class path. */
     static final List<String> CLASS_PATH = List.of("slf4j-api", "slf4j-jdk14");
 
