@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.vhostuser;
 
+import java.lang.foreign.MemorySegment;
+
 /** How many descriptors a message carries. */
 public enum DescriptorRule {
     /** None. */
@@ -32,6 +34,24 @@ public enum DescriptorRule {
             case ONE_A_REGION -> count == m.payload().get(Wire.INT, 0);
             case ANY -> true;
         };
+    }
+
+    /** Whether a message of this rule comes with descriptors that somebody wants. */
+    boolean expects(MessageKind kind, MemorySegment payload) {
+        if (!kind.shape().accepts(payload)) {
+            return false;
+        }
+        return switch (this) {
+            case ONE -> true;
+            case UNLESS_BIT_8 -> (payload.get(Wire.LONG, 0) & Message.NO_DESCRIPTOR) == 0;
+            case ONE_A_REGION -> payload.get(Wire.INT, 0) != 0;
+            case NONE, OPTIONAL, ANY -> false;
+        };
+    }
+
+    /** Whether descriptors that nobody wants make a message wrong. */
+    boolean toleratesStray() {
+        return this == OPTIONAL || this == ANY;
     }
 
     @Override

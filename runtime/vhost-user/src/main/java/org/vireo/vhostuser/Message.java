@@ -24,6 +24,7 @@ public final class Message implements AutoCloseable {
     private final Optional<? extends MessageKind> kind;
     private final MemorySegment payload;
     private final List<Fd> descriptors;
+    private final boolean bare;
 
     /**
      * A message.
@@ -40,6 +41,7 @@ public final class Message implements AutoCloseable {
         this.kind = kind;
         this.payload = payload;
         this.descriptors = new ArrayList<>(descriptors);
+        bare = descriptors.isEmpty();
     }
 
     /** The id in the header. */
@@ -213,6 +215,11 @@ public final class Message implements AutoCloseable {
     }
 
     /** Closes the descriptors that nobody took. */
+    /** Whether it has no descriptors and none may come with it. */
+    boolean hadNoDescriptors() {
+        return bare && kind.map(k -> !k.descriptors().toleratesStray()).orElse(true);
+    }
+
     @Override
     public void close() {
         descriptors.forEach(Fd::close);

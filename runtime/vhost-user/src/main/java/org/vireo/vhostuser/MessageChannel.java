@@ -85,7 +85,6 @@ public final class MessageChannel {
      */
     public Look peek() throws MalformedMessageException, IOException {
         try {
-            // exactly the header first: a longer look could reach into the next message and bring its descriptors too
             Look header = peekUntil(MessageHeader.BYTES);
             if (header != null) {
                 return header;
@@ -97,13 +96,28 @@ public final class MessageChannel {
                     return rest;
                 }
             }
+            peekDescriptors(incoming.asSlice(MessageHeader.BYTES, whole - MessageHeader.BYTES));
             return new Look.Whole(take());
         } finally {
             closeDescriptors();
         }
     }
 
-    /** Looks at the first bytes of the socket; null when all are there, in {@link #incoming} and {@link #descriptors}. */
+    /** Descriptors come with the first byte; they are asked for only where the message has some. */
+    private void peekDescriptors(MemorySegment payload) throws MalformedMessageException, IOException {
+        MessageKind kind = kinds.apply(MessageHeader.request(incoming, 0)).orElse(null);
+        if (kind == null || !kind.descriptors().expects(kind, payload)) {
+            return;
+        }
+        lookAt(FIRST);
+        long n = messages.receive(incoming, 0, 1, MessageSocket.PEEK | MessageSocket.DONT_WAIT);
+        if (n < 0) {
+            throw new PosixException("receive from " + socket, (int) -n);
+        }
+        collect();
+    }
+
+    /** Looks at the first bytes of the socket; null when all are there, in {@link #incoming}. */
     private Look peekUntil(int bytes) throws MalformedMessageException, IOException {
         closeDescriptors();
         int got = 0;
@@ -111,7 +125,7 @@ public final class MessageChannel {
             while (got < bytes) {
                 // the kernel ends a look after bytes that carry descriptors: look on behind them
                 lookAt(got == 0 ? FIRST : got);
-                long n = messages.receive(incoming, got, bytes - got, MessageSocket.PEEK | MessageSocket.DONT_WAIT);
+                long n = messages.look(incoming, got, bytes - got, MessageSocket.DONT_WAIT);
                 if (n == -Errno.EINTR) {
                     continue;
                 }
@@ -124,7 +138,6 @@ public final class MessageChannel {
                 if (n < 0) {
                     throw new PosixException("receive from " + socket, (int) -n);
                 }
-                collect();
                 got += (int) n;
             }
             return null;
@@ -196,14 +209,19 @@ public final class MessageChannel {
      */
     public void consume(Message m) throws IOException {
         int left = m.bytes();
+        int strays = 0;
         while (left > 0) {
             long n = messages.receive(incoming, 0, left, MessageSocket.DONT_WAIT);
+            strays += messages.descriptors().size();
             messages.closeDescriptors();
             if (n == 0 || n < 0 && n != -Errno.EINTR) {
                 throw new IOException("cannot take " + m.name() + " out of " + socket + ": "
                         + (n == 0 ? "end of stream" : Errno.text((int) -n)));
             }
             left -= (int) Math.max(n, 0);
+        }
+        if (strays > 0 && m.hadNoDescriptors()) {
+            throw new IOException(m.name() + ": came with " + strays + " descriptors, expected none");
         }
     }
 

@@ -5,8 +5,8 @@ import java.lang.foreign.MemorySegment;
 
 /** What a payload looks like, and with that which sizes are right. */
 public enum PayloadShape {
-    /** Nothing. */
-    EMPTY(0, 0, "0"),
+    /** Nothing; or a u64 that nobody reads, as front-ends send that have one structure for all messages. */
+    EMPTY(0, 8, "0, or 8 that are not read"),
     /** A u64. */
     U64(8, 8, "8"),
     /** {@link VringState}. */
@@ -51,6 +51,7 @@ public enum PayloadShape {
             return false;
         }
         return switch (this) {
+            case EMPTY -> n == 0 || n == 8;
             case MEMORY_TABLE -> n == 8 + MemoryRegionSpec.BYTES * Integer.toUnsignedLong(payload.get(Wire.INT, 0));
             case CONFIG -> n == DeviceConfig.HEADER_BYTES + Integer.toUnsignedLong(payload.get(Wire.INT, 4));
             case LOG -> n == 8 || n == 16;

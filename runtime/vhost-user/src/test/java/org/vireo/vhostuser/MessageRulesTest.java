@@ -79,6 +79,7 @@ class MessageRulesTest {
     void everyOtherSizeIsRefused(Request r) {
         IntPredicate right = switch (r.shape()) {
             case ANY -> n -> true;
+            case EMPTY -> n -> n == 0 || n == 8;
             case LOG -> n -> n == 8 || n == 16;
             case INFLIGHT -> n -> n == 20 || n == 24;
             default -> n -> n == right(r).byteSize();

@@ -72,8 +72,26 @@ public final class MessageSocket {
      * @return bytes, 0 at the end of the stream, or the negative errno
      */
     public long receive(MemorySegment to, long at, long bytes, int flags) {
+        return receive(to, at, bytes, flags, CONTROL_BYTES);
+    }
+
+    /**
+     * Looks at bytes and leaves their descriptors alone. A look that ends where a message ends would otherwise bring the descriptors
+     * of the next one: the kernel goes on to it before it finds that no room is left.
+     *
+     * @param to native memory
+     * @param at offset
+     * @param bytes at most
+     * @param flags DONT_WAIT, WAIT_ALL
+     * @return bytes, 0 at the end of the stream, or the negative errno
+     */
+    public long look(MemorySegment to, long at, long bytes, int flags) {
+        return receive(to, at, bytes, flags | PEEK, 0);
+    }
+
+    private long receive(MemorySegment to, long at, long bytes, int flags, long controlBytes) {
         closeDescriptors();
-        prepare(to.asSlice(at, bytes), CONTROL_BYTES);
+        prepare(to.asSlice(at, bytes), controlBytes);
         MemorySegment s = Native.state();
         long n;
         try {
