@@ -28,7 +28,8 @@ public interface OpenContext {
     long deadlineNanos();
 
     /**
-     * Whether the port is made only to warm the code: its descriptors are stand-ins and no duty outside must be run.
+     * Whether the port is made only to warm the code: its descriptors are stand-ins and no duty outside must be run. Such a port
+     * may be loaded while the real one lives; it does not count as the backend's open port.
      *
      * @return true in a rehearsal
      */

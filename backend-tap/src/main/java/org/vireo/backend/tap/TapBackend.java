@@ -115,17 +115,20 @@ public final class TapBackend implements NetBackend, BackendStateTransfer {
 
     @Override
     public NetPort load(BackendState state, OpenContext context) throws StateTransferException, AlreadyOpenException {
-        if (isOpen()) {
+        if (isOpen() && !context.rehearsal()) {
             throw AlreadyOpenException.loading(id);
         }
         try {
-            port = TapState.load(TapOptions.parse(id, raw), state, context);
+            TapPort loaded = TapState.load(TapOptions.parse(id, raw), state, context);
+            if (!context.rehearsal()) {
+                port = loaded;
+            }
+            return loaded;
         } catch (StateTransferException e) {
             throw e;
         } catch (NetdevException e) {
             throw new StateTransferException(e.getMessage(), e);
         }
-        return port;
     }
 
     private boolean isOpen() {
