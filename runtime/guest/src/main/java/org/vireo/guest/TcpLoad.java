@@ -3,6 +3,7 @@ package org.vireo.guest;
 
 import java.io.EOFException;
 import java.io.IOException;
+import java.net.ConnectException;
 import java.net.InetSocketAddress;
 import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
@@ -66,7 +67,7 @@ public final class TcpLoad {
         return b.clear();
     }
 
-    private static void serve(InetSocketAddress at) throws IOException {
+    static void serve(InetSocketAddress at) throws IOException {
         try (ServerSocketChannel s = ServerSocketChannel.open()) {
             s.setOption(StandardSocketOptions.SO_REUSEADDR, true);
             s.bind(at);
@@ -134,7 +135,10 @@ public final class TcpLoad {
             return c;
         } catch (IOException e) {
             c.close();
-            throw new IOException("connect to " + to + ": " + e.getMessage(), e);
+            if (e instanceof ConnectException) {
+                throw (ConnectException) new ConnectException("connect to " + to + ": " + e.getMessage()).initCause(e);
+            }
+            throw e;
         }
     }
 

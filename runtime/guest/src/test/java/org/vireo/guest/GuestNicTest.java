@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.guest;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.File;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.Fds;
+import org.vireo.posix.Descriptors;
+import org.vireo.posix.linux.UnixSockets;
+import org.vireo.vhostuser.Request;
+import org.vireo.vhostuser.VirtioNet;
+
+/** Both roles and both sides of the rings, against a device whose frames come back. */
+class GuestNicTest {
+    private static final long OFFERED = GuestNic.RING_FEATURES | GuestNic.OFFLOAD_FEATURES;
+    private static final Duration LIMIT = Duration.ofSeconds(5);
+
+    private final Fds fds = new Descriptors();
+    private int descriptorsBefore;
+    private TinyDevice device;
+    private FrontEnd frontEnd;
+
+    @BeforeEach
+    void connect() throws IOException {
+        descriptorsBefore = new File("/proc/self/fd").list().length;
+        Fd[] pair = UnixSockets.pair(fds, 1, false, "test");
+        device = new TinyDevice(fds, OFFERED, pair[1]);
+        frontEnd = new FrontEnd(fds, pair[0], LIMIT);
+    }
+
+    @AfterEach
+    void disconnect() {
+        frontEnd.close();
+        device.close();
+        assertNull(device.failure());
+        assertEquals(descriptorsBefore, new File("/proc/self/fd").list().length, "descriptors are left open");
+    }
+
+    private static long soon() {
+        return System.nanoTime() + LIMIT.toNanos();
+    }
+
+    private static byte[] frame(int number, int bytes) {
+        byte[] b = new byte[bytes];
+        for (int i = 0; i < bytes; i++) {
+            b[i] = (byte) (number * 31 + i);
+        }
+        return b;
+    }
+
+    private static void roundTrip(GuestNic nic, int pair, int number, int bytes) {
+        assertTrue(nic.transmit(pair).send(frame(number, bytes), soon()));
+        byte[] got = nic.receive(pair).take(soon());
+        assertArrayEquals(frame(number, bytes), Arrays.copyOfRange(got, nic.receive(pair).headerBytes(), got.length));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"true,1,false", "false,1,true", "true,3,false", "true,3,true"})
+    void framesComeBackOnBothPairs(boolean indirect, int regions, boolean slots) throws IOException {
+        try (GuestNic nic = GuestNic.options().pairs(2).ringSize(64).indirect(indirect).regions(regions).memorySlots(slots)
+                .transmitPieces(12, 14).receivePieces(12).start(fds, frontEnd)) {
+            for (int i = 0; i < 1000; i++) {
+                roundTrip(nic, i % 2, i, 60 + i);
+            }
+            for (int pair = 0; pair < 2; pair++) {
+                assertTrue(nic.transmit(pair).awaitAll(soon()));
+                assertEquals(64, nic.transmit(pair).freeDescriptors());
+                assertEquals(500, nic.receive(pair).frames());
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"true,true", "true,false", "false,true", "false,false"})
+    void everyCombinationOfRingFeaturesWorks(boolean events, boolean mergeable) throws IOException {
+        long without = (events ? 0 : VirtioNet.EVENT_IDX) | (mergeable ? 0 : VirtioNet.MRG_RXBUF);
+        try (GuestNic nic = GuestNic.options().ringSize(128).features(GuestNic.RING_FEATURES & ~without).start(fds, frontEnd)) {
+            assertEquals(OFFERED & GuestNic.RING_FEATURES & ~without, nic.features());
+            for (int i = 0; i < 2000; i++) {
+                roundTrip(nic, 0, i, 60 + i % 1440);
+            }
+        }
+    }
+
+    @Test
+    void framesOfSegmentationOffloadAreMerged() throws IOException {
+        try (GuestNic nic = GuestNic.options().features(OFFERED).start(fds, frontEnd)) {
+            for (int i = 0; i < 50; i++) {
+                roundTrip(nic, 0, i, 1514 + i * 1280);
+            }
+        }
+    }
+
+    @Test
+    void aStoppedRingGoesOnWhereItStood() throws IOException {
+        try (GuestNic nic = GuestNic.options().start(fds, frontEnd)) {
+            for (int i = 0; i < 37; i++) {
+                roundTrip(nic, 0, i, 100);
+            }
+            assertEquals(37, frontEnd.stop(1));
+            assertEquals(37, frontEnd.stop(1), "asked twice");
+            frontEnd.start(nic.transmit(0), 37);
+            for (int i = 0; i < 37; i++) {
+                roundTrip(nic, 0, i, 100);
+            }
+            assertEquals(74, frontEnd.stop(1));
+        }
+    }
+
+    @Test
+    void whatTheDeviceRefusesIsSaid() throws IOException {
+        try (GuestNic nic = GuestNic.options().start(fds, frontEnd)) {
+            frontEnd.setMtu(1500);
+            assertEquals("the device refused NET_SET_MTU (acknowledgement 1)",
+                    assertThrows(RefusedException.class, () -> frontEnd.setMtu(9001)).getMessage());
+            assertEquals(VirtioNet.DRIVER_OK, nic.frontEnd().status() & VirtioNet.DRIVER_OK);
+            assertArrayEquals(new byte[] {0x52, 0x54, 0, 1, 2, 3}, frontEnd.config(0, 6));
+        }
+    }
+
+    @Test
+    void moreQueuesThanTheDeviceHasAreRefused() {
+        IOException e = assertThrows(IOException.class, () -> GuestNic.options().pairs(3).start(fds, frontEnd));
+        assertEquals("the device has 4 queues, too few for 3 pairs", e.getMessage());
+    }
+
+    @Test
+    void noAnswerAndNoDeviceAreSaid() throws IOException {
+        Fd[] pair = UnixSockets.pair(fds, 1, false, "test");
+        try (FrontEnd f = new FrontEnd(fds, pair[0], Duration.ofMillis(20))) {
+            assertEquals("no answer to GET_FEATURES within 20 ms", assertThrows(IOException.class, f::getFeatures).getMessage());
+            pair[1].close();
+            f.timeout(LIMIT);
+            assertTrue(f.awaitClosed(soon()));
+            assertThrows(IOException.class, f::getFeatures);
+        }
+    }
+
+    @Test
+    void anAnswerToSomethingElseIsSaid() throws IOException {
+        Fd[] pair = UnixSockets.pair(fds, 1, false, "test");
+        try (FrontEnd f = new FrontEnd(fds, pair[0], LIMIT); FrontEnd other = new FrontEnd(fds, pair[1], LIMIT)) {
+            other.raw(FrontEnd.bytes(Request.GET_QUEUE_NUM.id(), 5, 8, new byte[8]), List.of());
+            String said = assertThrows(IOException.class, f::getFeatures).getMessage();
+            assertTrue(said.startsWith("GET_FEATURES was answered with GET_QUEUE_NUM"), said);
+            other.raw(FrontEnd.bytes(Request.GET_FEATURES.id(), 5, 7, new byte[7]), List.of());
+            assertEquals("GET_FEATURES: payload size is 7, expected 8", assertThrows(IOException.class, f::getFeatures).getMessage());
+            other.raw(new byte[3], List.of());
+            UnixSockets.shutdown(other.socket());
+            assertTrue(f.awaitClosed(soon()), "in the middle of a message");
+        }
+    }
+}
