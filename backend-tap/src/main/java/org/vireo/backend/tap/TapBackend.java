@@ -88,14 +88,12 @@ public final class TapBackend implements NetBackend, BackendStateTransfer {
     @Override
     public void check(NetPort p) throws StateTransferException {
         TapPort tap = mine(p);
-        Fd any = tap.attached();
-        if (any == null) {
-            return; // all queues are detached: they answer nothing, and can move all the same
-        }
         try {
-            TapIoctl.Attachment a = TapIoctl.attachment(any.number());
-            if (!a.has(TapIoctl.IFF_TAP)) {
-                throw new StateTransferException("netdev " + id + ": interface " + a.name() + " is no TAP");
+            for (Fd fd : tap.descriptors()) {
+                TapIoctl.Attachment a = TapIoctl.attachment(fd.number());
+                if (!a.has(TapIoctl.IFF_TAP)) {
+                    throw new StateTransferException("netdev " + id + ": interface " + a.name() + " is no TAP");
+                }
             }
         } catch (PosixException e) {
             throw new StateTransferException("netdev " + id + ": interface " + tap.facts().name() + " cannot move, it was deleted: "

@@ -30,18 +30,8 @@ final class TapControl {
         return headerLength;
     }
 
-    boolean isAttached(int pair) {
-        return attached.get(pair);
-    }
-
-    /** A descriptor that the interface's requests can go through, or null: none is attached. */
-    Fd anyAttached() {
-        int i = attached.nextSetBit(0);
-        return i < 0 ? null : queues.get(i);
-    }
-
     /**
-     * Changes what differs, in an order in which each request has an attached queue to go through.
+     * Changes what differs.
      *
      * @param wanted the pairs to be attached; ignored with one pair, since a single-queue interface cannot detach
      * @param newHeader header length, 0: the interface has none
@@ -65,20 +55,19 @@ final class TapControl {
 
     private void go(BitSet wanted, int newHeader, int newOffload) throws PosixException {
         boolean many = queues.size() > 1;
-        boolean shared = newHeader != headerLength || newOffload != offload && newOffload != UNKNOWN && newHeader != 0;
+        int first = queues.getFirst().number();
         for (int i = 0; many && i < queues.size(); i++) {
-            // shared settings with no pair wanted: the first is attached for the time of the change
-            if (!attached.get(i) && (wanted.get(i) || i == 0 && shared && attached.isEmpty() && wanted.isEmpty())) {
+            if (!attached.get(i) && wanted.get(i)) {
                 TapIoctl.attach(queues.get(i).number());
                 attached.set(i);
             }
         }
         if (newHeader != headerLength) {
-            TapIoctl.setHeaderLength(anyAttached().number(), newHeader);
+            TapIoctl.setHeaderLength(first, newHeader);
             headerLength = newHeader;
         }
         if (newHeader != 0 && newOffload != offload && newOffload != UNKNOWN) {
-            TapIoctl.setOffload(anyAttached().number(), newOffload);
+            TapIoctl.setOffload(first, newOffload);
             offload = newOffload;
         }
         for (int i = 0; many && i < queues.size(); i++) {

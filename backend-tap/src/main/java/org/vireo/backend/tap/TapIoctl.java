@@ -11,13 +11,15 @@ import org.vireo.posix.PosixException;
 
 /**
  * The requests of a TAP descriptor ({@code linux/if_tun.h}). All take the kernel's RTNL lock, which a busy host may hold for long: never
- * on a worker. Those for a queue that is detached fail with EBADFD, but for {@link #attach}.
+ * on a worker. A detached queue answers them too; once the interface is deleted they fail with EBADFD.
  */
 final class TapIoctl {
     static final String DEVICE = "/dev/net/tun";
 
     static final int IFF_TAP = 0x0002;
     static final int IFF_MULTI_QUEUE = 0x0100;
+    /** In an answer: the queue is detached. */
+    static final int IFF_DETACH_QUEUE = 0x0400;
     static final int IFF_NO_PI = 0x1000;
     static final int IFF_VNET_HDR = 0x4000;
 
@@ -43,7 +45,6 @@ final class TapIoctl {
     private static final long TUNSETQUEUE = 0x400454d9L;
     private static final long TUNGETDEVNETNS = 0x54e3L;
     private static final short IFF_ATTACH_QUEUE = 0x0200;
-    private static final short IFF_DETACH_QUEUE = 0x0400;
 
     private TapIoctl() {
     }
@@ -111,7 +112,7 @@ final class TapIoctl {
 
     /** TUNSETQUEUE: the kernel gives this queue no more frames. */
     static void detach(int fd) throws PosixException {
-        queue(fd, IFF_DETACH_QUEUE, "TUNSETQUEUE detach");
+        queue(fd, (short) IFF_DETACH_QUEUE, "TUNSETQUEUE detach");
     }
 
     /** TUNGETDEVNETNS: a descriptor of the interface's name space, to be adopted at once, or the negative errno. */

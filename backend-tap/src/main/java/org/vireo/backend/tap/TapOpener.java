@@ -184,24 +184,18 @@ final class TapOpener {
         if (!a.has(TapIoctl.IFF_TAP)) {
             throw passedWrong(number, "is a TUN of interface " + a.name() + ", without Ethernet header: pass a TAP");
         }
-        if (!a.has(TapIoctl.IFF_NO_PI)) {
-            throw passedWrong(number, "was made without IFF_NO_PI: make it with it");
-        }
+        // whether it was made with IFF_NO_PI cannot be asked: TUNGETIFF gives that bit another meaning
         Posix.check(Posix.setNonBlocking(fd.number()), "make descriptor " + number + " non-blocking");
         return a;
     }
 
+    /** What the descriptor is a queue of; a detached one is attached. */
     private static TapIoctl.Attachment attachment(int fd) throws PosixException {
-        try {
-            return TapIoctl.attachment(fd);
-        } catch (PosixException e) {
-            if (e.errno() != Errno.EBADFD) {
-                throw e;
-            }
-            // a detached queue answers nothing
+        TapIoctl.Attachment a = TapIoctl.attachment(fd);
+        if (a.has(TapIoctl.IFF_DETACH_QUEUE)) {
             TapIoctl.attach(fd);
-            return TapIoctl.attachment(fd);
         }
+        return new TapIoctl.Attachment(a.name(), a.flags() & ~TapIoctl.IFF_DETACH_QUEUE);
     }
 
     private NetdevException passedWrong(int number, String why) {

@@ -80,9 +80,9 @@ final class TapPort implements FramePort {
         return queues.stream().map(FrameQueue::events).toList();
     }
 
-    /** A descriptor that answers requests, or null: none is attached just now. */
-    Fd attached() {
-        return control.anyAttached();
+    /** The descriptor that the interface's requests go through. */
+    Fd first() {
+        return queues.getFirst().events();
     }
 
     @Override
@@ -159,11 +159,7 @@ final class TapPort implements FramePort {
 
     private boolean isHere() throws IOException {
         if (here == null) {
-            Fd any = control.anyAttached();
-            if (any == null) {
-                return false;
-            }
-            here = HostInterface.isHere(any.number(), context.fds());
+            here = HostInterface.isHere(first().number(), context.fds());
         }
         return here;
     }
@@ -198,8 +194,7 @@ final class TapPort implements FramePort {
     /** The interface may have been renamed since. */
     private String nameNow() {
         try {
-            Fd any = control.anyAttached();
-            return any == null ? facts.name() : TapIoctl.attachment(any.number()).name();
+            return TapIoctl.attachment(first().number()).name();
         } catch (PosixException e) {
             LOG.warn("netdev {}: interface {} is gone already: {}", options.id(), facts.name(), e.getMessage());
             return facts.name();

@@ -61,7 +61,7 @@ final class TapQueue implements FrameQueue {
         touched = true;
         int size = batch.size();
         if (!enabled) {
-            // a detached queue answers EBADFD, as one whose interface is gone does
+            // the kernel would take frames from a detached queue all the same
             for (int i = 0; i < size; i++) {
                 batch.drop(i, DropReason.DISABLED);
             }

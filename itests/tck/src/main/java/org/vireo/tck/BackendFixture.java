@@ -54,6 +54,13 @@ public interface BackendFixture extends AutoCloseable {
      */
     NetBackend backend(String id, Map<String, ?> options) throws Exception;
 
+    /**
+     * The system properties that a fixture of this class needs in another process.
+     *
+     * @return names and values
+     */
+    Map<String, String> systemProperties();
+
     /** Ends all backends that it made. */
     @Override
     void close();

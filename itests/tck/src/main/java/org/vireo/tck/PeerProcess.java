@@ -22,7 +22,7 @@ import org.vireo.testsupport.TestProcess;
 
 /** Starts a {@link TransferPeer} on the same Java with the same classes, and talks to it. */
 final class PeerProcess implements AutoCloseable {
-    private static final Duration LIMIT = Duration.ofSeconds(90);
+    private static final Duration LIMIT = Duration.ofSeconds(60);
 
     private final Path directory;
     private final Fds fds = new Descriptors();
@@ -37,6 +37,7 @@ final class PeerProcess implements AutoCloseable {
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments().stream().filter(a -> !a.startsWith("-javaagent")
                 && !a.startsWith("-agentlib")).toList());
+        fixture.systemProperties().forEach((k, v) -> command.add("-D" + k + "=" + v));
         String modules = System.getProperty("jdk.module.path");
         command.addAll(List.of("-cp", System.getProperty("java.class.path", "")));
         if (modules != null && TransferPeer.class.getModule().isNamed()) {

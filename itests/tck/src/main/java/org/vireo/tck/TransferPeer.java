@@ -39,12 +39,18 @@ public final class TransferPeer {
      * Runs it.
      *
      * @param args see above
-     * @throws Exception anything that fails: the process ends with an exit code that is not 0
      */
-    public static void main(String[] args) throws Exception {
-        new TransferPeer().run(args);
-        // a fixture may have threads of its own, a framework's for instance
-        System.exit(0);
+    public static void main(String[] args) {
+        int code = 1;
+        try {
+            new TransferPeer().run(args);
+            code = 0;
+        } catch (Throwable t) {
+            t.printStackTrace();
+        } finally {
+            // a fixture may have threads of its own, a framework's for instance
+            System.exit(code);
+        }
     }
 
     private void run(String[] args) throws Exception {

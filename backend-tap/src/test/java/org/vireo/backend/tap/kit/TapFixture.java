@@ -58,6 +58,11 @@ public class TapFixture implements BackendFixture {
     }
 
     @Override
+    public Map<String, String> systemProperties() {
+        return Map.of();
+    }
+
+    @Override
     public void close() {
         // a backend without open port holds nothing
     }

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.tap.kit;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotSame;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.osgi.framework.FrameworkUtil;
+import org.osgi.framework.wiring.BundleCapability;
+import org.osgi.framework.wiring.BundleRevision;
+import org.vireo.backend.tap.TapBackend;
+import org.vireo.net.api.NetBackend;
+import org.vireo.tck.BackendFixture;
+import org.vireo.tck.BackendTck;
+
+/** The backend test kit on services that Declarative Services made in Felix. */
+class FelixTapTckIT extends BackendTck {
+    @Override
+    protected BackendFixture fixture() {
+        return new FelixTapFixture();
+    }
+
+    @Test
+    void bundleProvidesTheCapabilityAndItsOwnClass() throws Exception {
+        try (FelixTapFixture f = new FelixTapFixture()) {
+            NetBackend b = f.backend("x", Map.of("ifname", "tap0"));
+            assertEquals(TapBackend.class.getName(), b.getClass().getName());
+            assertNotSame(TapBackend.class, b.getClass(), "the test's class, not the bundle's");
+            BundleRevision r = FrameworkUtil.getBundle(b.getClass()).adapt(BundleRevision.class);
+            assertEquals("org.vireo.backend.tap", r.getSymbolicName());
+            BundleCapability c = r.getDeclaredCapabilities("net.backend").getFirst();
+            assertEquals("tap", c.getAttributes().get("net.backend"));
+            assertTrue(r.getDeclaredRequirements("osgi.wiring.package").stream()
+                    .noneMatch(q -> q.getDirectives().get("filter").contains("org.vireo.backend")), "a bundle that imports backends");
+        }
+    }
+}
