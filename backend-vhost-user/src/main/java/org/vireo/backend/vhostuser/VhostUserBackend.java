@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.vhostuser;
+
+import java.util.Map;
+import org.osgi.service.component.annotations.Activate;
+import org.osgi.service.component.annotations.Component;
+import org.osgi.service.component.annotations.ConfigurationPolicy;
+import org.osgi.service.metatype.annotations.Designate;
+import org.vireo.net.api.NetBackend;
+import org.vireo.net.api.NetPort;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.OpenContext;
+
+/**
+ * Netdev type {@code vhost-user}, with the options path, server, reconnect-ms, queues and vhostforce. This version checks them and
+ * refuses to open.
+ */
+@Component(service = NetBackend.class, configurationPid = "netdev.vhostuser", configurationPolicy = ConfigurationPolicy.REQUIRE,
+        property = "netdev.type=vhost-user")
+@Designate(ocd = VhostUserConfiguration.class, factory = true)
+public final class VhostUserBackend implements NetBackend {
+    private final String id;
+    private final Map<String, ?> raw;
+
+    /**
+     * For Declarative Services. The netdev's id is {@value NetBackend#NETDEV_ID} or, if that is missing, the instance's name: what
+     * follows '~' in the configuration's pid.
+     *
+     * @param properties the configuration; what the framework adds is ignored
+     */
+    @Activate
+    public VhostUserBackend(Map<String, Object> properties) {
+        this(idOf(properties), properties);
+    }
+
+    /**
+     * A netdev. Nothing is opened or checked.
+     *
+     * @param id its id
+     * @param options its options, values as text, number or boolean; checked by {@link #validate} and {@link #open}
+     */
+    public VhostUserBackend(String id, Map<String, ?> options) {
+        this.id = id;
+        this.raw = Map.copyOf(options);
+    }
+
+    private static String idOf(Map<String, Object> properties) {
+        Object given = properties.get(NETDEV_ID);
+        if (given != null) {
+            return given.toString();
+        }
+        String pid = String.valueOf(properties.get("service.pid"));
+        return pid.substring(pid.indexOf('~') + 1);
+    }
+
+    @Override
+    public void validate() throws NetdevException {
+        VhostUserOptions.parse(id, raw);
+    }
+
+    @Override
+    public NetPort open(OpenContext context) throws NetdevException {
+        VhostUserOptions o = VhostUserOptions.parse(id, raw);
+        throw new NetdevException("netdev " + id + ": type vhost-user (path=" + o.path()
+                + ") cannot be opened in this version: use type tap");
+    }
+}
