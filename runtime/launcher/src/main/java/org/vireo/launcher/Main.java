@@ -4,6 +4,7 @@ package org.vireo.launcher;
 import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -13,6 +14,7 @@ import org.slf4j.LoggerFactory;
  */
 public final class Main {
     private static final int STOP_MILLIS = 10_000;
+    private static final long SAME_NANOS = 1_000_000_000;
 
     private Main() {
     }
@@ -68,14 +70,19 @@ public final class Main {
         return code;
     }
 
-    /** The first signal stops, a second one ends at once. */
+    /** The first signal stops; another one ends at once, unless it is the same that was sent to the process and to its group. */
     private static AtomicInteger stopOnSignals(Daemon daemon, Logger log) {
         AtomicInteger count = new AtomicInteger();
+        AtomicLong first = new AtomicLong();
         Signals.onEnd(name -> {
             if (count.incrementAndGet() > 1) {
+                if (System.nanoTime() - first.get() < SAME_NANOS) {
+                    return;
+                }
                 log.error("{} again: ending at once", name);
                 Runtime.getRuntime().halt(1);
             }
+            first.set(System.nanoTime());
             log.info("{}: stopping", name);
             Thread watch = new Thread(() -> haltIfStuck(daemon, log), "vireo-stop-watch");
             watch.setDaemon(true);

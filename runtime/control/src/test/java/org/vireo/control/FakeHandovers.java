@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.control;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.vireo.net.api.nic.Handovers;
+import org.vireo.net.api.nic.NicException;
+
+/** A handover that only remembers. */
+final class FakeHandovers implements Handovers {
+    final List<String> calls = new ArrayList<>();
+    volatile Map<String, Object> status = Map.of("status", "none");
+    private volatile boolean transfer = true;
+
+    @Override
+    public void start(String uri, List<String> nics) throws NicException {
+        if (!uri.startsWith("unix:")) {
+            throw new NicException("migrate: '" + uri + "' is not unix:PATH");
+        }
+        calls.add("start " + uri + " " + nics);
+    }
+
+    @Override
+    public void cancel() {
+        calls.add("cancel");
+    }
+
+    @Override
+    public void listen(String uri) {
+        calls.add("listen " + uri);
+    }
+
+    @Override
+    public void backendTransfer(boolean on) {
+        transfer = on;
+    }
+
+    @Override
+    public boolean backendTransfer() {
+        return transfer;
+    }
+
+    @Override
+    public Map<String, Object> status() {
+        return status;
+    }
+}

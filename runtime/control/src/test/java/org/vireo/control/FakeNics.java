@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.control;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
+import org.vireo.net.api.StateFormat;
+import org.vireo.net.api.nic.IncomingNic;
+import org.vireo.net.api.nic.NetdevStatus;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.nic.NicState;
+import org.vireo.net.api.nic.NicStatus;
+import org.vireo.net.api.nic.Nics;
+import org.vireo.net.api.nic.TransferableNic;
+
+/** A frontend that only remembers. A netdev named {@code bad...} is refused; {@link #gate} holds up {@link #awaitNetdev}. */
+final class FakeNics implements Nics {
+    final Map<String, Nic> nics = new LinkedHashMap<>();
+    volatile CountDownLatch gate = new CountDownLatch(0);
+
+    record Nic(Map<String, String> options, NicState state) implements NicStatus {
+        @Override
+        public String id() {
+            return options.get("id");
+        }
+
+        @Override
+        public String netdev() {
+            return options.getOrDefault("netdev", "");
+        }
+
+        @Override
+        public String why() {
+            return "";
+        }
+
+        @Override
+        public long vmmPid() {
+            return 0;
+        }
+
+        @Override
+        public long features() {
+            return 1L << 32;
+        }
+
+        @Override
+        public long epoch() {
+            return 1;
+        }
+
+        @Override
+        public Map<String, Long> counters() {
+            return Map.of("transmit-frames", 5L);
+        }
+    }
+
+    @Override
+    public synchronized void add(Map<String, String> options, boolean awaiting) throws NicException {
+        if (nics.containsKey(options.get("id"))) {
+            throw new NicException("NIC " + options.get("id") + ": the id is taken");
+        }
+        if ("explode".equals(options.get("id"))) {
+            throw new IllegalStateException("boom");
+        }
+        nics.put(options.get("id"), new Nic(options, awaiting ? NicState.AWAITING : NicState.LISTENING));
+    }
+
+    @Override
+    public synchronized void remove(String id) {
+        nics.remove(id);
+    }
+
+    @Override
+    public synchronized List<NicStatus> list() {
+        return new ArrayList<>(nics.values());
+    }
+
+    @Override
+    public List<NetdevStatus> netdevs() {
+        return List.of();
+    }
+
+    @Override
+    public void awaitNetdev(String netdev, long deadlineNanos) throws NicException {
+        long left = deadlineNanos - System.nanoTime();
+        if (left <= 0 || left > 5_000_000_000L) {
+            throw new AssertionError("deadline " + left);
+        }
+        try {
+            gate.await();
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
+        if (netdev.startsWith("bad")) {
+            throw new NicException("netdev " + netdev + ": ifname=tapx: there is no such interface");
+        }
+    }
+
+    @Override
+    public List<TransferableNic> transferable() {
+        throw new AssertionError();
+    }
+
+    @Override
+    public Optional<TransferableNic> transferable(String id) {
+        throw new AssertionError();
+    }
+
+    @Override
+    public IncomingNic prepare(NicImage image, boolean backendTransfer, long deadlineNanos) {
+        throw new AssertionError();
+    }
+
+    @Override
+    public StateFormat imageFormat() {
+        throw new AssertionError();
+    }
+}
