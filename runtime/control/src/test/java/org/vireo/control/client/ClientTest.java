@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.control.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Clock;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.vireo.control.qmp.Arguments;
+import org.vireo.control.qmp.Command;
+import org.vireo.control.qmp.QmpException;
+import org.vireo.control.qmp.QmpServer;
+
+@Timeout(60)
+class ClientTest {
+    @TempDir
+    Path folder;
+
+    private final ConcurrentLinkedQueue<String> asked = new ConcurrentLinkedQueue<>();
+    private final ConcurrentLinkedQueue<Map<String, Object>> states = new ConcurrentLinkedQueue<>();
+    private final ByteArrayOutputStream out = new ByteArrayOutputStream();
+    private final ByteArrayOutputStream err = new ByteArrayOutputStream();
+    private QmpServer server;
+
+    @BeforeEach
+    void start() throws Exception {
+        Map<String, Command> commands = new LinkedHashMap<>();
+        for (String name : List.of("device_add", "device_del", "netdev_add", "netdev_del")) {
+            commands.put(name, a -> remember(name, a));
+        }
+        commands.put("migrate", a -> {
+            asked.add("migrate " + a.text("uri") + " " + a.optionalTexts("nics"));
+            return Map.of();
+        });
+        commands.put("query-migrate", a -> states.size() > 1 ? states.poll() : states.peek());
+        commands.put("query-nics", a -> List.of(Map.of("id", "nic0", "state", "running", "vmm-pid", 12, "options", Map.of("mtu", "9000"))));
+        server = QmpServer.listen(folder.resolve("q"), commands, Map.of(), Clock.systemUTC());
+        server.start();
+    }
+
+    private Object remember(String name, Arguments a) throws QmpException {
+        Map<String, String> options = a.rest();
+        asked.add(name + " " + options);
+        if (options.containsValue("bad")) {
+            throw QmpException.generic("it is bad");
+        }
+        return Map.of();
+    }
+
+    @AfterEach
+    void stop() {
+        server.close();
+    }
+
+    private int run(String... arguments) {
+        out.reset();
+        err.reset();
+        return Main.run(List.of(arguments), Map.of("VIREO_QMP", folder.resolve("q").toString()), new PrintStream(out, true),
+                new PrintStream(err, true));
+    }
+
+    private String out() {
+        return out.toString(StandardCharsets.UTF_8);
+    }
+
+    private String err() {
+        return err.toString(StandardCharsets.UTF_8);
+    }
+
+    @Test
+    void listsAreTablesOrJson() {
+        assertEquals(0, run("nic", "list"), this::err);
+        assertEquals("ID    STATE    NETDEV  VMM-PID  EPOCH  WHY  OPTIONS\nnic0  running  -       12       -      -    mtu=9000\n", out());
+        assertEquals(0, run("--json", "nic"), this::err);
+        assertTrue(out().startsWith("[{") && out().contains("\"vmm-pid\":12"), out());
+    }
+
+    @Test
+    void changesUseTheSyntaxOfTheStart() {
+        assertEquals(0, run("netdev", "add", "tap,id=net0,ifname=a,,b"), this::err);
+        assertEquals(0, run("nic", "add", "id=nic0,netdev=net0"), this::err);
+        assertEquals(0, run("nic", "del", "nic0"), this::err);
+        assertEquals(List.of("netdev_add {type=tap, id=net0, ifname=a,b}", "device_add {id=nic0, netdev=net0}", "device_del {id=nic0}"),
+                List.copyOf(asked));
+        assertEquals(1, run("netdev", "del", "bad"));
+        assertEquals("vireo: it is bad\n", err());
+    }
+
+    @Test
+    void migrateWaitsForTheEnd() {
+        states.addAll(List.of(Map.of("status", "setup"), Map.of("status", "active"), Map.of("status", "completed")));
+        assertEquals(0, run("migrate", "unix:/m", "--nics", "a,b"), this::err);
+        assertEquals("migrate unix:/m Optional[[a, b]]", asked.peek());
+        assertEquals("status: completed\n", out());
+        states.clear();
+        states.add(Map.of("status", "failed", "error-desc", "nobody listens"));
+        assertEquals(1, run("migrate", "unix:/m", "--json"));
+        assertTrue(out().contains("\"error-desc\":\"nobody listens\""), out());
+    }
+
+    @Test
+    void qmpTakesWordsAndMessages() {
+        assertEquals(0, run("qmp", "device_add", "id=nic0", "mtu=9000", "x=true"), this::err);
+        assertEquals("device_add {id=nic0, mtu=9000, x=on}", asked.peek());
+        assertEquals("{}\n", out());
+        assertEquals(1, run("qmp", "{\"execute\":\"nope\",\"id\":3}"));
+        assertTrue(out().startsWith("{\"error\":{\"class\":\"CommandNotFound\""), out());
+    }
+
+    @Test
+    void mistakesAreNamed() {
+        assertEquals(2, run("nic", "list", "--foo"));
+        assertEquals("vireo: unknown option --foo; known are --detach, --json, --nics, --qmp\n", err());
+        assertEquals(2, run("nic", "add", "id=a,id=b"));
+        assertTrue(err().contains("'id' is given twice"), err());
+        assertEquals(2, run("nic", "frobnicate"));
+        assertEquals(2, run("migrate"));
+        assertEquals(2, run("frob"));
+        assertEquals(1, run("nic", "list", "--qmp", "/nowhere/q"));
+        assertTrue(err().startsWith("vireo: cannot talk to a daemon on /nowhere/q"), err());
+        assertEquals(1, err().lines().count());
+        assertEquals(2, Main.run(List.of("nic"), Map.of(), new PrintStream(out), new PrintStream(err, true)));
+        assertTrue(err().contains("which daemon?"), err());
+    }
+}
