@@ -24,14 +24,14 @@ import org.junit.jupiter.params.provider.MethodSource;
 class ModulesIT {
     /** What modules of the house may need of others at run time. */
     private static final Set<String> OTHERS = Set.of("org.slf4j", "com.fasterxml.jackson.core", "osgi.core", "org.osgi.service.component",
-            "org.osgi.service.cm", "org.osgi.service.log");
+            "org.osgi.service.cm");
     /** The framework is the launcher's alone. Its jar repeats packages of osgi.core, so the two are never modules of one layer. */
     private static final Map<String, Set<String>> OTHERS_OF_ONE = Map.of(
             House.LAUNCHER, Set.of("org.apache.felix.framework"),
             House.TCK, Set.of("org.junit.jupiter.api"),
             House.TEST_SUPPORT, Set.of("org.junit.jupiter.api"));
     private static final ModuleFinder PATH = ModuleFinder.of(Stream.concat(House.rooms().values().stream().map(House.Room::jar),
-            Stream.of("slf4j-api", "jackson-core", "osgi.core", "org.osgi.service.component", "org.osgi.service.cm", "org.osgi.service.log",
+            Stream.of("slf4j-api", "jackson-core", "osgi.core", "org.osgi.service.component", "org.osgi.service.cm",
                     "org.apache.felix.framework", "junit-jupiter-api", "junit-platform-commons", "opentest4j", "apiguardian-api")
                     .map(House::jar)).toArray(Path[]::new));
 
