@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -46,6 +47,21 @@ public final class TestSupport {
         try (Stream<Path> all = Files.list(Path.of("/proc/self/fd"))) {
             return all.count();
         }
+    }
+
+    /**
+     * Fails if descriptors were lost. Waits a little, since the JVM opens and closes files of its own meanwhile.
+     *
+     * @param before how many were open
+     */
+    public static void assertNoMoreDescriptorsThan(long before) {
+        await("no more than " + before + " open descriptors", () -> {
+            try {
+                return openDescriptors() <= before;
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        });
     }
 
     /**
