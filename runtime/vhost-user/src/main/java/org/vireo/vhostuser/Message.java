@@ -214,12 +214,12 @@ public final class Message implements AutoCloseable {
         return (int) (v & RING_MASK);
     }
 
-    /** Closes the descriptors that nobody took. */
     /** Whether it has no descriptors and none may come with it. */
     boolean hadNoDescriptors() {
         return bare && kind.map(k -> !k.descriptors().toleratesStray()).orElse(true);
     }
 
+    /** Closes the descriptors that nobody took. */
     @Override
     public void close() {
         descriptors.forEach(Fd::close);
