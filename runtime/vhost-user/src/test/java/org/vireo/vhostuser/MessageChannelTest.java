@@ -90,10 +90,31 @@ class MessageChannelTest {
         int before = Pair.openDescriptors();
         p.write(Request.GET_FEATURES.id(), EMPTY, 40);
         try (Message m = whole()) {
-            assertEquals(before + 40, Pair.openDescriptors());
+            IOException e = assertThrows(IOException.class, () -> p.channel.consume(m));
+            assertEquals("GET_FEATURES: came with 40 descriptors, expected none", e.getMessage());
+        }
+        p.write(Request.SET_VRING_KICK.id(), MessageChannel.u64(0), 3);
+        try (Message m = whole()) {
             MalformedMessageException e = assertThrows(MalformedMessageException.class, m::check);
-            assertEquals("GET_FEATURES: descriptors is 40, expected none", e.getMessage());
+            assertEquals("SET_VRING_KICK: descriptors is 3, expected one, or none with bit 8 set", e.getMessage());
             p.channel.consume(m);
+        }
+        assertEquals(before, Pair.openDescriptors());
+    }
+
+    @Test
+    void aLookLeavesTheNextMessagesDescriptorsAlone() throws Exception {
+        int before = Pair.openDescriptors();
+        p.write(Request.SET_VRING_NUM.id(), new VringState(0, 256).payload(), 0);
+        p.write(Request.SET_VRING_CALL.id(), MessageChannel.u64(Message.NO_DESCRIPTOR), 0);
+        p.write(Request.SET_VRING_KICK.id(), MessageChannel.u64(0), 1);
+        for (Request r : List.of(Request.SET_VRING_NUM, Request.SET_VRING_CALL, Request.SET_VRING_KICK)) {
+            try (Message m = whole()) {
+                assertEquals(r, m.request().orElseThrow());
+                m.check();
+                assertEquals(r == Request.SET_VRING_KICK ? 1 : 0, m.descriptors().size());
+                p.channel.consume(m);
+            }
         }
         assertEquals(before, Pair.openDescriptors());
     }
