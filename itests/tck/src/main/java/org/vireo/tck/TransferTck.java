@@ -385,6 +385,44 @@ public abstract class TransferTck extends DataTck {
         expectTransmitted(n, 1, 3);
     }
 
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Test
+    @DisplayName("OpenContext.rehearsal: such a port may be loaded while the real one lives, and does not count as the open one")
+    public void rehearsalBesideTheRealPort() throws Exception {
+        BackendFixture.Network n = network(1);
+        NetBackend source = backend(n);
+        FramePort p = running(source, 1);
+        BackendState good = save(source, p);
+        NetBackend target = backend(n);
+        rehearse(source, good);
+        FramePort rehearsed = rehearse(target, good);
+        FramePort q = load(target, good, 1);
+        rehearsed.close(NetPort.Disposal.RELEASE);
+        transmit(q.queue(0), header(q), 1, 3);
+        q.close(NetPort.Disposal.LEAVE);
+        rehearse(source, good).close(NetPort.Disposal.RELEASE);
+        transmit(p.queue(0), header(p), 4, 6);
+        expectTransmitted(n, 1, 6);
+        assertThrows(AlreadyOpenException.class, () -> source.open(context(1)));
+    }
+
+    private FramePort rehearse(NetBackend b, BackendState good) throws Exception {
+        KitContext rehearsal = new KitContext(1, true);
+        Fd[] pair = UnixSockets.pair(rehearsal.fds(), 5, true, "stand-in");
+        closeLater(pair[0]);
+        try (BackendState s = BackendState.of(good.type(), good.version(), copy(good.port()),
+                List.of(standIn(good.queues().getFirst(), pair[1])))) {
+            FramePort q = frames(transfer(b).load(s, rehearsal));
+            transmit(q.queue(0), header(q), 1, 1);
+            assertTrue(org.vireo.posix.linux.Poll.readable(0, pair[0].number()) != 0, "the frame is not at the other end");
+            return q;
+        }
+    }
+
     private static BackendState with(BackendState s, int at, Section changed) throws Exception {
         List<Section> queues = new ArrayList<>();
         for (int i = 0; i < s.queues().size(); i++) {
