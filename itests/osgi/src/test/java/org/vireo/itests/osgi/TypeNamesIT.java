@@ -61,7 +61,7 @@ class TypeNamesIT {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = "frontend-virtio-net")
+    @ValueSource(strings = {"frontend-virtio-net", "runtime/handover"})
     void sourcesNameNoBackend(String module) throws IOException {
         List<String> found = new ArrayList<>();
         int files = 0;
