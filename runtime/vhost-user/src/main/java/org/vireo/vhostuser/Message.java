@@ -24,7 +24,7 @@ public final class Message implements AutoCloseable {
     private final Optional<? extends MessageKind> kind;
     private final MemorySegment payload;
     private final List<Fd> descriptors;
-    private final boolean bare;
+    private final int arrived;
 
     /**
      * A message.
@@ -41,7 +41,7 @@ public final class Message implements AutoCloseable {
         this.kind = kind;
         this.payload = payload;
         this.descriptors = new ArrayList<>(descriptors);
-        bare = descriptors.isEmpty();
+        arrived = descriptors.size();
     }
 
     /** The id in the header. */
@@ -214,9 +214,13 @@ public final class Message implements AutoCloseable {
         return (int) (v & RING_MASK);
     }
 
-    /** Whether it has no descriptors and none may come with it. */
-    boolean hadNoDescriptors() {
-        return bare && kind.map(k -> !k.descriptors().toleratesStray()).orElse(true);
+    /**
+     * Whether it came with as many descriptors as the look showed, or with strays that it may have.
+     *
+     * @param came with its bytes when they were taken out of the socket
+     */
+    boolean accountsFor(int came) {
+        return came == arrived || arrived == 0 && kind.map(k -> k.descriptors().toleratesStray()).orElse(false);
     }
 
     /** Closes the descriptors that nobody took. */
