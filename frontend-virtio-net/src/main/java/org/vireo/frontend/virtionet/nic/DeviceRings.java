@@ -138,14 +138,20 @@ final class DeviceRings {
         Arrays.fill(running, false);
     }
 
-    /** Stops all rings, as far as their workers answer. */
-    void stopAll() {
+    /**
+     * Stops all rings, as far as their workers answer.
+     *
+     * @return false: one did not; what the rings use must not be touched
+     */
+    boolean stopAll() {
+        Arrays.fill(running, false);
         try {
             engine.freeze(System.nanoTime() + STOP_NANOS);
+            return true;
         } catch (EngineException e) {
-            LOG.warn("{}", e.getMessage());
+            LOG.error("{}", e.getMessage());
+            return false;
         }
-        Arrays.fill(running, false);
     }
 
     /** A pair was taken out of its worker: a fresh one takes its place. */

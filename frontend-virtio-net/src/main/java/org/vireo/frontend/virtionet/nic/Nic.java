@@ -5,8 +5,6 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.concurrent.ScheduledFuture;
-import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
@@ -39,9 +37,6 @@ import org.vireo.vhostuser.VirtioNet;
 final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingEngine.Listener {
     private static final Logger LOG = LoggerFactory.getLogger(Nic.class);
     private static final long CALL_MILLIS = 15_000;
-    /** A guest's own watchdog bites after 5 s without a transmitted frame. */
-    private static final long DISCARD_AFTER_MILLIS = 4000;
-    private static final long PARK_LIMIT_MILLIS = 60_000;
 
     private final NicOptions options;
     private final Environment env;
@@ -54,6 +49,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     private final DeviceRings rings;
     private final NicFeed feed = new NicFeed();
     private final NicReport report;
+    private final AbsenceTimers absence;
 
     private volatile DeviceState device;
     private volatile Session session;
@@ -64,14 +60,13 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     private boolean owner = true;
     private int threadsInside;
     private boolean linkUp = true;
-    private ScheduledFuture<?> discardTimer;
-    private ScheduledFuture<?> parkTimer;
 
     Nic(NicOptions options, Environment env, NicBlockMemory block) {
         this.options = options;
         this.env = env;
         this.block = block;
         report = new NicReport(options, env);
+        absence = new AbsenceTimers(env.timer());
         actor = new Actor(options.id(), env.executor());
         engine = new RingEngine(options.id(), this, env.assign(options.pairs()), block, this);
         binding = options.netdev().isEmpty() ? null : new PortBinding(options, env.slots().slot(options.netdev()), engine);
@@ -115,6 +110,10 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
 
     NicFeed feed() {
         return feed;
+    }
+
+    boolean inHandover() {
+        return feed.active();
     }
 
     boolean alive() {
@@ -223,7 +222,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         }
         LOG.info("NIC {}: VMM pid {} has gone: {}", options.id(), s.vmmPid(), reason);
         feed.abort("the VMM has gone: " + reason);
-        rings.stopAll();
+        stopRings();
         s.shutdown();
         s.close();
         session = null;
@@ -265,6 +264,11 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         } catch (EngineException | NetdevException e) {
             feed.announce(this, former, session == null ? null : session.backendSocket());
             block.seq(feed.seqOr(block.nextSeq()));
+            if (former.memory() != next.memory()) {
+                // some rings may lie in the memory that is now given up
+                stopRings();
+                engine.initialMemory(former.memory());
+            }
             if (e.getCause() instanceof MalformedRingException) {
                 fail(e.getMessage());
             }
@@ -329,13 +333,13 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         if (stuck) {
             feed.abort(reason.getMessage());
             fail(reason.getMessage() + by);
-            rings.stopAll();
+            stopRings();
             binding.forget();
             disconnect("the NIC has failed");
             return;
         }
         signalError(pair);
-        rings.stopAll();
+        stopRings();
         if (reason instanceof MalformedRingException || reason instanceof InternalError) {
             fail(reason instanceof InternalError ? "guest memory was truncated: " + device.memory().truncated().spec()
                     : reason.getMessage());
@@ -352,7 +356,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
             LOG.warn("NIC {}: {}", options.id(), e.getMessage());
         }
         fail((reason instanceof NetdevException ? reason.getMessage() : reason.toString()) + by);
-        discardLater();
+        startAbsence();
         resumeRings();
     }
 
@@ -389,6 +393,14 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         });
     }
 
+    /** Stops all rings. If a worker does not answer, the NIC is lost, and what its rings use is never given back. */
+    private void stopRings() {
+        if (!rings.stopAll()) {
+            dead = true;
+            failure = "a worker did not stop its rings";
+        }
+    }
+
     /** Starts the rings that are marked started and do not run. */
     private void resumeRings() {
         try {
@@ -423,7 +435,9 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
                 throw new NetdevException("netdev " + options.netdev() + ": the new backend lacks " + VirtioNet.names(missing)
                         + ", which the guest acknowledged");
             }
-            cancelTimers();
+            if (absence.cancel()) {
+                discard(false);
+            }
             failure = null;
             if (device.running()) {
                 binding.follow(device);
@@ -445,11 +459,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
                 feed.abort("its backend leaves");
                 boolean kept = binding.park();
                 LOG.info("NIC {}: netdev {} is {}", options.id(), options.netdev(), kept ? "parked" : "released");
-                discardLater();
-                if (kept) {
-                    parkTimer = env.timer().schedule(() -> actor.post(Urgency.UNBIND, this::dropParked), PARK_LIMIT_MILLIS,
-                            TimeUnit.MILLISECONDS);
-                }
+                startAbsence();
                 refresh();
                 return null;
             });
@@ -458,35 +468,25 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         }
     }
 
+    private void startAbsence() {
+        absence.start(() -> actor.post(Urgency.QUERY, () -> discard(true)), () -> actor.post(Urgency.UNBIND, this::dropParked));
+    }
+
+    private void discard(boolean on) {
+        try {
+            if (!closed && on == (binding.port() == null)) {
+                engine.discard(on);
+            }
+        } catch (EngineException e) {
+            LOG.warn("{}", e.getMessage());
+        }
+    }
+
     private void dropParked() {
         if (binding.port() == null && !closed) {
-            LOG.warn("NIC {}: no backend came for {} s: what netdev {} held is released", options.id(), PARK_LIMIT_MILLIS / 1000,
-                    options.netdev());
+            LOG.warn("NIC {}: no backend came for {} s: what netdev {} held is released", options.id(),
+                    AbsenceTimers.PARK_LIMIT_MILLIS / 1000, options.netdev());
             binding.slot().dropParked();
-        }
-    }
-
-    private void discardLater() {
-        discardTimer = env.timer().schedule(() -> actor.post(Urgency.QUERY, () -> {
-            try {
-                if (binding.port() == null && !closed) {
-                    engine.discard(true);
-                }
-            } catch (EngineException e) {
-                LOG.warn("{}", e.getMessage());
-            }
-        }), DISCARD_AFTER_MILLIS, TimeUnit.MILLISECONDS);
-    }
-
-    private void cancelTimers() throws EngineException {
-        if (discardTimer != null) {
-            discardTimer.cancel(false);
-            discardTimer = null;
-            engine.discard(false);
-        }
-        if (parkTimer != null) {
-            parkTimer.cancel(false);
-            parkTimer = null;
         }
     }
 
@@ -494,7 +494,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     public void portFailed(Exception reason) {
         actor.post(Urgency.DISCONNECT, () -> {
             if (binding.port() != null) {
-                rings.stopAll();
+                stopRings();
                 portBroken(reason, " (" + binding.slot().servedBy() + ")");
             }
         });
@@ -569,7 +569,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     }
 
     void stopTaken() {
-        rings.stopAll();
+        stopRings();
     }
 
     void own() {
@@ -605,9 +605,9 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
 
     private void end(Disposal how) throws EngineException {
         boolean leave = how == Disposal.LEAVE;
-        cancelTimers();
+        absence.cancel();
         feed.abort("the NIC is deleted");
-        rings.stopAll();
+        stopRings();
         if (!leave) {
             closeWord();
         }

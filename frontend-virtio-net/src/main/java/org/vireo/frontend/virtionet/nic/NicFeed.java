@@ -13,7 +13,7 @@ import org.vireo.net.api.nic.NicImage;
 final class NicFeed {
     private static final Logger LOG = LoggerFactory.getLogger(NicFeed.class);
 
-    private Consumer<NicImage> taker;
+    private volatile Consumer<NicImage> taker;
     private String aborted;
     private long announced;
 

@@ -175,6 +175,9 @@ public final class NicRegistry implements Nics {
             if (nic == null) {
                 throw new NicException("NIC " + id + ": there is none of this id");
             }
+            if (nic.inHandover()) {
+                throw new NicException("NIC " + id + ": is in a handover; wait for its end or cancel it");
+            }
             nics.remove(id);
         }
         nic.close(Disposal.RELEASE);

@@ -209,6 +209,10 @@ public final class RequestHandler {
             throw new RefusedException("SET_VRING_NUM: ring " + v.index() + " size " + Integer.toUnsignedString(v.num())
                     + " is not a power of two of 1 to " + SplitRingLayout.MAX_SIZE);
         }
+        if (r.started() && v.num() != r.size()) {
+            throw new RefusedException("SET_VRING_NUM: ring " + v.index() + " runs with " + r.size() + " entries; stop it with "
+                    + "GET_VRING_BASE first");
+        }
         return Outcome.of(s.withRing(v.index(), r.withSize(v.num())));
     }
 
@@ -218,6 +222,9 @@ public final class RequestHandler {
             throw new RefusedException("SET_VRING_ADDR: ring " + a.index() + ": descriptor table 0x" + Long.toHexString(a.descriptor())
                     + ", available ring 0x" + Long.toHexString(a.available()) + ", used ring 0x" + Long.toHexString(a.used())
                     + " are not aligned to 16, 2, 4");
+        }
+        if (r.started() && (a.descriptor() != r.descriptors() || a.available() != r.available() || a.used() != r.used())) {
+            throw new RefusedException("SET_VRING_ADDR: ring " + a.index() + " runs elsewhere; stop it with GET_VRING_BASE first");
         }
         return Outcome.of(s.withRing(a.index(), r.withAddress(a.descriptor(), a.available(), a.used(), a.flags(), a.log())));
     }
