@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -37,6 +38,8 @@ final class PeerProcess implements AutoCloseable {
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments().stream().filter(a -> !a.startsWith("-javaagent")
                 && !a.startsWith("-agentlib")).toList());
+        // what it leaves behind when it is killed lies in our folder
+        command.add("-Djava.io.tmpdir=" + directory);
         fixture.systemProperties().forEach((k, v) -> command.add("-D" + k + "=" + v));
         String modules = System.getProperty("jdk.module.path");
         command.addAll(List.of("-cp", System.getProperty("java.class.path", "")));
@@ -90,11 +93,10 @@ final class PeerProcess implements AutoCloseable {
     public void close() throws IOException {
         process.close();
         listener.close();
-        try (Stream<Path> files = Files.list(directory)) {
-            for (Path p : files.toList()) {
+        try (Stream<Path> files = Files.walk(directory)) {
+            for (Path p : files.sorted(Comparator.reverseOrder()).toList()) {
                 Files.delete(p);
             }
         }
-        Files.delete(directory);
     }
 }
