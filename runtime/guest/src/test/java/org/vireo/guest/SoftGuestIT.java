@@ -27,6 +27,7 @@ import org.vireo.testsupport.TestProcess;
 
 /** Two network namespaces as guests, joined by a device that is a cable. */
 class SoftGuestIT {
+    private static final long FEATURES = GuestNic.RING_FEATURES | GuestNic.OFFLOAD_FEATURES;
     private static final Duration LIMIT = Duration.ofSeconds(30);
 
     private final Fds fds = new Descriptors();
@@ -53,7 +54,9 @@ class SoftGuestIT {
     }
 
     private static TestProcess java(TestNamespace n, String... arguments) {
-        List<String> c = TestProcess.java("-XX:TieredStopAtLevel=1", "-cp", System.getProperty("java.class.path"));
+        // the jars are modules for the tests; a plain class path does for a program
+        String path = System.getProperty("java.class.path") + ":" + System.getProperty("jdk.module.path", "");
+        List<String> c = TestProcess.java("-XX:TieredStopAtLevel=1", "-cp", path);
         c.addAll(List.of(arguments));
         return TestProcess.start(n.command(c).toArray(String[]::new));
     }
@@ -66,7 +69,11 @@ class SoftGuestIT {
         return java(n, a.toArray(String[]::new));
     }
 
-    private static Fd accept(Fd listener, Fds fds) throws IOException {
+    private Fd listen(String name) throws IOException {
+        return UnixSockets.listen(fds, folder.resolve(name), 0600, name);
+    }
+
+    private Fd accept(Fd listener) throws IOException {
         assertTrue(Poll.readable(30_000, listener.number()) != 0, "no guest connects");
         return UnixSockets.accept(listener, fds, false, "guest");
     }
@@ -74,13 +81,14 @@ class SoftGuestIT {
     @ParameterizedTest
     @ValueSource(strings = {"--queues 1", "--queues 2", "--no-offload"})
     void kernelsTalkThroughTheirNics(String options) throws Exception {
-        try (Fd la = UnixSockets.listen(fds, folder.resolve("a"), 0600, "a"); Fd lb = UnixSockets.listen(fds, folder.resolve("b"), 0600, "b");
+        try (Fd la = listen("a");
+                Fd lb = listen("b");
                 TestProcess a = guest(left, "a", null, "10.77.0.1/24", options.split(" "));
                 TestProcess b = guest(right, "b", "52:54:00:00:00:0b", "10.77.0.2/24", options.split(" "));
-                TinyDevice cable = new TinyDevice(fds, GuestNic.RING_FEATURES | GuestNic.OFFLOAD_FEATURES, accept(la, fds), accept(lb, fds))) {
+                TinyDevice cable = new TinyDevice(fds, FEATURES, accept(la), accept(lb))) {
             a.awaitLine("ready", LIMIT);
             b.awaitLine("ready", LIMIT);
-            assertTrue(left.run("ip", "link", "show", "g0").contains("52:54:00:01:02:03"), "the address comes from the configuration space");
+            assertTrue(left.run("ip", "link", "show", "g0").contains("52:54:00:01:02:03"), "the configuration space's address");
             left.run("ping", "-c", "3", "-i", "0.1", "-W", "5", "10.77.0.2");
             try (TestProcess server = java(right, "org.vireo.guest.TcpLoad", "serve", "--at", "10.77.0.2:7000")) {
                 server.awaitLine("ready", LIMIT);
@@ -100,8 +108,8 @@ class SoftGuestIT {
     private void numbered() throws IOException {
         try (TestProcess r = java(right, "org.vireo.guest.NumberedUdp", "receive", "--at", "10.77.0.2:9000")) {
             r.awaitLine("ready", LIMIT);
-            try (TestProcess s = java(left, "org.vireo.guest.NumberedUdp", "send", "--to", "10.77.0.2:9000", "--rate", "1000", "--secs", "1",
-                    "--warm-up", "0.2")) {
+            try (TestProcess s = java(left, "org.vireo.guest.NumberedUdp", "send", "--to", "10.77.0.2:9000", "--rate", "1000",
+                    "--secs", "1", "--warm-up", "0.2")) {
                 assertEquals(0, s.exitCode(LIMIT), () -> String.join("\n", s.lines()));
             }
             String json = r.awaitLine("\"received\"", LIMIT);
@@ -112,8 +120,8 @@ class SoftGuestIT {
 
     @Test
     void theEndOfTheDeviceIsSaid() throws Exception {
-        try (Fd l = UnixSockets.listen(fds, folder.resolve("a"), 0600, "a"); TestProcess a = guest(left, "a", null, "10.77.0.1/24")) {
-            try (TinyDevice device = new TinyDevice(fds, GuestNic.RING_FEATURES, accept(l, fds))) {
+        try (Fd l = listen("a"); TestProcess a = guest(left, "a", null, "10.77.0.1/24")) {
+            try (TinyDevice device = new TinyDevice(fds, GuestNic.RING_FEATURES, accept(l))) {
                 a.awaitLine("ready", LIMIT);
                 assertNull(device.failure());
             }
