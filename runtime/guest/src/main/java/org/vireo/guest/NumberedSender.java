@@ -54,6 +54,7 @@ public final class NumberedSender implements AutoCloseable {
     private volatile long sent;
     private volatile long skippedNanos;
     private volatile long blocked;
+    private Runnable counting = () -> { };
     private long began;
     private long ended;
 
@@ -84,6 +85,7 @@ public final class NumberedSender implements AutoCloseable {
     public void run(long warmUpNanos, long nanos) throws IOException {
         greet();
         warmUp(warmUpNanos);
+        counting.run();
         began = System.nanoTime();
         long schedule = began;
         while (!stopped && System.nanoTime() - began < nanos) {
@@ -102,6 +104,15 @@ public final class NumberedSender implements AutoCloseable {
             control(END, sent);
             LockSupport.parkNanos(HELLO_NANOS);
         }
+    }
+
+    /**
+     * Asks to be told when the warm-up is over and the frames that count begin; before {@link #run}, on its thread.
+     *
+     * @param then is told
+     */
+    public void onCounting(Runnable then) {
+        counting = then;
     }
 
     private void warmUp(long nanos) throws IOException {

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+/** Something does not work; the message is one line for a person. */
+final class BenchException extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    BenchException(String message) {
+        super(message);
+    }
+
+    BenchException(String message, Throwable cause) {
+        super(message, cause);
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/** A {@code vireo run} process with its QMP socket. One thread. */
+final class Daemon {
+    private static final Duration START_LIMIT = Duration.ofSeconds(60);
+    private static final Duration END_LIMIT = Duration.ofSeconds(20);
+
+    private final Stage stage;
+    private final Program program;
+    private final String name;
+    private final Qmp qmp;
+    private final long startMillis;
+
+    /**
+     * Starts one and waits until it is ready.
+     *
+     * @param stage what it belongs to
+     * @param in the namespace that it runs in
+     * @param name for messages and its QMP socket
+     * @param options of {@code run}, beside the QMP socket
+     * @throws BenchException it does not start
+     */
+    Daemon(Stage stage, Namespace in, String name, List<String> options) throws BenchException {
+        this.stage = stage;
+        this.name = name;
+        Path socket = stage.folder().resolve(name + ".qmp");
+        List<String> command = new ArrayList<>(List.of(Tools.vireo().toString(), "run", "--qmp", socket.toString()));
+        command.addAll(options);
+        long begin = System.nanoTime();
+        // a distribution that is named is not built anew; the framework's files belong to the run
+        program = in.start(name, command, Map.of("VIREO_DIST", Tools.home().toString(), "XDG_RUNTIME_DIR", stage.folder().toString()));
+        program.await("vireo: ready", START_LIMIT);
+        startMillis = (System.nanoTime() - begin) / 1_000_000;
+        try {
+            qmp = new Qmp(socket);
+        } catch (IOException e) {
+            throw new BenchException(name + ": " + e.getMessage() + ": " + program.said(), e);
+        }
+    }
+
+    String name() {
+        return name;
+    }
+
+    Program program() {
+        return program;
+    }
+
+    /** From exec to ready. */
+    long startMillis() {
+        return startMillis;
+    }
+
+    /** Does a QMP command. */
+    Object execute(String command, Map<String, Object> arguments) throws BenchException {
+        try {
+            return qmp.execute(command, arguments);
+        } catch (IOException e) {
+            throw new BenchException(name + ": " + e.getMessage() + ": " + program.said(), e);
+        }
+    }
+
+    /**
+     * Hands all NICs over and waits for the end.
+     *
+     * @param uri where the other daemon listens
+     * @param limit at most this long
+     * @return what query-migrate tells of the first NIC
+     * @throws BenchException they did not move
+     */
+    Map<?, ?> migrate(String uri, Duration limit) throws BenchException {
+        execute("migrate", Map.of("uri", uri));
+        long end = System.nanoTime() + limit.toNanos();
+        while (true) {
+            Map<?, ?> m = (Map<?, ?>) execute("query-migrate", Map.of());
+            switch (String.valueOf(m.get("status"))) {
+                case "completed" -> {
+                    return (Map<?, ?>) ((List<?>) m.get("nics")).getFirst();
+                }
+                case "failed", "cancelled" -> throw new BenchException("the handover from " + name + " " + m.get("status") + ": "
+                        + m.get("error-desc"));
+                default -> {
+                    if (System.nanoTime() - end > 0) {
+                        throw new BenchException("the handover from " + name + " did not end within " + limit.toSeconds() + " s: "
+                                + Json.write(m));
+                    }
+                }
+            }
+            pause(20);
+        }
+    }
+
+    /** Tells it to end, and sees that it did so in good order. */
+    void quit() throws BenchException {
+        execute("quit", Map.of());
+        int code = program.awaitEnd(END_LIMIT);
+        stage.end(program);
+        if (code != 0) {
+            throw new BenchException(name + " ended with exit code " + code + ": " + program.said());
+        }
+    }
+
+    static void pause(long millis) throws BenchException {
+        try {
+            Thread.sleep(millis);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new BenchException("interrupted", e);
+        }
+    }
+}

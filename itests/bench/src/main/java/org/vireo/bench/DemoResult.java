@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+
+/**
+ * What a demonstration showed.
+ *
+ * @param guest its kind
+ * @param pingsSent echo requests
+ * @param pingsLost those without an answer
+ * @param tcp out_mbit and in_mbit; empty if a byte was wrong or a connection failed
+ * @param handover the handovers
+ */
+record DemoResult(String guest, int pingsSent, int pingsLost, Map<String, Object> tcp, HandoverSeries.Result handover) {
+    boolean ok() {
+        return pingsLost == 0 && !tcp.isEmpty() && handover.counts().clean();
+    }
+
+    String json() {
+        Map<String, Object> freeze = new LinkedHashMap<>();
+        freeze.put("median", handover.freezes().median());
+        freeze.put("p99", handover.freezes().p99());
+        freeze.put("max", handover.freezes().max());
+        Map<String, Object> h = new LinkedHashMap<>();
+        h.put("count", handover.count());
+        h.put("lost", handover.counts().lost());
+        h.put("duplicated", handover.counts().duplicated());
+        h.put("reordered", handover.counts().reordered());
+        h.put("freezeMicros", freeze);
+        Map<String, Object> ping = new LinkedHashMap<>();
+        ping.put("sent", pingsSent);
+        ping.put("lost", pingsLost);
+        Map<String, Object> t = new LinkedHashMap<>();
+        t.put("ok", !tcp.isEmpty());
+        t.put("out_mbit", mbit("out_mbit"));
+        t.put("in_mbit", mbit("in_mbit"));
+        Map<String, Object> all = new LinkedHashMap<>();
+        all.put("guest", guest);
+        all.put("ping", ping);
+        all.put("tcp", t);
+        all.put("handover", h);
+        return Json.write(all);
+    }
+
+    private long mbit(String name) {
+        return tcp.isEmpty() ? 0 : Json.number(tcp, name);
+    }
+
+    String table() {
+        Load.Counts c = handover.counts();
+        Freezes f = handover.freezes();
+        StringBuilder b = new StringBuilder();
+        row(b, "guest", guest);
+        row(b, "ping", String.format(Locale.ROOT, "%d sent, %d lost", pingsSent, pingsLost));
+        row(b, "TCP", tcp.isEmpty() ? "failed" : String.format(Locale.ROOT, "%,d Mbit/s out, %,d Mbit/s in, every byte checked",
+                mbit("out_mbit"), mbit("in_mbit")));
+        row(b, "load", String.format(Locale.ROOT, "%,d numbered frames, %,d/s out and %,d/s in", c.sent(), c.outRate(), c.inRate()));
+        row(b, "handovers", String.valueOf(handover.count()));
+        row(b, "  lost", String.valueOf(c.lost()));
+        row(b, "  duplicated", String.valueOf(c.duplicated()));
+        row(b, "  reordered", String.valueOf(c.reordered()));
+        row(b, "  freeze", String.format(Locale.ROOT, "median %.2f ms, p99 %.2f ms, max %.2f ms", f.median() / 1e3, f.p99() / 1e3,
+                f.max() / 1e3));
+        row(b, "  silence", String.format(Locale.ROOT, "%.2f ms at most between two frames at a receiver", c.longestGapMicros() / 1e3));
+        row(b, "result", ok() ? "the guest noticed nothing" : "NOT CLEAN");
+        return b.toString();
+    }
+
+    private static void row(StringBuilder b, String name, String value) {
+        b.append(String.format(Locale.ROOT, "%-14s%s%n", name, value));
+    }
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.util.List;
+
+/**
+ * Times of the same thing.
+ *
+ * @param micros sorted, at least one
+ */
+record Freezes(List<Long> micros) {
+    Freezes {
+        if (micros.isEmpty()) {
+            throw new IllegalArgumentException("no freeze");
+        }
+        micros = micros.stream().sorted().toList();
+    }
+
+    /** The middle, or the mean of the two in the middle. */
+    long median() {
+        int n = micros.size();
+        return n % 2 == 1 ? micros.get(n / 2) : (micros.get(n / 2 - 1) + micros.get(n / 2)) / 2;
+    }
+
+    /** The nearest rank: the smallest that at least 99 of 100 do not exceed. */
+    long p99() {
+        return micros.get((99 * micros.size() + 99) / 100 - 1);
+    }
+
+    long max() {
+        return micros.getLast();
+    }
+}

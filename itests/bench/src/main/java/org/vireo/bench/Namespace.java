@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A network namespace without a name: it lives as long as a process that waits in it, so nothing stays behind however this process
+ * ends. {@code /sys} stays the old one in it.
+ */
+final class Namespace {
+    private final Stage stage;
+    private final String path;
+    private final String name;
+    private final Program holder;
+
+    /**
+     * Makes one, with its loopback up and without IPv6, so that only the frames that a run counts are there.
+     *
+     * @param stage what it belongs to
+     * @param name for messages
+     * @throws BenchException not permitted
+     */
+    Namespace(Stage stage, String name) throws BenchException {
+        this.stage = stage;
+        this.name = name;
+        holder = stage.start("namespace " + name, List.of("unshare", "--net", "sh", "-c", "ip link set lo up && "
+                + "for f in all default; do echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/$f/disable_ipv6; done; echo made; exec cat"));
+        holder.await("made", Duration.ofSeconds(10));
+        path = "/proc/" + holder.pid() + "/ns/net";
+    }
+
+    /** Ends it, with what still runs in it going on. */
+    void close() {
+        stage.end(holder);
+    }
+
+    /** A command that runs in it; its pid is the command's. */
+    List<String> command(List<String> command) {
+        List<String> c = new ArrayList<>(List.of("nsenter", "--net=" + path, "--"));
+        c.addAll(command);
+        return c;
+    }
+
+    /** Starts a program in it. */
+    Program start(String program, List<String> command) throws BenchException {
+        return stage.start(program + " in the " + name + "'s namespace", command(command));
+    }
+
+    /** Starts a program in it, with additions to its environment. */
+    Program start(String program, List<String> command, Map<String, String> environment) throws BenchException {
+        return stage.start(program, command(command), environment);
+    }
+
+    /** Runs a command in it to its end; it must succeed. */
+    List<String> run(String... command) throws BenchException {
+        return stage.run(command(List.of(command)));
+    }
+
+    /** A column of {@code /proc/net/dev} for one interface, as proc(5) counts them from 0 after the colon; -1 if it is not there. */
+    long counter(String itf, int column) throws BenchException {
+        try {
+            for (String l : Files.readAllLines(Path.of("/proc/" + holder.pid() + "/net/dev"))) {
+                int colon = l.indexOf(':');
+                if (colon > 0 && l.substring(0, colon).strip().equals(itf)) {
+                    return Long.parseLong(l.substring(colon + 1).strip().split("\\s+")[column]);
+                }
+            }
+            return -1;
+        } catch (IOException e) {
+            throw new BenchException("namespace " + name + ": " + e.getMessage(), e);
+        }
+    }
+}

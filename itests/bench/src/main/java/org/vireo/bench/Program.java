@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/** A process that this one started. Its output is collected; {@link #close()} ends it and what it started. Any thread. */
+final class Program implements AutoCloseable {
+    private static final int KEPT_LINES = 2_000;
+
+    private final String name;
+    private final Process process;
+    private final List<String> lines = new ArrayList<>();
+    private final List<String> out = new ArrayList<>();
+    private final List<Thread> readers = new ArrayList<>();
+
+    Program(String name, Process process) {
+        this.name = name;
+        this.process = process;
+        read(process.inputReader(StandardCharsets.UTF_8), out);
+        read(process.errorReader(StandardCharsets.UTF_8), null);
+    }
+
+    private void read(BufferedReader from, List<String> also) {
+        readers.add(Thread.ofPlatform().daemon().name("output of " + name).start(() -> {
+            try (from) {
+                for (String l = from.readLine(); l != null; l = from.readLine()) {
+                    add(l, also);
+                }
+            } catch (IOException e) {
+                add("[output ended: " + e.getMessage() + "]", null);
+            }
+            synchronized (lines) {
+                lines.notifyAll();
+            }
+        }));
+    }
+
+    private void add(String l, List<String> also) {
+        synchronized (lines) {
+            if (lines.size() < KEPT_LINES) {
+                lines.add(l);
+            }
+            if (also != null && also.size() < KEPT_LINES) {
+                also.add(l);
+            }
+            lines.notifyAll();
+        }
+    }
+
+    long pid() {
+        return process.pid();
+    }
+
+    boolean isAlive() {
+        return process.isAlive();
+    }
+
+    /** Its last lines, for a message. */
+    String said() {
+        synchronized (lines) {
+            String all = String.join("; ", lines.subList(Math.max(0, lines.size() - 4), lines.size()));
+            return all.isEmpty() ? "it said nothing" : all;
+        }
+    }
+
+    /** All of its output. */
+    List<String> lines() {
+        synchronized (lines) {
+            return List.copyOf(lines);
+        }
+    }
+
+    /** Its standard output. */
+    List<String> out() {
+        synchronized (lines) {
+            return List.copyOf(out);
+        }
+    }
+
+    /**
+     * Waits for a line that contains a text, from its first one on.
+     *
+     * @param text part of the line
+     * @param limit at most this long
+     * @return the line
+     * @throws BenchException it did not come
+     */
+    String await(String text, Duration limit) throws BenchException {
+        long end = System.nanoTime() + limit.toNanos();
+        int seen = 0;
+        synchronized (lines) {
+            while (true) {
+                for (; seen < lines.size(); seen++) {
+                    if (lines.get(seen).contains(text)) {
+                        return lines.get(seen);
+                    }
+                }
+                boolean ended = readers.stream().noneMatch(Thread::isAlive);
+                long left = end - System.nanoTime();
+                if (ended || left <= 0) {
+                    throw new BenchException(name + (ended ? " ended" : " did not say \"" + text + "\" within " + limit.toSeconds() + " s")
+                            + ": " + said());
+                }
+                try {
+                    // the end of a reading thread is seen a little late
+                    lines.wait(Math.min(100, left / 1_000_000 + 1));
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                    throw new BenchException("interrupted while waiting for " + name, e);
+                }
+            }
+        }
+    }
+
+    /** Ends its standard input, which asks some programs to end. */
+    void endInput() throws BenchException {
+        try {
+            process.getOutputStream().close();
+        } catch (IOException e) {
+            if (process.isAlive()) {
+                throw new BenchException(name + ": " + e.getMessage(), e);
+            }
+        }
+    }
+
+    /**
+     * Waits for its end.
+     *
+     * @param limit at most this long
+     * @return its exit code
+     * @throws BenchException it did not end
+     */
+    int awaitEnd(Duration limit) throws BenchException {
+        try {
+            if (!process.waitFor(limit.toNanos(), TimeUnit.NANOSECONDS)) {
+                throw new BenchException(name + " did not end within " + limit.toSeconds() + " s: " + said());
+            }
+            for (Thread r : readers) {
+                r.join(Duration.ofSeconds(2));
+            }
+            return process.exitValue();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new BenchException("interrupted while waiting for the end of " + name, e);
+        }
+    }
+
+    /** As {@link #awaitEnd}, and the exit code must be 0; returns the standard output. */
+    List<String> result(Duration limit) throws BenchException {
+        int code = awaitEnd(limit);
+        if (code != 0) {
+            throw new BenchException(name + " failed with exit code " + code + ": " + said());
+        }
+        return out();
+    }
+
+    /** Asks it to end (SIGTERM). */
+    void terminate() {
+        process.toHandle().destroy();
+    }
+
+    /** Asks it and what it started to end, and a little later makes them. */
+    @Override
+    public void close() {
+        if (!process.isAlive()) {
+            return;
+        }
+        List<ProcessHandle> all = new ArrayList<>(process.descendants().toList());
+        all.add(process.toHandle());
+        all.forEach(ProcessHandle::destroy);
+        boolean interrupted = Thread.interrupted();
+        try {
+            if (!process.waitFor(3, TimeUnit.SECONDS)) {
+                all.forEach(ProcessHandle::destroyForcibly);
+                process.waitFor(5, TimeUnit.SECONDS);
+            }
+        } catch (InterruptedException e) {
+            all.forEach(ProcessHandle::destroyForcibly);
+            interrupted = true;
+        }
+        all.stream().filter(ProcessHandle::isAlive).forEach(ProcessHandle::destroyForcibly);
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/** A network namespace as the guest: its TAP is joined to the NIC by a driver in a process, so its TCP is the kernel's. */
+final class SoftGuestSide implements Guest {
+    static final int RATE = 50_000;
+
+    private static final Duration LIMIT = Duration.ofSeconds(60);
+    private static final String TAP = "tap0";
+    private static final String ETH = "eth0";
+    private static final String HOST_IP = "192.0.2.1";
+    private static final String GUEST_IP = "192.0.2.2";
+    private static final int TX_DROP = 11;
+    private static final int RX_DROP = 3;
+
+    private final Stage stage;
+    private final Namespace host;
+    private final Namespace guest;
+    private Program program;
+
+    /**
+     * Makes both namespaces and the host's TAP.
+     *
+     * @param stage what they belong to
+     * @throws BenchException not permitted
+     */
+    SoftGuestSide(Stage stage) throws BenchException {
+        this.stage = stage;
+        host = new Namespace(stage, "host");
+        guest = new Namespace(stage, "guest");
+        host.run("ip", "tuntap", "add", "dev", TAP, "mode", "tap");
+        host.run("ip", "addr", "add", HOST_IP + "/24", "dev", TAP);
+        host.run("ip", "link", "set", TAP, "txqueuelen", "1000", "up");
+    }
+
+    @Override
+    public String kind() {
+        return "soft";
+    }
+
+    @Override
+    public Namespace host() {
+        return host;
+    }
+
+    @Override
+    public String tap() {
+        return TAP;
+    }
+
+    @Override
+    public void attach(Path socket) throws BenchException {
+        // its code runs for as long as the whole run: it may compile well
+        List<String> command = new ArrayList<>(Tools.java("org.vireo.guest.SoftGuestMain", "--socket", socket.toString(), "--tap", ETH,
+                "--ip", GUEST_IP + "/24", "--until-stdin-closes"));
+        program = guest.start("the guest", command, Map.of());
+        program.await("ready", LIMIT);
+    }
+
+    @Override
+    public int ping(int count) throws BenchException {
+        return Ping.from(host, GUEST_IP, count);
+    }
+
+    @Override
+    public Map<String, Object> tcp(double seconds) throws BenchException {
+        Program server = host.start("the TCP server", Tools.java("org.vireo.guest.TcpLoad", "serve", "--at", HOST_IP + ":7000"));
+        Program client = null;
+        try {
+            server.await("ready", LIMIT);
+            client = guest.start("the TCP client", Tools.java("org.vireo.guest.TcpLoad", "run", "--to", HOST_IP + ":7000", "--secs",
+                    String.format(Locale.ROOT, "%.1f", seconds)));
+            Map<String, Object> m = Json.object(client.result(LIMIT).getFirst());
+            if (!Boolean.TRUE.equals(m.get("ok"))) {
+                throw new BenchException("TCP moved nothing: " + Json.write(m));
+            }
+            return m;
+        } finally {
+            if (client != null) {
+                stage.end(client);
+            }
+            stage.end(server);
+        }
+    }
+
+    @Override
+    public int rate() {
+        return RATE;
+    }
+
+    @Override
+    public Load load(int rate) throws BenchException {
+        return new Load(stage, Map.entry(host, HOST_IP), Map.entry(guest, GUEST_IP), rate);
+    }
+
+    @Override
+    public List<String> drops() throws BenchException {
+        return List.of("host's TAP queue " + host.counter(TAP, TX_DROP) + " and input " + host.counter(TAP, RX_DROP),
+                "guest's TAP queue " + guest.counter(ETH, TX_DROP) + " and input " + guest.counter(ETH, RX_DROP));
+    }
+
+    @Override
+    public void requireAlive() throws BenchException {
+        if (!program.isAlive()) {
+            throw new BenchException("the guest ended: " + program.said());
+        }
+    }
+}
