@@ -186,6 +186,14 @@ public final class FramePair extends Task {
         wake();
     }
 
+    boolean receives() {
+        return rxEnabled;
+    }
+
+    boolean transmits() {
+        return txEnabled;
+    }
+
     /**
      * Discards what is transmitted, or not, while there is no port.
      *

@@ -2,6 +2,9 @@
 package org.vireo.frontend.virtionet.device;
 
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -10,6 +13,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.IntFunction;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
@@ -162,25 +166,82 @@ public final class RingEngine {
      */
     public void start(int ring, RingSpec spec, RingPosition at) throws EngineException {
         int i = ring / 2;
-        boolean transmit = ring % 2 == 1;
-        SplitVirtqueue q;
+        SplitVirtqueue q = queue(ring, spec, at);
+        run(i, () -> {
+            start(added(i), ring, q, spec.kick);
+            return null;
+        });
+    }
+
+    private SplitVirtqueue queue(int ring, RingSpec spec, RingPosition at) throws EngineException {
         try {
             String name = nic + " ring " + ring;
             SplitVirtqueue.RingArea area = RingAreas.find(name, spec.size, spec.descriptors, spec.available, spec.used, memory);
-            q = new SplitVirtqueue(new SplitVirtqueue.Kind(name, spec.size, spec.eventIndex, spec.indirect, !transmit), area, memory,
+            return new SplitVirtqueue(new SplitVirtqueue.Kind(name, spec.size, spec.eventIndex, spec.indirect, ring % 2 == 0), area, memory,
                     block.journal(ring), at.available(), at.used(), spec.call == null ? -1 : spec.call.number());
         } catch (MalformedRingException e) {
             throw new EngineException(e.getMessage(), e);
         }
-        run(i, () -> {
-            FramePair p = added(i);
-            if (transmit) {
-                p.startTransmit(q, spec.kick);
-            } else {
-                p.startReceive(q, spec.kick);
-            }
-            return null;
-        });
+    }
+
+    private static void start(FramePair p, int ring, SplitVirtqueue q, Fd kick) throws IOException {
+        if (ring % 2 == 1) {
+            p.startTransmit(q, kick);
+        } else {
+            p.startReceive(q, kick);
+        }
+    }
+
+    /**
+     * A ring that goes on where its journal says.
+     *
+     * @param ring its number
+     * @param spec where it is
+     * @param enabled whether it is enabled
+     */
+    public record Resumption(int ring, RingSpec spec, boolean enabled) { }
+
+    /**
+     * Starts rings together, and attaches a port's queues before: one command for each pair, all at the same time.
+     *
+     * @param rings the rings, in order
+     * @param port the port, or null
+     * @param attach pairs whose queues are attached
+     * @throws EngineException one could not be started; others may run
+     */
+    public void resume(List<Resumption> rings, FramePort port, BitSet attach) throws EngineException {
+        SplitVirtqueue[] built = new SplitVirtqueue[2 * pairs.length];
+        Resumption[] by = new Resumption[built.length];
+        for (Resumption r : rings) {
+            built[r.ring] = queue(r.ring, r.spec, position(r.ring));
+            by[r.ring] = r;
+        }
+        List<CompletableFuture<Object>> all = new ArrayList<>();
+        for (int i = 0; i < pairs.length; i++) {
+            int n = i;
+            FrameQueue q = port != null && attach.get(i) ? port.queue(i) : null;
+            boolean starts = by[2 * i] != null || by[2 * i + 1] != null;
+            all.add(!starts && q == null ? CompletableFuture.completedFuture(null) : post(i, () -> {
+                FramePair p = added(n);
+                if (q != null && queues[n] == null) {
+                    p.attach(q);
+                    queues[n] = q;
+                }
+                for (int ring = 2 * n; ring < 2 * n + 2; ring++) {
+                    if (by[ring] != null) {
+                        start(p, ring, built[ring], by[ring].spec.kick);
+                    }
+                }
+                if (starts) {
+                    p.enable(by[2 * n] == null ? p.receives() : by[2 * n].enabled,
+                            by[2 * n + 1] == null ? p.transmits() : by[2 * n + 1].enabled);
+                }
+                return null;
+            }));
+        }
+        for (int i = 0; i < pairs.length; i++) {
+            await(all.get(i), i);
+        }
     }
 
     /**
@@ -229,7 +290,7 @@ public final class RingEngine {
      * @throws EngineException a worker did not answer in time
      */
     public void freeze(long deadlineNanos) throws EngineException {
-        List<CompletableFuture<Object>> all = new java.util.ArrayList<>();
+        List<CompletableFuture<Object>> all = new ArrayList<>();
         for (int i = 0; i < pairs.length; i++) {
             FramePair p = pairs[i];
             Worker w = workers.get(i);
@@ -333,7 +394,7 @@ public final class RingEngine {
 
     /** Forgets the port after {@link #freeze}: another one will be attached. */
     public void forgetPort() {
-        java.util.Arrays.fill(queues, null);
+        Arrays.fill(queues, null);
     }
 
     /**
@@ -362,7 +423,7 @@ public final class RingEngine {
      * @param spec where a ring lies
      * @throws EngineException a ring does not lie in the new memory: it is broken then
      */
-    public void memory(MemoryTable table, java.util.function.IntFunction<RingSpec> spec) throws EngineException {
+    public void memory(MemoryTable table, IntFunction<RingSpec> spec) throws EngineException {
         for (int i = 0; i < pairs.length; i++) {
             int n = i;
             run(n, () -> {

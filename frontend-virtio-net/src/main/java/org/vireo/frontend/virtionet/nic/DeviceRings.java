@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.nic;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -10,6 +13,7 @@ import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.RingEngine;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.session.RingState;
+import org.vireo.net.api.FramePort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.RingPosition;
 import org.vireo.vhostuser.VirtioNet;
@@ -115,21 +119,19 @@ final class DeviceRings {
 
     /** Starts the rings that are marked started and do not run, from their journals. The port has the right settings already. */
     void resume(DeviceState s) throws EngineException {
-        if (binding != null && binding.port() != null) {
-            if (idle()) {
-                engine.format(binding.format(s.features()));
-            }
-            if (s.running()) {
-                binding.attach(s.enabledPairs());
-            }
+        FramePort port = binding == null ? null : binding.port();
+        if (port != null && idle()) {
+            engine.format(binding.format(s.features()));
         }
+        List<RingEngine.Resumption> rings = new ArrayList<>();
         for (int i = 0; i < running.length; i++) {
-            if (s.rings().get(i).started() && !running[i]) {
-                engine.start(i, spec(s, i), engine.position(i));
+            RingState r = s.rings().get(i);
+            if (r.started() && !running[i]) {
+                rings.add(new RingEngine.Resumption(i, spec(s, i), r.enabled()));
                 running[i] = true;
             }
         }
-        enable(s);
+        engine.resume(rings, port, s.running() ? s.enabledPairs() : new BitSet());
     }
 
     /** Stops all rings and takes the port out of epoll. */

@@ -114,8 +114,7 @@ final class PortBinding {
         attach(s.enabledPairs());
     }
 
-    /** Attaches queues without touching the port. */
-    void attach(BitSet pairs) throws EngineException {
+    private void attach(BitSet pairs) throws EngineException {
         for (int i = 0; i < options.pairs(); i++) {
             if (pairs.get(i) && !engine.attached(i)) {
                 engine.attach(i, port);

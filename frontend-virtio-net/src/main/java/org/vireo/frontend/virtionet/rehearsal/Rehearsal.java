@@ -2,6 +2,7 @@
 package org.vireo.frontend.virtionet.rehearsal;
 
 import java.io.IOException;
+import java.util.BitSet;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
@@ -15,7 +16,6 @@ import org.vireo.frontend.virtionet.worker.Worker;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.FramePort;
-import org.vireo.net.api.RingPosition;
 
 /**
  * Runs the data path before it counts: interpreted code is 20 to 50 times slower than compiled code. The same classes, the real backend
@@ -23,6 +23,7 @@ import org.vireo.net.api.RingPosition;
  * longer become faster. Starting and stopping is rehearsed too.
  */
 public final class Rehearsal {
+    private static final BitSet FIRST_PAIR = BitSet.valueOf(new long[] {1});
     private static final int BURST = 64;
     private static final int LEAST_FRAMES = 60_000;
     private static final int ROUNDS_A_CYCLE = 40;
@@ -80,7 +81,6 @@ public final class Rehearsal {
             RingEngine engine = new RingEngine("rehearsal", this, List.of(worker), block, listener);
             engine.format(format);
             engine.initialMemory(driver.memory());
-            engine.attach(0, port);
             driver.post(0, RehearsalDriver.SIZE);
             long best = Long.MAX_VALUE;
             long frames = 0;
@@ -88,11 +88,8 @@ public final class Rehearsal {
             int withoutGain = 0;
             while (System.nanoTime() < deadlineNanos && listener.broken == null
                     && (frames < LEAST_FRAMES || withoutGain < CYCLES_WITHOUT_GAIN)) {
-                for (int ring = 0; ring < 2; ring++) {
-                    RingPosition at = cycles == 0 ? RingPosition.of(0, 0) : engine.position(ring);
-                    engine.start(ring, driver.spec(ring), at);
-                }
-                engine.enable(0, true, true);
+                engine.resume(List.of(new RingEngine.Resumption(0, driver.spec(0), true), new RingEngine.Resumption(1, driver.spec(1), true)),
+                        port, FIRST_PAIR);
                 long t = System.nanoTime();
                 long moved = rounds(driver, farEnds.getFirst().number(), deadlineNanos, listener);
                 long each = (System.nanoTime() - t) / Math.max(1, moved);
