@@ -88,8 +88,8 @@ public final class Rehearsal {
             int withoutGain = 0;
             while (System.nanoTime() < deadlineNanos && listener.broken == null
                     && (frames < LEAST_FRAMES || withoutGain < CYCLES_WITHOUT_GAIN)) {
-                engine.resume(List.of(new RingEngine.Resumption(0, driver.spec(0), true), new RingEngine.Resumption(1, driver.spec(1), true)),
-                        port, FIRST_PAIR);
+                engine.resume(List.of(new RingEngine.Resumption(0, driver.spec(0), true),
+                        new RingEngine.Resumption(1, driver.spec(1), true)), port, FIRST_PAIR);
                 long t = System.nanoTime();
                 long moved = rounds(driver, farEnds.getFirst().number(), deadlineNanos, listener);
                 long each = (System.nanoTime() - t) / Math.max(1, moved);
