@@ -85,6 +85,9 @@ final class HandoverSeries {
         List<Long> freezes = new ArrayList<>();
         for (int i = 1; i <= count; i++) {
             Daemon.pause(SETTLE_MILLIS);
+            if (Boolean.getBoolean("vireo.bench.verbose")) {
+                progress.accept("before: " + guest.drops());
+            }
             Map<?, ?> nic = owner.migrate(uri(started), LIMIT);
             if (!"moved".equals(nic.get("result"))) {
                 throw new BenchException("handover " + i + ": " + Json.write(nic));
@@ -93,6 +96,9 @@ final class HandoverSeries {
             guest.requireAlive();
             long micros = Json.number(nic, "freeze-micros");
             freezes.add(micros);
+            if (Boolean.getBoolean("vireo.bench.verbose")) {
+                progress.accept(Json.write(nic) + " " + guest.drops());
+            }
             progress.accept(String.format(Locale.ROOT, "handover %d of %d: to process %d, frozen for %.2f ms, prepared in %d ms", i, count,
                     next.program().pid(), micros / 1e3, Json.number(nic, "prepare-micros") / 1_000));
             Daemon old = owner;
