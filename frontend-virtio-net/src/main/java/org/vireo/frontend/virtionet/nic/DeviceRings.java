@@ -85,6 +85,8 @@ final class DeviceRings {
             }
             binding.follow(next);
         }
+        // before they start: a transmit ring that is looked at while it is disabled loses what is in it
+        enable(next);
         for (int i = 0; i < running.length; i++) {
             RingState was = from.rings().get(i);
             RingState now = next.rings().get(i);
@@ -95,7 +97,6 @@ final class DeviceRings {
                 running[i] = true;
             }
         }
-        enable(next);
     }
 
     private boolean idle() {

@@ -23,6 +23,7 @@ import org.vireo.vhostuser.VirtioNet;
 
 /**
  * A driver of one queue pair in memory of its own, just enough to keep the device busy: all buffers are always posted, frames are 64 bytes.
+ * What it transmits has all the layouts that a guest may use, so that none of them is met first by compiled code that rules it out.
  */
 final class RehearsalDriver implements AutoCloseable {
     static final int SIZE = 256;
@@ -32,6 +33,7 @@ final class RehearsalDriver implements AutoCloseable {
     private static final int FRAME = 64 + 12;
     private static final long RX = 0x10000;
     private static final long TX = 0x20000;
+    private static final long TABLES = 0x30000;
     private static final long AVAILABLE = 0x4000;
     private static final long USED = 0x8000;
     private static final long BUFFERS = 0x100000;
@@ -63,9 +65,41 @@ final class RehearsalDriver implements AutoCloseable {
                 MEMORY.set(JAVA_SHORT, base + ring(q) + AVAILABLE + SplitRingLayout.RING + 2L * i, (short) i);
             }
         }
+        for (int i = 0; i < SIZE; i += 4) {
+            layOut(i);
+        }
         iovec = base + BUFFERS + SIZE * BUFFER + 0x80000;
         MEMORY.set(JAVA_LONG, iovec, base + BUFFERS + SIZE * BUFFER);
         MEMORY.set(JAVA_LONG, iovec + 8, (long) FRAME);
+    }
+
+    /**
+     * Of four transmitted frames one stays in one buffer, one has a buffer for its header, and two are in tables, with one buffer and
+     * with two; without tables they are like the first.
+     */
+    private void layOut(int i) {
+        long first = base + TX + (long) i * SplitRingLayout.DESCRIPTOR;
+        // the second one's chain ends in the first one's buffer
+        MEMORY.set(JAVA_INT, first + SplitRingLayout.DESCRIPTOR + SplitRingLayout.DESCRIPTOR_LENGTH, 12);
+        MEMORY.set(JAVA_SHORT, first + SplitRingLayout.DESCRIPTOR + SplitRingLayout.DESCRIPTOR_FLAGS, (short) SplitRingLayout.NEXT);
+        MEMORY.set(JAVA_SHORT, first + SplitRingLayout.DESCRIPTOR + SplitRingLayout.DESCRIPTOR_NEXT, (short) i);
+        if ((features & VirtioNet.INDIRECT_DESC) == 0) {
+            return;
+        }
+        for (int n = 1; n <= 2; n++) {
+            long table = TABLES + 32L * (i + n);
+            long d = first + (1L + n) * SplitRingLayout.DESCRIPTOR;
+            MEMORY.set(JAVA_LONG, d, table);
+            MEMORY.set(JAVA_INT, d + SplitRingLayout.DESCRIPTOR_LENGTH, n * SplitRingLayout.DESCRIPTOR);
+            MEMORY.set(JAVA_SHORT, d + SplitRingLayout.DESCRIPTOR_FLAGS, (short) SplitRingLayout.INDIRECT);
+            for (int k = 0; k < n; k++) {
+                long e = base + table + (long) k * SplitRingLayout.DESCRIPTOR;
+                MEMORY.set(JAVA_LONG, e, BUFFERS + SIZE * BUFFER);
+                MEMORY.set(JAVA_INT, e + SplitRingLayout.DESCRIPTOR_LENGTH, k == 0 && n == 2 ? 12 : FRAME);
+                MEMORY.set(JAVA_SHORT, e + SplitRingLayout.DESCRIPTOR_FLAGS, (short) (k + 1 < n ? SplitRingLayout.NEXT : 0));
+                MEMORY.set(JAVA_SHORT, e + SplitRingLayout.DESCRIPTOR_NEXT, (short) (k + 1));
+            }
+        }
     }
 
     private int receiveBytes() {
