@@ -2,6 +2,7 @@
 package org.vireo.bench;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -26,24 +27,45 @@ final class Daemon {
      * @param in the namespace that it runs in
      * @param name for messages and its QMP socket
      * @param options of {@code run}, beside the QMP socket
+     * @param quietly whether it starts at the lowest priority, so that its start costs those who serve a guest beside it nothing; it has
+     *        the ordinary one when it is ready. Only root can do that
      * @throws BenchException it does not start
      */
-    Daemon(Stage stage, Namespace in, String name, List<String> options) throws BenchException {
+    Daemon(Stage stage, Namespace in, String name, List<String> options, boolean quietly) throws BenchException {
         this.stage = stage;
         this.name = name;
         Path socket = stage.folder().resolve(name + ".qmp");
-        List<String> command = new ArrayList<>(List.of(Tools.vireo().toString(), "run", "--qmp", socket.toString()));
+        boolean nice = quietly && !UserNamespace.isInside();
+        List<String> command = new ArrayList<>(nice ? List.of("nice", "-n", "19") : List.of());
+        command.addAll(List.of(Tools.vireo().toString(), "run", "--qmp", socket.toString()));
         command.addAll(options);
         long begin = System.nanoTime();
         // a distribution that is named is not built anew; the framework's files belong to the run
         program = in.start(name, command, Map.of("VIREO_DIST", Tools.home().toString(), "XDG_RUNTIME_DIR", stage.folder().toString()));
         program.await("vireo: ready", START_LIMIT);
         startMillis = (System.nanoTime() - begin) / 1_000_000;
+        if (nice) {
+            ordinaryPriority();
+        }
         try {
             qmp = new Qmp(socket);
         } catch (IOException e) {
             throw new BenchException(name + ": " + e.getMessage() + ": " + program.said(), e);
         }
+    }
+
+    /** All threads: the priority is a thread's, not a process's (setpriority(2)). */
+    private void ordinaryPriority() throws BenchException {
+        List<String> renice = new ArrayList<>(List.of("renice", "-n", "0", "-p"));
+        try (var threads = Files.list(Path.of("/proc/" + program.pid() + "/task"))) {
+            threads.forEach(t -> renice.add(t.getFileName().toString()));
+        } catch (IOException e) {
+            throw new BenchException(name + ": " + e.getMessage(), e);
+        }
+        Program p = stage.start("renice", renice);
+        // a thread that ended meanwhile makes it complain, and is no matter
+        p.awaitEnd(END_LIMIT);
+        stage.end(p);
     }
 
     String name() {

@@ -67,7 +67,7 @@ final class HandoverSeries {
         if (incoming) {
             options.addAll(List.of("--incoming", uri(n)));
         }
-        return new Daemon(stage, guest.host(), "daemon-" + n, options);
+        return new Daemon(stage, guest.host(), "daemon-" + n, options, incoming);
     }
 
     /**

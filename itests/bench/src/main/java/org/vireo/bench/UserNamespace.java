@@ -16,9 +16,14 @@ final class UserNamespace {
     private UserNamespace() {
     }
 
+    /** Whether this process is root of a user namespace that it made. */
+    static boolean isInside() {
+        return System.getenv(INNER) != null;
+    }
+
     /** Whether this process is not root, nor already inside. */
     static boolean isNeeded() throws BenchException {
-        if (System.getenv(INNER) != null) {
+        if (isInside()) {
             return false;
         }
         try {
