@@ -45,7 +45,8 @@ public final class LoadEnd {
 
     private static void run(InetSocketAddress at, InetSocketAddress to, int rate, long warmUp) throws IOException, InterruptedException {
         Descriptors fds = new Descriptors();
-        try (NumberedReceiver receiver = new NumberedReceiver(fds, at); NumberedSender sender = new NumberedSender(fds, to, rate, FRAME_BYTES)) {
+        try (NumberedReceiver receiver = new NumberedReceiver(fds, at);
+                NumberedSender sender = new NumberedSender(fds, to, rate, FRAME_BYTES)) {
             FutureTask<Void> receiving = start("receive", () -> {
                 receiver.run(LIMIT_NANOS);
                 return null;

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.itests.vm;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.vireo.testsupport.Await;
+import org.vireo.testsupport.Requirements;
+import org.vireo.testsupport.TestNamespace;
+import org.vireo.testsupport.TestProcess;
+
+/** DPDK's testpmd as the guest (virtio-user), in both socket roles: its frames reach the TAP. */
+final class DpdkGuestIT {
+    private static final Path HUGE_PAGES = Path.of("/proc/sys/vm/nr_hugepages");
+    private static final long FRAMES = 10_000;
+
+    @TempDir
+    private Path folder;
+    private TestNamespace namespace;
+    private String hugePagesBefore;
+
+    @BeforeEach
+    void requirements() throws IOException {
+        Requirements.root();
+        Requirements.tap();
+        Requirements.namespaces();
+        Requirements.dpdk();
+        hugePagesBefore = Files.readString(HUGE_PAGES).strip();
+        if (Integer.parseInt(hugePagesBefore) < 200) {
+            Files.writeString(HUGE_PAGES, "200");
+        }
+        Requirements.require(Integer.parseInt(Files.readString(HUGE_PAGES).strip()) >= 200, "200 huge pages (vm.nr_hugepages)");
+        namespace = TestNamespace.create();
+    }
+
+    @AfterEach
+    void cleanUp() throws IOException {
+        if (namespace != null) {
+            namespace.close();
+            Files.writeString(HUGE_PAGES, hugePagesBefore);
+        }
+    }
+
+    private TestProcess testpmd(Path socket, String role) {
+        return TestProcess.start(List.of("dpdk-testpmd", "--lcores", "0@0,1@1", "--in-memory", "-m", "256", "--iova-mode=va", "--no-pci",
+                "--no-telemetry", "--file-prefix=vireo-" + ProcessHandle.current().pid(), "--single-file-segments", "--vdev",
+                "net_virtio_user0,path=" + socket + ",queues=1" + role, "--", "--total-num-mbufs=16384", "--forward-mode=txonly",
+                "--txpkts=64", "--auto-start", "--stats-period", "1", "--no-flush-rx"), Map.of(), folder);
+    }
+
+    private long framesOnTap() {
+        // what the guest transmits, the TAP's interface receives
+        return Long.parseLong(namespace.run("cat", "/proc/net/dev").lines().filter(l -> l.strip().startsWith("vdpdk0:")).findFirst()
+                .orElse("vdpdk0: 0 0").strip().split("\\s+")[2]);
+    }
+
+    private void assertTransmits(Path socket, String server, String role) {
+        try (Vireo vireo = Vireo.run(namespace, folder.resolve("qmp"), "--netdev", "tap,id=net0,ifname=vdpdk0", "--nic",
+                "id=nic0,netdev=net0,reconnect-ms=100,server=" + server + ",socket=" + socket);
+                TestProcess guest = testpmd(socket, role)) {
+            namespace.run("ip", "link", "set", "vdpdk0", "up");
+            Await.until(Duration.ofSeconds(60), FRAMES + " frames on the TAP; testpmd says: " + guest.lines(), () -> framesOnTap() > FRAMES);
+            assertTrue(vireo.process().isAlive());
+        }
+    }
+
+    @Test
+    void virtioUserAsClient() {
+        assertTransmits(folder.resolve("vu"), "on", "");
+    }
+
+    @Test
+    void virtioUserAsServer() {
+        assertTransmits(folder.resolve("vu"), "off", ",server=1");
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.itests.vm;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.vireo.testsupport.Await;
+import org.vireo.testsupport.Requirements;
+import org.vireo.testsupport.TestNamespace;
+import org.vireo.testsupport.TestProcess;
+
+/** A real Linux guest under QEMU: it has network, and keeps it while its NIC moves to other processes. */
+final class QemuGuestIT {
+    private static final String HOST = "192.0.2.1";
+    private static final String GUEST = "192.0.2.2";
+    private static final Duration BOOT = Duration.ofSeconds(120);
+    private static final int HANDOVERS = 2;
+
+    @TempDir
+    private Path folder;
+    private TestNamespace namespace;
+
+    @BeforeEach
+    void requirements() {
+        Requirements.root();
+        Requirements.tap();
+        Requirements.namespaces();
+        Requirements.qemu();
+        Requirements.command("cpio");
+        Requirements.command("ping");
+        namespace = TestNamespace.create();
+    }
+
+    @AfterEach
+    void cleanUp() {
+        if (namespace != null) {
+            namespace.close();
+        }
+    }
+
+    private TestProcess qemu(Path image, Path socket, String... more) {
+        List<String> c = new java.util.ArrayList<>(List.of("qemu-system-x86_64", "-M", "pc,accel=tcg", "-cpu", "qemu64", "-m", "256", "-nic",
+                "none", "-nographic", "-no-reboot", "-kernel", GuestImage.kernel().toString(), "-initrd", image.toString(), "-append",
+                "console=ttyS0 panic=-1 quiet", "-object", "memory-backend-memfd,id=m0,size=256M,share=on", "-numa", "node,memdev=m0",
+                "-chardev", "socket,id=c0,path=" + socket, "-netdev", "vhost-user,id=n0,chardev=c0", "-device",
+                "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,vectors=0"));
+        c.addAll(List.of(more));
+        return TestProcess.start(c, Map.of(), folder);
+    }
+
+    private TestProcess ping(int count) {
+        return TestProcess.start(namespace.command(List.of("ping", "-i", "0.05", "-c", String.valueOf(count), "-W", "5", GUEST)), Map.of(),
+                folder);
+    }
+
+    @Test
+    void keepsItsNetworkThroughHandovers() throws IOException {
+        Path socket = folder.resolve("vu");
+        Path image = GuestImage.build(folder, GUEST + "/24");
+        Vireo owner = Vireo.run(namespace, folder.resolve("qmp0"), "--netdev", "tap,id=net0,ifname=vqemu0", "--nic",
+                "id=nic0,netdev=net0,mac=52:54:00:00:00:01,socket=" + socket);
+        try (TestProcess guest = qemu(image, socket)) {
+            namespace.run("ip", "addr", "add", HOST + "/24", "dev", "vqemu0");
+            namespace.run("ip", "link", "set", "vqemu0", "up");
+            guest.awaitLine(GuestImage.READY, BOOT);
+            Await.until(Duration.ofSeconds(20), "the guest's first answer", () -> {
+                try (TestProcess p = ping(1)) {
+                    return p.exitCode(Duration.ofSeconds(10)) == 0;
+                }
+            });
+            try (TestProcess pings = ping(200)) {
+                pings.awaitLine("icmp_seq=10 ", Duration.ofSeconds(20));
+                for (int i = 1; i <= HANDOVERS; i++) {
+                    Path channel = folder.resolve("handover" + i);
+                    Vireo next = Vireo.run(namespace, folder.resolve("qmp" + i), "--incoming", "unix:" + channel);
+                    List<String> report = owner.client("migrate", "unix:" + channel);
+                    assertTrue(String.join("\n", report).contains("moved"), () -> String.join("\n", report));
+                    owner.close();
+                    owner = next;
+                }
+                assertTrue(pings.exitCode(Duration.ofSeconds(60)) == 0, () -> String.join("\n", pings.lines()));
+                assertTrue(pings.lines().stream().anyMatch(l -> l.contains("200 received") && l.contains(" 0% packet loss")),
+                        () -> String.join("\n", pings.lines()));
+            }
+        } finally {
+            owner.close();
+        }
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.itests.vm;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.vireo.testsupport.TestNamespace;
+import org.vireo.testsupport.TestProcess;
+
+/** A daemon as an operator starts it, in a name space of the test's. */
+final class Vireo implements AutoCloseable {
+    static final Path ROOT = Path.of(System.getProperty("vireo.root"));
+    static final Path DIST = ROOT.resolve("runtime/launcher/target/dist");
+    static final Duration LIMIT = Duration.ofSeconds(60);
+
+    private final TestProcess process;
+    private final Path qmp;
+
+    private Vireo(TestProcess process, Path qmp) {
+        this.process = process;
+        this.qmp = qmp;
+    }
+
+    /** Starts one and waits until it is ready. */
+    static Vireo run(TestNamespace namespace, Path qmp, String... options) {
+        assertTrue(Files.isDirectory(DIST.resolve("bundles")), DIST + " is not built: run mvn from the root");
+        List<String> c = new ArrayList<>(List.of(ROOT.resolve("vireo").toString(), "run", "--qmp", qmp.toString()));
+        c.addAll(List.of(options));
+        TestProcess p = TestProcess.start(namespace.command(c), environment(), null);
+        p.awaitLine("ready", LIMIT);
+        return new Vireo(p, qmp);
+    }
+
+    private static Map<String, String> environment() {
+        return Map.of("VIREO_DIST", DIST.toString(), "JAVA_HOME", System.getProperty("java.home"));
+    }
+
+    /** Runs a client command against it, which has to succeed. */
+    List<String> client(String... command) {
+        List<String> c = new ArrayList<>(List.of(ROOT.resolve("vireo").toString()));
+        c.addAll(List.of(command));
+        c.addAll(List.of("--qmp", qmp.toString()));
+        try (TestProcess p = TestProcess.start(c, environment(), null)) {
+            int code = p.exitCode(LIMIT);
+            assertTrue(code == 0, String.join("\n", p.lines()));
+            return p.stdout();
+        }
+    }
+
+    TestProcess process() {
+        return process;
+    }
+
+    @Override
+    public void close() {
+        process.close();
+    }
+}
