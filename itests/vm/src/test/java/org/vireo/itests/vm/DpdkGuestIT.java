@@ -68,7 +68,7 @@ final class DpdkGuestIT {
                 "id=nic0,netdev=net0,reconnect-ms=100,server=" + server + ",socket=" + socket);
                 TestProcess guest = testpmd(socket, role)) {
             namespace.run("ip", "link", "set", "vdpdk0", "up");
-            Await.until(Duration.ofSeconds(60), FRAMES + " frames on the TAP; testpmd says: " + guest.lines(), () -> framesOnTap() > FRAMES);
+            Await.until(Duration.ofSeconds(60), FRAMES + " frames of " + guest + " on the TAP", () -> framesOnTap() > FRAMES);
             assertTrue(vireo.process().isAlive());
         }
     }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
@@ -47,8 +48,8 @@ final class QemuGuestIT {
     }
 
     private TestProcess qemu(Path image, Path socket, String... more) {
-        List<String> c = new java.util.ArrayList<>(List.of("qemu-system-x86_64", "-M", "pc,accel=tcg", "-cpu", "qemu64", "-m", "256", "-nic",
-                "none", "-nographic", "-no-reboot", "-kernel", GuestImage.kernel().toString(), "-initrd", image.toString(), "-append",
+        List<String> c = new ArrayList<>(List.of("qemu-system-x86_64", "-M", "pc,accel=tcg", "-cpu", "qemu64", "-m", "256", "-nic", "none",
+                "-nographic", "-no-reboot", "-kernel", GuestImage.kernel().toString(), "-initrd", image.toString(), "-append",
                 "console=ttyS0 panic=-1 quiet", "-object", "memory-backend-memfd,id=m0,size=256M,share=on", "-numa", "node,memdev=m0",
                 "-chardev", "socket,id=c0,path=" + socket, "-netdev", "vhost-user,id=n0,chardev=c0", "-device",
                 "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,vectors=0"));
