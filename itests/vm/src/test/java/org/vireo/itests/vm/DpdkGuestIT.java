@@ -36,6 +36,7 @@ final class DpdkGuestIT {
         Requirements.dpdk();
         hugePagesBefore = Files.readString(HUGE_PAGES).strip();
         if (Integer.parseInt(hugePagesBefore) < 200) {
+            Files.writeString(Path.of("/proc/sys/vm/compact_memory"), "1");
             Files.writeString(HUGE_PAGES, "200");
         }
         Requirements.require(Integer.parseInt(Files.readString(HUGE_PAGES).strip()) >= 200, "200 huge pages (vm.nr_hugepages)");
