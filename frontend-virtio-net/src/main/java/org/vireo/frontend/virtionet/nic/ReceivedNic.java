@@ -156,6 +156,7 @@ final class ReceivedNic implements IncomingNic {
             return "no backend state to rehearse with";
         }
         try (standIns) {
+            start(false);
             NetdevSlot slot = nic.slot();
             NetPort port = slot.rehearse(standIns.state(), nic.options().pairs(), deadlineNanos);
             try {
@@ -165,7 +166,7 @@ final class ReceivedNic implements IncomingNic {
             } finally {
                 port.close(Disposal.LEAVE);
             }
-        } catch (NetdevException | EngineException | InvalidMemoryException | IOException | RuntimeException e) {
+        } catch (NicException | NetdevException | EngineException | InvalidMemoryException | IOException | RuntimeException e) {
             LOG.warn("NIC {}: rehearsal ended early", id(), e);
             return "ended early: " + e.getMessage();
         }
@@ -190,7 +191,16 @@ final class ReceivedNic implements IncomingNic {
 
     @Override
     public void take() throws NicException {
+        start(true);
+    }
+
+    /** Not really: goes the way there and back, so that nothing on it is loaded and linked for the first time in the freeze. */
+    private void start(boolean really) throws NicException {
         call(() -> {
+            if (!really) {
+                nic.state().enabledPairs();
+                return null;
+            }
             try {
                 nic.startTaken();
                 taken = true;

@@ -39,6 +39,7 @@ final class SourceNic implements TransferableNic {
 
     @Override
     public NicImage begin(int version, boolean backendTransfer, Consumer<NicImage> changes) throws NicException {
+        freeze(System.nanoTime(), false);
         return call(() -> {
             if (!NicImages.FORMAT.writes().contains(version)) {
                 throw new NicException("NIC " + id() + ": image version " + version + " cannot be written");
@@ -71,7 +72,15 @@ final class SourceNic implements TransferableNic {
 
     @Override
     public void freeze(long deadlineNanos) throws NicException {
+        freeze(deadlineNanos, true);
+    }
+
+    /** Not really: goes the way there and back, so that nothing on it is loaded and linked for the first time in the freeze. */
+    private void freeze(long deadlineNanos, boolean really) throws NicException {
         call(() -> {
+            if (!really) {
+                return null;
+            }
             if (nic.feed().aborted() != null) {
                 throw new NicException("NIC " + id() + ": " + nic.feed().aborted());
             }
