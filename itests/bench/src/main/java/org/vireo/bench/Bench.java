@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/** {@code vireo bench}: measures, in pairs against a floor where there is one. Prints what it measured; judges nothing by its exit code. */
+public final class Bench {
+    private static final String HELP = """
+            vireo bench [WHAT] [--pairs N] [--count N] [--quick] [--json]          as root
+
+              (nothing)   transmit, receive, both ways, TSO, ping and idle, in pairs against a minimal device in C
+              handover    freeze of N handovers under 50,000 numbered frames a second both ways
+              start       from exec to the first frame forwarded
+              idle-nics   CPU a frame of a busy NIC with 1,000 idle ones beside it, against none
+              alloc       bytes that a worker allocates a frame
+              dpdk        DPDK's testpmd as the guest (virtio-user), in both socket roles
+
+              --pairs N   pairs (5)        --count N   handovers (20), starts (5), idle NICs (1000)
+              --quick     short and rough  --json      one JSON object
+
+            A quiet machine with at least two CPUs is needed for figures that mean something.
+            """;
+    private static final long BEGIN = System.nanoTime();
+
+    private Bench() {
+    }
+
+    private record Options(String what, int pairs, int count, boolean quick, boolean json) { }
+
+    /**
+     * Runs.
+     *
+     * @param args see {@code --help}
+     */
+    public static void main(String[] args) {
+        int code = 0;
+        try {
+            if (Arrays.asList(args).contains("--help") || Arrays.asList(args).contains("-h")) {
+                System.out.print(HELP);
+            } else {
+                run(parse(args));
+            }
+        } catch (IllegalArgumentException e) {
+            System.err.println("vireo bench: " + e.getMessage());
+            code = 2;
+        } catch (BenchException | IOException e) {
+            System.err.println("vireo bench: " + e.getMessage());
+            code = 1;
+        }
+        System.exit(code);
+    }
+
+    private static Options parse(String[] args) {
+        String what = "pairs";
+        int pairs = 0;
+        int count = 0;
+        boolean quick = false;
+        boolean json = false;
+        for (int i = 0; i < args.length; i++) {
+            String a = args[i];
+            switch (a) {
+                case "handover", "start", "idle-nics", "alloc", "dpdk" -> what = a;
+                case "--quick" -> quick = true;
+                case "--json" -> json = true;
+                case "--pairs", "--count" -> {
+                    if (i + 1 == args.length) {
+                        throw new IllegalArgumentException(a + " needs a value");
+                    }
+                    int n = DemoOptions.number(a, args[++i], 1, 10_000);
+                    pairs = a.equals("--pairs") ? n : pairs;
+                    count = a.equals("--count") ? n : count;
+                }
+                default -> throw new IllegalArgumentException("unknown argument " + a + " (vireo bench --help)");
+            }
+        }
+        return new Options(what, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json);
+    }
+
+    private static void run(Options o) throws BenchException, IOException {
+        if (UserNamespace.isNeeded()) {
+            throw new BenchException("run this as root: it makes namespaces and TAPs, and pins processes");
+        }
+        try (Stage stage = new Stage("vireo-bench")) {
+            switch (o.what) {
+                case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count));
+                case "start" -> print(o, Singles.start(stage, new Harness(stage), o.count == 0 ? 5 : o.count));
+                case "idle-nics" -> print(o, Singles.idleNics(stage, new Harness(stage), o.pairs,
+                        o.count == 0 ? o.quick ? 50 : 1000 : o.count));
+                case "alloc" -> print(o, Singles.alloc(stage, new Harness(stage)));
+                case "dpdk" -> print(o, dpdk(new Harness(stage), o.quick));
+                default -> pairs(stage, o);
+            }
+        }
+    }
+
+    private static void pairs(Stage stage, Options o) throws BenchException {
+        Pairs p = new Pairs();
+        p.run(new Harness(stage), o.pairs, o.quick);
+        List<Map<String, Object>> rows = p.rows();
+        System.out.print(o.json ? Json.write(Map.of("rows", rows)) + "\n" : Pairs.table(rows));
+    }
+
+    private static void print(Options o, Map<String, Object> result) {
+        if (o.json) {
+            System.out.println(Json.write(result));
+        } else {
+            result.forEach((k, v) -> System.out.printf(Locale.ROOT, "%-28s %s%n", k, v instanceof String s ? s : Json.write(v)));
+        }
+    }
+
+    private static Map<String, Object> handover(Stage stage, int count) throws BenchException {
+        HandoverSeries s = new HandoverSeries(stage, new SoftGuestSide(stage), Bench::progress);
+        s.begin();
+        HandoverSeries.Result r = s.run(count, SoftGuestSide.RATE);
+        s.end();
+        Map<String, Object> m = new LinkedHashMap<>();
+        m.put("count", r.count());
+        m.put("freezeMicrosMedian", r.freezes().median());
+        m.put("freezeMicrosP99", r.freezes().p99());
+        m.put("freezeMicrosMax", r.freezes().max());
+        m.put("goal", "median <= 1000, p99 <= 5000, nothing lost");
+        m.put("lost", r.counts().lost());
+        m.put("duplicated", r.counts().duplicated());
+        m.put("reordered", r.counts().reordered());
+        m.put("outRate", r.counts().outRate());
+        m.put("inRate", r.counts().inRate());
+        m.put("longestGapMicros", r.counts().longestGapMicros());
+        return m;
+    }
+
+    private static Map<String, Object> dpdk(Harness h, boolean quick) throws BenchException, IOException {
+        Tools.require("dpdk-testpmd", "dpdk-dev");
+        java.nio.file.Path pages = java.nio.file.Path.of("/proc/sys/vm/nr_hugepages");
+        String before = java.nio.file.Files.readString(pages).strip();
+        if (Integer.parseInt(before) < 300) {
+            java.nio.file.Files.writeString(pages, "300\n");
+        }
+        try {
+            Map<String, Object> m = new LinkedHashMap<>();
+            for (boolean listens : new boolean[] {true, false}) {
+                progress(listens ? "vireo listens, testpmd connects" : "testpmd listens, vireo connects");
+                List<String> options = new ArrayList<>(List.of("--name", "vireo", "--tests", "gen", "--secs", quick ? "1" : "3",
+                        "--sizes", quick ? "64" : "64 1500"));
+                if (!listens) {
+                    options.add("--listen");
+                }
+                for (Map<String, Object> r : h.run(options, h.vireo(listens ? "" : ",server=off"))) {
+                    m.put((listens ? "server " : "client ") + r.get("test"), r);
+                }
+            }
+            return m;
+        } finally {
+            java.nio.file.Files.writeString(pages, before + "\n");
+        }
+    }
+
+    static void progress(String what) {
+        System.err.printf(Locale.ROOT, "%6.1f s  %s%n", (System.nanoTime() - BEGIN) / 1e9, what);
+    }
+}
