@@ -185,15 +185,14 @@ final class Singles {
         }
     }
 
+    /** User and system time, with that of threads that have ended: fields 14 and 15 of proc(5)'s stat, in ticks of 10 ms. */
     private static long cpuNanos(long pid) throws BenchException {
-        long sum = 0;
-        try (var tasks = Files.newDirectoryStream(Path.of("/proc/" + pid + "/task"))) {
-            for (Path t : tasks) {
-                sum += Long.parseLong(Files.readString(t.resolve("schedstat")).split(" ")[0]);
-            }
+        try {
+            String stat = Files.readString(Path.of("/proc/" + pid + "/stat"));
+            String[] f = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
+            return (Long.parseLong(f[11]) + Long.parseLong(f[12])) * 10_000_000;
         } catch (IOException e) {
             throw new BenchException("CPU time of process " + pid + ": " + e.getMessage(), e);
         }
-        return sum;
     }
 }
