@@ -35,6 +35,11 @@ final class Namespace {
         path = "/proc/" + holder.pid() + "/ns/net";
     }
 
+    /** The process that keeps it. */
+    Program holder() {
+        return holder;
+    }
+
     /** Ends it, with what still runs in it going on. */
     void close() {
         stage.end(holder);

@@ -108,6 +108,14 @@ final class DemoIT {
     }
 
     @Test
+    void nothingIsLostWithALinuxGuest() {
+        Requirements.qemu();
+        try (TestProcess p = demo(List.of(), "--guest", "qemu", "--count", "2", "--json")) {
+            assertClean(result(p), "qemu", 2);
+        }
+    }
+
+    @Test
     void itWorksWithoutRoot() {
         // as user 1000 of a namespace that has no root, and whose files are this user's
         List<String> user = List.of("unshare", "--user", "--map-user=1000", "--");
