@@ -118,9 +118,9 @@ final class DemoIT {
     @Test
     void itWorksWithoutRoot() {
         // as user 1000 of a namespace that has no root, and whose files are this user's
-        List<String> user = List.of("unshare", "--user", "--map-user=1000", "--");
-        try (TestProcess p = TestProcess.start("unshare", "--user", "--map-user=1000", "--", "unshare", "--user", "--map-root-user",
-                "--net", "true")) {
+        List<String> user = List.of("unshare", "--user", "--map-user=1000", "--map-group=1000", "--");
+        try (TestProcess p = TestProcess.start("unshare", "--user", "--map-user=1000", "--map-group=1000", "--", "unshare", "--user",
+                "--map-root-user", "--net", "true")) {
             Requirements.require(p.exitCode(LIMIT) == 0, "user namespaces for users: " + p.lines());
         }
         try (TestProcess p = demo(user, "--count", "1", "--json")) {
