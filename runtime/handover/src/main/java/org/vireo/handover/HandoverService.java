@@ -188,6 +188,8 @@ public final class HandoverService implements Handovers {
         } catch (IOException e) {
             throw new NicException(e.getMessage(), e);
         }
+        // while nobody waits for it
+        Rehearsal.start(context.fds());
         LOG.info("waiting for a handover on {}", path);
     }
 
