@@ -43,11 +43,17 @@ final class PostedWindow implements ReceiveWindow {
     private int lastIovec;
     private int firstChain;
     private int lastChain;
-    private int posted;
+    private final int[] chainDescriptors = new int[CAPACITY];
+    private long posted;
+    /** Descriptors of the ring's table that hold what is posted. */
+    private int descriptors;
+    /** No more chains can be parsed before some are given back. */
+    private boolean exhausted;
 
     private long own;
     private boolean ownUsed;
     private int waiting;
+    private boolean spilling;
     private long stripped;
 
     private int budget;
@@ -82,14 +88,17 @@ final class PostedWindow implements ReceiveWindow {
         firstChain = 0;
         lastChain = 0;
         posted = 0;
+        descriptors = 0;
     }
 
     /** Parses until there is room for a largest frame, or nothing more is posted. */
     private void refill() throws MalformedRingException {
         int available = -1;
+        exhausted = false;
         while (mergeable ? posted < largest : firstChain == lastChain) {
             if (lastIovec == CAPACITY || lastChain == CAPACITY) {
                 if (firstChain == 0) {
+                    exhausted = true;
                     return;
                 }
                 compact();
@@ -97,6 +106,7 @@ final class PostedWindow implements ReceiveWindow {
             if (available <= 0) {
                 available = ring.look();
                 if (available == 0) {
+                    exhausted = descriptors >= ring.size();
                     return;
                 }
             }
@@ -105,6 +115,7 @@ final class PostedWindow implements ReceiveWindow {
             if (n < 0) {
                 if (firstChain == 0) {
                     if (lastChain > 0) {
+                        exhausted = true;
                         return;
                     }
                     throw new MalformedRingException(Rule.CHAIN_TOO_LONG, ring + ": chain at " + head + " has more than " + CAPACITY
@@ -119,6 +130,8 @@ final class PostedWindow implements ReceiveWindow {
             }
             heads[lastChain] = head;
             chainBytes[lastChain] = ring.chainBytes();
+            chainDescriptors[lastChain] = ring.chainDescriptors();
+            descriptors += ring.chainDescriptors();
             chainIovecs[lastChain++] = n;
             lastIovec += n;
             posted += ring.chainBytes();
@@ -133,6 +146,7 @@ final class PostedWindow implements ReceiveWindow {
         System.arraycopy(heads, firstChain, heads, 0, chains);
         System.arraycopy(chainBytes, firstChain, chainBytes, 0, chains);
         System.arraycopy(chainIovecs, firstChain, chainIovecs, 0, chains);
+        System.arraycopy(chainDescriptors, firstChain, chainDescriptors, 0, chains);
         firstIovec = 0;
         lastIovec = n;
         firstChain = 0;
@@ -152,14 +166,19 @@ final class PostedWindow implements ReceiveWindow {
         delivered = 0;
         broken = null;
         if (waiting > 0) {
-            if (posted < waiting + skip) {
+            int n = waiting;
+            if (posted >= n + skip) {
+                waiting = 0;
+                copyIn(MEMORY, own, n);
+                consume(n);
+                refill();
+            } else if (exhausted) {
+                // the driver has nothing left to post: it would wait for ever
+                waiting = 0;
+                counters.receiveDropped(DropReason.TOO_LONG);
+            } else {
                 return false;
             }
-            int n = waiting;
-            waiting = 0;
-            copyIn(MEMORY, own, n);
-            consume(n);
-            refill();
         }
         open = true;
         select();
@@ -188,17 +207,35 @@ final class PostedWindow implements ReceiveWindow {
             if (skip > 0) {
                 strip();
             }
+            spill();
             return;
         }
         if (!mergeable || firstChain == lastChain) {
             stop();
             return;
         }
+        MEMORY.set(JAVA_LONG, iovecs + (long) CAPACITY * SplitVirtqueue.IOVEC, own());
+        MEMORY.set(JAVA_LONG, iovecs + (long) CAPACITY * SplitVirtqueue.IOVEC + 8, (long) OWN_BYTES);
+    }
+
+    private long own() {
         if (own == 0) {
             own = arena.allocate(OWN_BYTES, 16).address();
         }
-        MEMORY.set(JAVA_LONG, iovecs + (long) CAPACITY * SplitVirtqueue.IOVEC, own);
-        MEMORY.set(JAVA_LONG, iovecs + (long) CAPACITY * SplitVirtqueue.IOVEC + 8, (long) OWN_BYTES);
+        return own;
+    }
+
+    /**
+     * Puts a buffer of our own behind the guest's: a read does not tell that it cut a frame off, only what is in there does.
+     */
+    private void spill() {
+        int n = presented();
+        spilling = n < CAPACITY;
+        if (spilling) {
+            long at = (skip > 0 ? stripped : iovecs + (long) firstIovec * SplitVirtqueue.IOVEC) + (long) n * SplitVirtqueue.IOVEC;
+            MEMORY.set(JAVA_LONG, at, own());
+            MEMORY.set(JAVA_LONG, at + 8, (long) OWN_BYTES);
+        }
     }
 
     private void stop() {
@@ -237,12 +274,12 @@ final class PostedWindow implements ReceiveWindow {
 
     @Override
     public int iovecCount() {
-        return !open ? 0 : ownUsed ? 1 : presented();
+        return !open ? 0 : ownUsed ? 1 : spilling ? presented() + 1 : presented();
     }
 
     @Override
     public int room() {
-        return !open ? 0 : ownUsed ? OWN_BYTES : (mergeable ? posted : chainBytes[firstChain]) - skip;
+        return !open ? 0 : ownUsed ? OWN_BYTES : (int) Math.min(Integer.MAX_VALUE, mergeable ? posted : chainBytes[firstChain]) - skip;
     }
 
     @Override
@@ -253,7 +290,8 @@ final class PostedWindow implements ReceiveWindow {
         if (!open) {
             throw new IllegalStateException("the window is full");
         }
-        if (bytes < headerLength - skip) {
+        // a port without headers brings a byte at least
+        if (bytes < Math.max(1, headerLength - skip)) {
             throw new IllegalArgumentException("a frame of " + bytes + " bytes, less than its header's " + (headerLength - skip));
         }
         delivered++;
@@ -303,6 +341,7 @@ final class PostedWindow implements ReceiveWindow {
             ring.put(heads[firstChain], part);
             left -= part;
             posted -= chainBytes[firstChain];
+            descriptors -= chainDescriptors[firstChain];
             firstIovec += chainIovecs[firstChain++];
             chains++;
         } while (left > 0);

@@ -65,6 +65,17 @@ final class TransmitBatch implements FrameBatch {
                     throw new MalformedRingException(MalformedRingException.Rule.NO_ROOM_FOR_HEADER,
                             from + ": chain at " + head + " has " + from.chainBytes() + " bytes, less than the header's " + headerLength);
                 }
+                if (n == 0) {
+                    // a header alone, for a port without headers: there is nothing to send
+                    if (size > 0) {
+                        break;
+                    }
+                    counters.transmitDropped(DropReason.INVALID);
+                    from.put(head, 0);
+                    from.record();
+                    available--;
+                    continue;
+                }
                 iovecs[size] = at;
                 counts[size] = n;
                 bytes[size] = from.chainBytes() - skip;

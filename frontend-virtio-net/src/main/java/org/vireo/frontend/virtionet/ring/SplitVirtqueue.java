@@ -49,6 +49,7 @@ public final class SplitVirtqueue {
     private int signalled;
     private boolean signalledValid;
     private int chainBytes;
+    private int chainDescriptors;
 
     /**
      * Where a ring lies in this process.
@@ -210,6 +211,7 @@ public final class SplitVirtqueue {
         int entries = size;
         int index = head;
         int steps = 0;
+        int own = 0;
         long total = 0;
         long left = skip;
         int n = 0;
@@ -221,6 +223,7 @@ public final class SplitVirtqueue {
             long length = word & 0xffffffffL;
             int flags = (int) (word >>> 32) & 0xffff;
             int next = (int) (word >>> 48);
+            own += inside ? 0 : 1;
             if ((flags & SplitRingLayout.INDIRECT) != 0) {
                 table = indirectTable(address, length, flags, inside);
                 entries = (int) (length / SplitRingLayout.DESCRIPTOR);
@@ -262,6 +265,7 @@ public final class SplitVirtqueue {
         }
         ahead = ahead + 1 & 0xffff;
         chainBytes = (int) total;
+        chainDescriptors = own;
         return n;
     }
 
@@ -272,6 +276,15 @@ public final class SplitVirtqueue {
      */
     public int chainBytes() {
         return chainBytes;
+    }
+
+    /**
+     * Descriptors of the ring's own table that the chain takes that was parsed last.
+     *
+     * @return at least 1
+     */
+    public int chainDescriptors() {
+        return chainDescriptors;
     }
 
     private int translate(int head, long address, long length, long to, int capacity) throws MalformedRingException {
