@@ -85,7 +85,7 @@ public final class MappedRegion {
         if (s.bytes <= 0 || s.guest < 0 || s.offset < 0 || s.bytes > MAX_ADDRESS || s.guest > MAX_ADDRESS || s.offset > MAX_ADDRESS) {
             throw new InvalidMemoryException(s + ": out of range");
         }
-        if (s.user + s.bytes < s.user && s.user + s.bytes != 0 && s.user > 0) {
+        if (Long.compareUnsigned(s.user + s.bytes, s.user) <= 0) {
             throw new InvalidMemoryException(s + ": VMM address and length overflow");
         }
     }
@@ -141,7 +141,8 @@ public final class MappedRegion {
         return this;
     }
 
-    void release() {
+    /** One user less: the last one unmaps it and closes its file. */
+    public void release() {
         if (users.decrementAndGet() == 0) {
             SharedMemory.unmap(mapping, mappedBytes);
             file.close();

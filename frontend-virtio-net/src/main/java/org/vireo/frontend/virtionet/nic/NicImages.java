@@ -206,12 +206,19 @@ final class NicImages {
             throw new StateTransferException("device", "pairs", String.valueOf(former.rings().size() / 2),
                     String.valueOf(d.number("pairs")));
         }
-        List<RingState> rings = new ArrayList<>();
-        for (int i = 0; i < former.rings().size(); i++) {
-            Section r = image.section("ring " + i).orElse(null);
-            rings.add(r == null ? former.rings().get(i) : ring(r));
-        }
         MemoryTable memory = image.section("memory").isPresent() ? memory(image, anyMemory) : former.memory();
+        List<RingState> rings = new ArrayList<>(former.rings());
+        try {
+            for (int i = 0; i < former.rings().size(); i++) {
+                Section r = image.section("ring " + i).orElse(null);
+                if (r != null) {
+                    rings.set(i, ring(r));
+                }
+            }
+        } catch (StateTransferException | IOException e) {
+            former.closeReplaced(new DeviceState(0, 0, 0, 0, memory, rings));
+            throw e;
+        }
         return new DeviceState(d.number("features"), d.number("protocol-features"), (int) d.number("status"), (int) d.number("mtu"), memory,
                 List.copyOf(rings));
     }
@@ -231,11 +238,16 @@ final class NicImages {
             throws StateTransferException, InvalidMemoryException, IOException {
         long n = require(image, "memory").number("regions");
         List<MappedRegion> regions = new ArrayList<>();
-        for (int i = 0; i < n; i++) {
-            Section m = require(image, "memory " + i);
-            m.requireKnown(MEMORY_FIELDS);
-            MappedRegion.Spec spec = new MappedRegion.Spec(m.number("guest"), m.number("bytes"), m.number("user"), m.number("offset"));
-            regions.add(MappedRegion.map(spec, m.descriptor("file").duplicate(), anyMemory));
+        try {
+            for (int i = 0; i < n; i++) {
+                Section m = require(image, "memory " + i);
+                m.requireKnown(MEMORY_FIELDS);
+                MappedRegion.Spec spec = new MappedRegion.Spec(m.number("guest"), m.number("bytes"), m.number("user"), m.number("offset"));
+                regions.add(MappedRegion.map(spec, m.descriptor("file").duplicate(), anyMemory));
+            }
+        } catch (StateTransferException | InvalidMemoryException | IOException e) {
+            regions.forEach(MappedRegion::release);
+            throw e;
         }
         return MemoryTable.of(regions);
     }
