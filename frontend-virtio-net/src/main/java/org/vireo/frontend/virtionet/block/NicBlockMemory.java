@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
+import java.util.Optional;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.nic.NicBlock;
@@ -58,6 +59,7 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
     private final Fd file;
     private final long base;
     private final int self;
+    private boolean closed;
 
     private NicBlockMemory(Fd file, long base, int self) {
         this.file = file;
@@ -143,18 +145,18 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
     }
 
     @Override
-    public long word() {
-        return (long) LONG.getAcquire(MEMORY, base + WORD);
+    public synchronized long word() {
+        return (long) LONG.getAcquire(MEMORY, at(WORD));
     }
 
     @Override
-    public boolean compareAndSet(long expected, long next) {
-        return LONG.compareAndSet(MEMORY, base + WORD, expected, next);
+    public synchronized boolean compareAndSet(long expected, long next) {
+        return LONG.compareAndSet(MEMORY, at(WORD), expected, next);
     }
 
     @Override
-    public long seq() {
-        return (long) LONG.getAcquire(MEMORY, base + SEQ);
+    public synchronized long seq() {
+        return (long) LONG.getAcquire(MEMORY, at(SEQ));
     }
 
     /**
@@ -162,8 +164,8 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
      *
      * @param seq see {@link org.vireo.net.api.nic.NicImage#seq()}
      */
-    public void seq(long seq) {
-        LONG.setVolatile(MEMORY, base + SEQ, seq);
+    public synchronized void seq(long seq) {
+        LONG.setVolatile(MEMORY, at(SEQ), seq);
     }
 
     /**
@@ -171,7 +173,7 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
      *
      * @return epoch (32 bits) and counter (32 bits)
      */
-    public long nextSeq() {
+    public synchronized long nextSeq() {
         long epoch = Ownership.decode(word()).epoch();
         return epoch << 32 | seq() + 1 & 0xffffffffL;
     }
@@ -182,8 +184,8 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
      * @param phase where the session is
      * @param request the message's request
      */
-    public void session(SessionPhase phase, int request) {
-        LONG.setVolatile(MEMORY, base + SESSION, (long) phase.ordinal() << 32 | request);
+    public synchronized void session(SessionPhase phase, int request) {
+        LONG.setVolatile(MEMORY, at(SESSION), (long) phase.ordinal() << 32 | request & 0xffffffffL);
     }
 
     /**
@@ -191,8 +193,8 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
      *
      * @return its phase
      */
-    public SessionPhase session() {
-        return SessionPhase.values()[(int) ((long) LONG.getVolatile(MEMORY, base + SESSION) >>> 32)];
+    public synchronized SessionPhase session() {
+        return SessionPhase.values()[(int) ((long) LONG.getVolatile(MEMORY, at(SESSION)) >>> 32)];
     }
 
     /**
@@ -201,9 +203,9 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
      * @param offered what the VMM was offered
      * @param acknowledged what the driver took
      */
-    public void features(long offered, long acknowledged) {
-        LONG.setVolatile(MEMORY, base + OFFERED, offered);
-        LONG.setVolatile(MEMORY, base + ACKNOWLEDGED, acknowledged);
+    public synchronized void features(long offered, long acknowledged) {
+        LONG.setVolatile(MEMORY, at(OFFERED), offered);
+        LONG.setVolatile(MEMORY, at(ACKNOWLEDGED), acknowledged);
     }
 
     /**
@@ -211,8 +213,8 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
      *
      * @return virtio feature bits
      */
-    public long offered() {
-        return (long) LONG.getVolatile(MEMORY, base + OFFERED);
+    public synchronized long offered() {
+        return (long) LONG.getVolatile(MEMORY, at(OFFERED));
     }
 
     @Override
@@ -221,23 +223,34 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
     }
 
     @Override
-    public Holder holder(int slot) {
+    public synchronized Holder holder(int slot) {
         if (slot < 0 || slot >= SLOTS) {
             return new Holder(0, 0, 0);
         }
-        long at = base + HOLDERS + (long) slot * HOLDER_BYTES;
+        long at = at(HOLDERS + (long) slot * HOLDER_BYTES);
         return new Holder((long) LONG.getVolatile(MEMORY, at), (long) LONG.getVolatile(MEMORY, at + 8),
                 (long) LONG.getVolatile(MEMORY, at + 16));
     }
 
     @Override
-    public long heartbeat() {
-        return (long) LONG.getAcquire(MEMORY, base + HEARTBEAT);
+    public synchronized long heartbeat() {
+        return (long) LONG.getAcquire(MEMORY, at(HEARTBEAT));
     }
 
-    /** Counts the heartbeat up. */
-    public void beat() {
-        LONG.getAndAdd(MEMORY, base + HEARTBEAT, 1L);
+    /** Counts the heartbeat up; does nothing on a closed block. */
+    public synchronized void beat() {
+        if (!closed) {
+            LONG.getAndAdd(MEMORY, base + HEARTBEAT, 1L);
+        }
+    }
+
+    /**
+     * The word, if there still is one.
+     *
+     * @return what it says, empty for a closed block
+     */
+    public synchronized Optional<Ownership> ownership() {
+        return closed ? Optional.empty() : Optional.of(Ownership.decode(word()));
     }
 
     /**
@@ -246,11 +259,11 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
      * @param ring its number
      * @return an address
      */
-    public long journal(int ring) {
+    public synchronized long journal(int ring) {
         if (ring < 0 || ring >= MAX_RINGS) {
             throw new IllegalArgumentException("ring " + ring);
         }
-        return base + JOURNALS + (long) ring * JOURNAL_BYTES;
+        return at(JOURNALS + (long) ring * JOURNAL_BYTES);
     }
 
     /**
@@ -259,7 +272,7 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
      * @param ring its number
      * @return the word
      */
-    public long journalWord(int ring) {
+    public synchronized long journalWord(int ring) {
         return (long) LONG.getAcquire(MEMORY, journal(ring));
     }
 
@@ -268,7 +281,7 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
      *
      * @param ring its number
      */
-    public void clearJournal(int ring) {
+    public synchronized void clearJournal(int ring) {
         LONG.setVolatile(MEMORY, journal(ring), 0L);
     }
 
@@ -281,12 +294,20 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
         return file;
     }
 
-    /** Ends the mapping and closes the file. Whoever writes journals has stopped. */
+    /** Ends the mapping and closes the file. Whoever writes journals has stopped; others find a block that is closed. */
     @Override
-    public void close() {
-        if (file.isOpen()) {
+    public synchronized void close() {
+        if (!closed) {
+            closed = true;
             file.close();
             SharedMemory.unmap(base, BYTES);
         }
+    }
+
+    private long at(long offset) {
+        if (closed) {
+            throw new IllegalStateException(file + " is closed");
+        }
+        return base + offset;
     }
 }
