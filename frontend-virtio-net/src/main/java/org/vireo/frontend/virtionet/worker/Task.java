@@ -11,6 +11,7 @@ public abstract class Task {
     private Worker worker;
     private int index = -1;
     boolean queued;
+    int faults;
     volatile boolean revoked;
 
     /**

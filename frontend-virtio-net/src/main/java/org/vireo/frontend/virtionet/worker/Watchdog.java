@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.worker;
 
-import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
@@ -16,8 +12,8 @@ import org.slf4j.LoggerFactory;
  * Finds workers that a backend's call does not give back. It looks every 50 ms while workers are busy, and sleeps without a timer while
  * they are not: an idle daemon uses no CPU.
  *
- * <p>A thread that only waits for a processor is not stuck: its run delay (/proc/self/task/TID/schedstat) is taken off. Nor is one
- * judged after the watchdog itself was late: the whole process may have been stopped.
+ * <p>A thread that only waits for a processor is not stuck ({@link ThreadTimes}). Nor is one judged after the watchdog itself was late:
+ * the whole process may have been stopped.
  */
 public final class Watchdog implements AutoCloseable {
     /** How long a task may hold its worker. */
@@ -26,6 +22,8 @@ public final class Watchdog implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Watchdog.class);
     private static final long PERIOD = TimeUnit.MILLISECONDS.toNanos(50);
     private static final long LATE = 3 * PERIOD;
+    /** Of the limit, what is measured: a period has passed when a task is seen inside for the second time. */
+    private static final long MEASURED = TimeUnit.MILLISECONDS.toNanos(LIMIT_MILLIS) - PERIOD;
     /** Periods without work after which it goes to sleep. */
     private static final int IDLE_PERIODS = 4;
 
@@ -38,9 +36,8 @@ public final class Watchdog implements AutoCloseable {
     private static final class Watched {
         final Worker worker;
         long tick;
-        Task task;
-        int periods;
-        long delayBefore;
+        ThreadTimes times;
+        long held;
 
         Watched(Worker worker) {
             this.worker = worker;
@@ -77,7 +74,7 @@ public final class Watchdog implements AutoCloseable {
             if (idle >= IDLE_PERIODS) {
                 idle = 0;
                 sleeping = true;
-                if (workers.stream().anyMatch(w -> w.worker.current() != null || w.worker.tick() != w.tick)) {
+                if (workers.stream().anyMatch(w -> w.worker.isAwake())) {
                     sleeping = false;
                 }
                 while (sleeping && !closed) {
@@ -87,53 +84,40 @@ public final class Watchdog implements AutoCloseable {
             }
             LockSupport.parkNanos(this, PERIOD);
             long now = System.nanoTime();
-            boolean late = now - last > LATE;
+            long elapsed = now - last;
             last = now;
             boolean busy = false;
             for (Watched w : workers) {
-                busy |= look(w, late);
+                busy |= look(w, elapsed);
             }
             idle = busy ? 0 : idle + 1;
         }
     }
 
-    private boolean look(Watched w, boolean late) {
+    private boolean look(Watched w, long elapsed) {
         long tick = w.worker.tick();
-        Task task = w.worker.current();
-        boolean moved = tick != w.tick;
-        if (moved || task == null || late || task != w.task) {
+        boolean inside = (tick & 1) != 0;
+        if (tick != w.tick || !inside || elapsed > LATE) {
+            boolean moved = tick != w.tick;
             w.tick = tick;
-            w.task = task;
-            w.periods = 0;
-            return moved || task != null;
+            w.times = null;
+            w.held = 0;
+            return moved || inside;
         }
-        if (w.periods++ == 0) {
-            w.delayBefore = runDelay(w.worker.threadId());
+        ThreadTimes now = ThreadTimes.of(w.worker.threadId());
+        if (w.times != null) {
+            w.held += now.heldSince(w.times, elapsed);
         }
-        if (w.periods * PERIOD > TimeUnit.MILLISECONDS.toNanos(LIMIT_MILLIS)) {
-            long starved = runDelay(w.worker.threadId()) - w.delayBefore;
-            if (starved > PERIOD) {
-                w.periods = 0;
-                return true;
+        w.times = now;
+        if (w.held > MEASURED) {
+            Task task = w.worker.current();
+            if (w.worker.replaceThread(tick, "its backend did not return for " + LIMIT_MILLIS + " ms")) {
+                LOG.error("{} was stuck in {}: it goes on with another thread", w.worker, task);
             }
-            if (w.worker.tick() == tick && w.worker.current() == task) {
-                LOG.error("{} is stuck in {}: it goes on with another thread", w.worker, task);
-                w.worker.replaceThread(task, new StuckException("its backend did not return for " + LIMIT_MILLIS + " ms"));
-                w.periods = 0;
-            }
+            w.times = null;
+            w.held = 0;
         }
         return true;
-    }
-
-    /** Nanoseconds that a thread waited for a processor. */
-    private static long runDelay(int threadId) {
-        try {
-            String s = Files.readString(Path.of("/proc/self/task/" + threadId + "/schedstat"), StandardCharsets.US_ASCII);
-            return Long.parseLong(s.split(" ")[1]);
-        } catch (IOException | RuntimeException e) {
-            LOG.debug("no schedstat of thread {}: {}", threadId, e.toString());
-            return 0;
-        }
     }
 
     @Override

@@ -10,6 +10,10 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.net.api.Fd;
@@ -23,7 +27,7 @@ import org.vireo.posix.linux.Processes;
  * between two tasks.
  *
  * <p>The thread is replaced when a backend does not return ({@link #replaceThread}): a new one goes on with everything but the guilty
- * NIC. The old one finds that it is no longer {@link #thread} and ends without touching anything.
+ * NIC. The old one finds that its tick has moved on without it and ends without touching anything.
  */
 public final class Worker implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Worker.class);
@@ -31,6 +35,9 @@ public final class Worker implements AutoCloseable {
     /** Rounds over all busy tasks between two looks at epoll: at 64 frames a task, a quarter of a millisecond. */
     private static final int ROUNDS = 4;
     private static final long WAKE = -1;
+    /** Faults of memory that a task is forgiven while nobody's memory is found truncated: a backend may throw InternalError itself. */
+    private static final int MOST_FAULTS = 3;
+    private static final long CLOSE_SECONDS = 5;
     private static final VarHandle CURRENT;
     private static final VarHandle TICK;
 
@@ -56,7 +63,9 @@ public final class Worker implements AutoCloseable {
     private int queueSize;
     private volatile Loop thread;
     private volatile boolean closed;
+    private volatile boolean awake = true;
     private Task current;
+    /** Odd while the thread is inside {@link #current}. Who moves it on from an odd value owns the tasks: the thread, or the watchdog. */
     private long tick;
 
     /**
@@ -81,6 +90,7 @@ public final class Worker implements AutoCloseable {
     }
 
     private void start() {
+        awake = true;
         Loop loop = new Loop();
         thread = loop;
         Thread t = new Thread(loop, name);
@@ -95,20 +105,52 @@ public final class Worker implements AutoCloseable {
      * @param command runs on the worker's thread, must not block
      * @return its result, or what it threw
      */
-    public <T> CompletableFuture<T> execute(Callable<T> command) {
-        CompletableFuture<T> result = new CompletableFuture<>();
-        commands.add(() -> {
-            try {
-                result.complete(command.call());
-            } catch (Throwable t) {
-                result.completeExceptionally(t);
-            }
-        });
+    public <T> Command<T> execute(Callable<T> command) {
+        Command<T> result = new Command<>(command);
+        if (closed) {
+            result.completeExceptionally(new IllegalStateException(name + " has ended"));
+            return result;
+        }
+        commands.add(result::run);
         EventFd.signal(wake.number());
         if (closed) {
             result.completeExceptionally(new IllegalStateException(name + " has ended"));
         }
         return result;
+    }
+
+    /**
+     * A posted command.
+     *
+     * @param <T> its result
+     */
+    public static final class Command<T> extends CompletableFuture<T> {
+        private final Callable<T> body;
+        private final AtomicBoolean begun = new AtomicBoolean();
+
+        private Command(Callable<T> body) {
+            this.body = body;
+        }
+
+        private void run() {
+            if (!begun.compareAndSet(false, true)) {
+                return;
+            }
+            try {
+                complete(body.call());
+            } catch (Throwable t) {
+                completeExceptionally(t);
+            }
+        }
+
+        /**
+         * Takes the command back: it will not run later, when nobody waits for it any more.
+         *
+         * @return false: it has begun or is done
+         */
+        public boolean withdraw() {
+            return begun.compareAndSet(false, true);
+        }
     }
 
     /**
@@ -224,8 +266,7 @@ public final class Worker implements AutoCloseable {
         public void run() {
             threadId = Processes.threadId();
             while (thread == this && !closed) {
-                int n = epoll.await(queueSize == 0 ? -1 : 0);
-                watchdog.awake();
+                int n = await();
                 for (int i = 0; i < n; i++) {
                     event(epoll.data(i), epoll.events(i));
                 }
@@ -235,6 +276,18 @@ public final class Worker implements AutoCloseable {
                     }
                 }
             }
+        }
+
+        private int await() {
+            if (queueSize > 0) {
+                return epoll.await(0);
+            }
+            awake = false;
+            int n = epoll.await(-1);
+            // in this order: the watchdog says that it sleeps, then looks who is awake
+            awake = true;
+            watchdog.awake();
+            return n;
         }
 
         private void event(long data, int events) {
@@ -253,11 +306,13 @@ public final class Worker implements AutoCloseable {
 
         /** Runs each task that is queued now once. */
         private boolean round() {
-            for (int k = queueSize; k > 0; k--) {
+            // a broken task can take others of its NIC out of the queue
+            for (int k = queueSize; k > 0 && queueSize > 0; k--) {
                 Task task = poll();
                 task.queued = false;
-                TICK.setRelease(Worker.this, tick + 1);
+                long inside = tick + 1;
                 CURRENT.setRelease(Worker.this, task);
+                TICK.setRelease(Worker.this, inside);
                 boolean more = false;
                 Throwable broken = null;
                 try {
@@ -265,7 +320,7 @@ public final class Worker implements AutoCloseable {
                 } catch (Throwable t) {
                     broken = t;
                 }
-                if (thread != this) {
+                if (!TICK.compareAndSet(Worker.this, inside, inside + 1)) {
                     task.returned();
                     return false;
                 }
@@ -281,9 +336,9 @@ public final class Worker implements AutoCloseable {
     }
 
     private void broken(Task task, Throwable why) {
-        if (why instanceof InternalError && !task.memoryTruncated()) {
+        if (why instanceof InternalError && !task.memoryTruncated() && task.faults++ < MOST_FAULTS) {
             // a fault of memory can be reported late, in another task than the one that caused it
-            for (Task t : tasks) {
+            for (Task t : tasks.clone()) {
                 if (t != null && t.memoryTruncated()) {
                     giveUp(t, why);
                 }
@@ -300,13 +355,18 @@ public final class Worker implements AutoCloseable {
         task.broken(why);
     }
 
-    /** What the watchdog looks at. */
+    /** What the watchdog looks at: odd inside a task. */
     long tick() {
         return (long) TICK.getAcquire(this);
     }
 
     Task current() {
         return (Task) CURRENT.getAcquire(this);
+    }
+
+    /** Whether it does not wait for events. */
+    boolean isAwake() {
+        return awake;
     }
 
     int threadId() {
@@ -316,11 +376,15 @@ public final class Worker implements AutoCloseable {
     /**
      * Gives the thread up that is stuck in a task, with all tasks of the same NIC, and goes on with a new one.
      *
-     * @param stuck the task
+     * @param inside the tick at which it is stuck; nothing happens if it has moved on
      * @param why for the NIC
+     * @return whether
      */
-    void replaceThread(Task stuck, Throwable why) {
-        thread = null;
+    boolean replaceThread(long inside, String why) {
+        Task stuck = current();
+        if (!TICK.compareAndSet(this, inside, inside + 1)) {
+            return false;
+        }
         List<Task> guilty = new ArrayList<>();
         for (Task t : tasks) {
             if (t != null && t.group() == stuck.group()) {
@@ -332,7 +396,8 @@ public final class Worker implements AutoCloseable {
         CURRENT.setRelease(this, null);
         start();
         EventFd.signal(wake.number());
-        guilty.forEach(t -> t.broken(why));
+        guilty.forEach(t -> t.broken(new StuckException(why, t == stuck)));
+        return true;
     }
 
     @Override
@@ -342,8 +407,17 @@ public final class Worker implements AutoCloseable {
 
     @Override
     public void close() {
-        watchdog.forget(this);
-        execute(() -> closed = true).join();
+        try {
+            execute(() -> closed = true).get(CLOSE_SECONDS, TimeUnit.SECONDS);
+        } catch (ExecutionException | TimeoutException e) {
+            LOG.error("{} does not end: {}", name, e.toString());
+            return;
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return;
+        } finally {
+            watchdog.forget(this);
+        }
         try {
             epoll.remove(wake);
         } catch (IOException e) {
