@@ -2,40 +2,37 @@
 package org.vireo.frontend.virtionet.slot;
 
 import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Future;
-import java.util.concurrent.SynchronousQueue;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.vireo.net.api.NetdevException;
 
 /**
- * Calls the control side of one netdev's backend, one call at a time, with a deadline. A call that does not return leaves its thread
- * behind and makes this one refuse further calls: its netdev is lost, nobody else waits.
+ * Calls the control side of one netdev's backend, one call at a time, with a deadline. While a call has not returned, further ones are
+ * refused at once: only its netdev is lost meanwhile, nobody else waits. Any thread may call.
  */
 final class BackendCalls {
+    private static final Logger LOG = LoggerFactory.getLogger(BackendCalls.class);
+
     private final String netdev;
-    private final ExecutorService executor;
+    private final ThreadPoolExecutor executor;
     private volatile String stuck;
 
     BackendCalls(String netdev) {
         this.netdev = netdev;
-        ThreadPoolExecutor e = new ThreadPoolExecutor(0, 1, 5, TimeUnit.SECONDS, new SynchronousQueue<>(), r -> {
+        executor = new ThreadPoolExecutor(1, 1, 5, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), r -> {
             Thread t = new Thread(r, "vireo-netdev-" + netdev);
             t.setDaemon(true);
             return t;
         });
-        e.setRejectedExecutionHandler((r, pool) -> {
-            try {
-                // one call at a time: the former one's thread is on its way back
-                pool.getQueue().put(r);
-            } catch (InterruptedException x) {
-                Thread.currentThread().interrupt();
-            }
-        });
-        executor = e;
+        executor.allowCoreThreadTimeOut(true);
     }
 
     /** A call without result. */
@@ -44,22 +41,88 @@ final class BackendCalls {
         void run() throws Exception;
     }
 
+    private enum Stage { WAITING, RUNNING, DONE, GIVEN_UP }
+
     <T> T call(String what, String bundle, long deadlineNanos, Callable<T> call) throws NetdevException {
-        if (stuck != null) {
-            throw new NetdevException("netdev " + netdev + ": " + stuck);
+        return call(what, bundle, deadlineNanos, call, late -> LOG.info("netdev {}: {} of {} has returned", netdev, what, bundle));
+    }
+
+    /**
+     * A call.
+     *
+     * @param tooLate takes a result that nobody waits for any more, on the backend's thread
+     */
+    <T> T call(String what, String bundle, long deadlineNanos, Callable<T> call, Consumer<T> tooLate) throws NetdevException {
+        String busy = stuck;
+        if (busy != null) {
+            throw new NetdevException("netdev " + netdev + ": " + busy);
         }
-        Future<T> f = executor.submit(call);
+        AtomicReference<Stage> stage = new AtomicReference<>(Stage.WAITING);
+        CompletableFuture<T> result = new CompletableFuture<>();
+        executor.execute(() -> {
+            if (!stage.compareAndSet(Stage.WAITING, Stage.RUNNING)) {
+                return;
+            }
+            T value = null;
+            Throwable thrown = null;
+            try {
+                value = call.call();
+            } catch (Throwable t) {
+                thrown = t;
+            }
+            if (stage.compareAndSet(Stage.RUNNING, Stage.DONE)) {
+                complete(result, value, thrown);
+            } else {
+                late(value, thrown, tooLate);
+            }
+        });
+        return await(what, bundle, deadlineNanos, stage, result);
+    }
+
+    private static <T> void complete(CompletableFuture<T> result, T value, Throwable thrown) {
+        if (thrown == null) {
+            result.complete(value);
+        } else {
+            result.completeExceptionally(thrown);
+        }
+    }
+
+    private <T> void late(T value, Throwable thrown, Consumer<T> tooLate) {
         try {
-            return f.get(Math.max(1, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+            if (thrown == null) {
+                tooLate.accept(value);
+            } else {
+                LOG.warn("netdev {}: threw after its deadline", netdev, thrown);
+            }
+        } catch (RuntimeException | Error e) {
+            LOG.warn("netdev {}: a late result could not be disposed of", netdev, e);
+        } finally {
+            stuck = null;
+        }
+    }
+
+    private <T> T await(String what, String bundle, long deadlineNanos, AtomicReference<Stage> stage, CompletableFuture<T> result)
+            throws NetdevException {
+        try {
+            try {
+                return result.get(Math.max(1, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
+            } catch (TimeoutException e) {
+                if (stage.compareAndSet(Stage.WAITING, Stage.GIVEN_UP)) {
+                    throw new NetdevException("netdev " + netdev + ": " + what + " of " + bundle + " waited for another call in vain", e);
+                }
+                stuck = what + " of " + bundle + " has not returned";
+                if (stage.compareAndSet(Stage.RUNNING, Stage.GIVEN_UP)) {
+                    throw new NetdevException("netdev " + netdev + ": " + what + " of " + bundle + " did not return in time", e);
+                }
+                stuck = null;
+                return result.get();
+            }
         } catch (ExecutionException e) {
             Throwable t = e.getCause();
             if (t instanceof NetdevException n) {
                 throw n;
             }
             throw new NetdevException("netdev " + netdev + ": " + what + " of " + bundle + " threw " + t, t);
-        } catch (TimeoutException e) {
-            stuck = what + " of " + bundle + " has not returned";
-            throw new NetdevException("netdev " + netdev + ": " + what + " of " + bundle + " did not return in time", e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new NetdevException("netdev " + netdev + ": " + what + " was interrupted", e);
@@ -71,9 +134,5 @@ final class BackendCalls {
             action.run();
             return null;
         });
-    }
-
-    void close() {
-        executor.shutdown();
     }
 }

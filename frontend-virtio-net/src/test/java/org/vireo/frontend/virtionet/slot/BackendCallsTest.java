@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.slot;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.vireo.net.api.NetdevException;
+import org.vireo.testsupport.Await;
+
+/** Calls of a backend's control side. */
+class BackendCallsTest {
+    private final BackendCalls calls = new BackendCalls("net0");
+
+    private static long in(long millis) {
+        return System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis);
+    }
+
+    @Test
+    void whatABackendThrowsIsNamed() throws Exception {
+        assertEquals(7, calls.call("open", "tap 1.0", in(15_000), () -> 7));
+        NetdevException own = new NetdevException("its own words");
+        assertEquals(own, assertThrows(NetdevException.class, () -> calls.run("open", "tap 1.0", in(15_000), () -> {
+            throw own;
+        })));
+        NetdevException e = assertThrows(NetdevException.class, () -> calls.run("open", "tap 1.0", in(15_000), () -> {
+            throw new NoClassDefFoundError("Missing");
+        }));
+        assertTrue(e.getMessage().startsWith("netdev net0: open of tap 1.0 threw") && e.getMessage().contains("Missing"), e.getMessage());
+    }
+
+    /** A call that hangs: further ones are refused at once, its result is disposed of, and then all is well again. */
+    @Test
+    void aCallThatComesBackTooLate() throws Exception {
+        CountDownLatch sleep = new CountDownLatch(1);
+        List<String> disposed = new ArrayList<>();
+        NetdevException e = assertThrows(NetdevException.class, () -> calls.call("open", "tap 1.0", in(50), () -> {
+            sleep.await(15, TimeUnit.SECONDS);
+            return "port";
+        }, disposed::add));
+        assertEquals("netdev net0: open of tap 1.0 did not return in time", e.getMessage());
+        for (int i = 0; i < 3; i++) {
+            long t = System.nanoTime();
+            e = assertThrows(NetdevException.class, () -> calls.call("close", "tap 1.0", in(15_000), () -> 1));
+            assertEquals("netdev net0: open of tap 1.0 has not returned", e.getMessage());
+            assertTrue(System.nanoTime() - t < 5_000_000_000L);
+        }
+        sleep.countDown();
+        Await.until(java.time.Duration.ofSeconds(15), "the call to return", () -> {
+            try {
+                return calls.call("close", "tap 1.0", in(15_000), () -> true);
+            } catch (NetdevException x) {
+                return false;
+            }
+        });
+        assertEquals(List.of("port"), disposed);
+    }
+
+    /** Nobody waits longer than it wants to, also behind somebody else's call. */
+    @Test
+    void aCallBehindAnotherOneGivesUpAndIsNotMade() throws Exception {
+        CountDownLatch begun = new CountDownLatch(1);
+        CountDownLatch sleep = new CountDownLatch(1);
+        AtomicInteger made = new AtomicInteger();
+        CompletableFuture<Boolean> first = CompletableFuture.supplyAsync(() -> {
+            try {
+                return calls.call("statistics", "tap 1.0", in(15_000), () -> {
+                    begun.countDown();
+                    return sleep.await(15, TimeUnit.SECONDS);
+                });
+            } catch (NetdevException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+        assertTrue(begun.await(15, TimeUnit.SECONDS));
+        NetdevException e = assertThrows(NetdevException.class, () -> calls.call("apply", "tap 1.0", in(50), made::incrementAndGet));
+        assertTrue(e.getMessage().contains("apply of tap 1.0 waited for another call"), e.getMessage());
+        sleep.countDown();
+        assertTrue(first.get(15, TimeUnit.SECONDS));
+        assertEquals(1, calls.call("apply", "tap 1.0", in(15_000), made::incrementAndGet));
+    }
+}
