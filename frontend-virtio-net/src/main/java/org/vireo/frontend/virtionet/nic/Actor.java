@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
@@ -81,6 +82,25 @@ final class Actor {
         } catch (TimeoutException e) {
             result.cancel(false);
             throw new TimeoutException("NIC " + name + " is busy: no answer for " + timeoutMillis + " ms");
+        }
+    }
+
+    /** Does something in its turn, and waits for it: if in vain, it is still done. */
+    void finish(Urgency urgency, long timeoutMillis, Runnable what) throws TimeoutException, InterruptedException {
+        if (Thread.currentThread() == thread) {
+            what.run();
+            return;
+        }
+        CountDownLatch done = new CountDownLatch(1);
+        post(urgency, () -> {
+            try {
+                what.run();
+            } finally {
+                done.countDown();
+            }
+        });
+        if (!done.await(timeoutMillis, TimeUnit.MILLISECONDS)) {
+            throw new TimeoutException("NIC " + name + " is busy: it will be done later than in " + timeoutMillis + " ms");
         }
     }
 
