@@ -2,6 +2,7 @@
 package org.vireo.frontend.virtionet.device;
 
 import java.io.IOException;
+import java.util.concurrent.CompletableFuture;
 import java.util.function.BiConsumer;
 import java.util.function.Supplier;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
@@ -11,6 +12,7 @@ import org.vireo.frontend.virtionet.worker.Task;
 import org.vireo.net.api.DropReason;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.FrameQueue;
+import org.vireo.net.api.NetdevException;
 import org.vireo.posix.linux.Epoll;
 
 /**
@@ -41,6 +43,8 @@ public final class FramePair extends Task {
     private boolean rxEnabled;
     private boolean discard;
     private FrameQueue port;
+    private Fd portEvents;
+    private Own own;
     private FrameFormat format = FrameFormat.NONE;
     private boolean txReady;
     private boolean txBlocked;
@@ -129,11 +133,12 @@ public final class FramePair extends Task {
     public SplitVirtqueue stopTransmit() {
         SplitVirtqueue ring = tx;
         if (ring != null) {
-            ring.rewind();
-            ring.publishAndCall();
+            // first what must happen even if the guest's memory is gone
             unwatch(txKick);
             tx = null;
             txKick = null;
+            ring.rewind();
+            ring.publishAndCall();
         }
         return ring;
     }
@@ -146,13 +151,13 @@ public final class FramePair extends Task {
     public SplitVirtqueue stopReceive() {
         SplitVirtqueue ring = rx;
         if (ring != null) {
+            unwatch(rxKick);
             window.abandon();
             window.rewind();
-            ring.publishAndCall();
-            unwatch(rxKick);
             rx = null;
             rxKick = null;
             window = null;
+            ring.publishAndCall();
         }
         return ring;
     }
@@ -209,11 +214,13 @@ public final class FramePair extends Task {
      * Attaches a port's queue.
      *
      * @param queue the queue
+     * @param events the queue's descriptor, asked for before: no backend's code runs outside {@link #run}
      * @throws IOException its descriptor cannot be polled
      */
-    public void attach(FrameQueue queue) throws IOException {
-        watch(queue.events(), PORT, Epoll.IN | Epoll.EDGE);
+    public void attach(FrameQueue queue, Fd events) throws IOException {
+        watch(events, PORT, Epoll.IN | Epoll.EDGE);
         port = queue;
+        portEvents = events;
         discard = false;
         txBlocked = false;
         txReady = true;
@@ -224,8 +231,44 @@ public final class FramePair extends Task {
     /** Detaches the port's queue: nothing of this process reads it any more. */
     public void detach() {
         if (port != null) {
-            unwatch(port.events());
+            unwatch(portEvents);
             port = null;
+            portEvents = null;
+        }
+        if (own != null) {
+            own.done.completeExceptionally(new IOException("the port was detached"));
+            own = null;
+        }
+    }
+
+    /**
+     * Sends a frame of our own, in the task's turn: so that the watchdog sees the call.
+     *
+     * @param frame without virtio-net header
+     * @param done completed when the port took it
+     */
+    public void inject(byte[] frame, CompletableFuture<Void> done) {
+        if (port == null || own != null) {
+            done.completeExceptionally(new IOException(port == null ? "no port is attached" : "another frame is waiting"));
+            return;
+        }
+        own = new Own(frame, done);
+        wake();
+    }
+
+    private record Own(byte[] frame, CompletableFuture<Void> done) { }
+
+    private void sendOwn() {
+        Own o = own;
+        own = null;
+        try (InjectedFrame f = new InjectedFrame(o.frame, format.headerLength() - format.skip())) {
+            if (port.transmit(f) == 1) {
+                o.done.complete(null);
+            } else {
+                o.done.completeExceptionally(new IOException("the port is full"));
+            }
+        } catch (NetdevException | RuntimeException e) {
+            o.done.completeExceptionally(e);
         }
     }
 
@@ -280,7 +323,7 @@ public final class FramePair extends Task {
         txBlocked = false;
         txReady = true;
         try {
-            rewatch(port.events(), PORT, Epoll.IN | Epoll.EDGE);
+            rewatch(portEvents, PORT, Epoll.IN | Epoll.EDGE);
         } catch (IOException e) {
             broken(e);
         }
@@ -289,6 +332,12 @@ public final class FramePair extends Task {
     @Override
     protected boolean run(Scratch scratch) throws Exception {
         boolean more = false;
+        if (own != null) {
+            sendOwn();
+            if (isRevoked()) {
+                return false;
+            }
+        }
         if (txReady && !txBlocked && tx != null) {
             more = transmit(scratch);
         }
@@ -308,6 +357,8 @@ public final class FramePair extends Task {
         TransmitBatch batch = scratch.shared(TransmitBatch.class, TransmitBatch::new);
         int n = batch.fill(this, tx, counters, format.headerLength(), format.skip());
         if (n == 0) {
+            // frames without a byte to send may have been dropped
+            tx.publishAndCall();
             txReady = tx.kicksOn();
             return txReady;
         }
@@ -321,7 +372,7 @@ public final class FramePair extends Task {
         if (taken < n) {
             counters.full();
             txBlocked = true;
-            rewatch(port.events(), PORT, Epoll.IN | Epoll.OUT | Epoll.EDGE);
+            rewatch(portEvents, PORT, Epoll.IN | Epoll.OUT | Epoll.EDGE);
             return false;
         }
         return true;

@@ -22,7 +22,6 @@ import org.vireo.frontend.virtionet.ring.RingJournal;
 import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
 import org.vireo.frontend.virtionet.worker.Worker;
 import org.vireo.net.api.Fd;
-import org.vireo.net.api.FramePort;
 import org.vireo.net.api.FrameQueue;
 import org.vireo.net.api.RingPosition;
 
@@ -40,6 +39,8 @@ public final class RingEngine {
     private final Listener listener;
     private final FramePair[] pairs;
     private final FrameQueue[] queues;
+    private final Fd[] events;
+    private CompletableFuture<Void> quiet = CompletableFuture.completedFuture(null);
     private volatile MemoryTable memory = MemoryTable.EMPTY;
     private FrameFormat format = FrameFormat.NONE;
     private boolean discard;
@@ -90,6 +91,7 @@ public final class RingEngine {
         this.listener = listener;
         pairs = new FramePair[workers.size()];
         queues = new FrameQueue[workers.size()];
+        events = new Fd[workers.size()];
         for (int i = 0; i < pairs.length; i++) {
             pairs[i] = pair(i, new PairCounters());
         }
@@ -102,13 +104,21 @@ public final class RingEngine {
         return p;
     }
 
-    private <T> CompletableFuture<T> post(int pair, Callable<T> command) {
+    private <T> Worker.Command<T> post(int pair, Callable<T> command) {
         return workers.get(pair).execute(command);
     }
 
     private <T> T await(CompletableFuture<T> result, int pair) throws EngineException {
         try {
-            return result.get(DEADLINE_MILLIS, TimeUnit.MILLISECONDS);
+            try {
+                return result.get(DEADLINE_MILLIS, TimeUnit.MILLISECONDS);
+            } catch (TimeoutException e) {
+                // nobody waits for it any more: it must not run later
+                if (result instanceof Worker.Command<?> c && !c.withdraw()) {
+                    return result.get(DEADLINE_MILLIS, TimeUnit.MILLISECONDS);
+                }
+                throw e;
+            }
         } catch (ExecutionException e) {
             throw new EngineException(nic + " pair " + pair + ": " + e.getCause().getMessage(), e.getCause());
         } catch (TimeoutException e) {
@@ -128,7 +138,7 @@ public final class RingEngine {
         if (!p.isAdded()) {
             workers.get(i).add(p);
             if (queues[i] != null) {
-                p.attach(queues[i]);
+                p.attach(queues[i], events[i]);
             }
             p.discard(discard);
         }
@@ -205,11 +215,12 @@ public final class RingEngine {
      * Starts rings together, and attaches a port's queues before: one command for each pair, all at the same time.
      *
      * @param rings the rings, in order
-     * @param port the port, or null
      * @param attach pairs whose queues are attached
+     * @param portQueues the port's queues, as far as some are attached
+     * @param ready the queues' descriptors
      * @throws EngineException one could not be started; others may run
      */
-    public void resume(List<Resumption> rings, FramePort port, BitSet attach) throws EngineException {
+    public void resume(List<Resumption> rings, BitSet attach, List<FrameQueue> portQueues, List<Fd> ready) throws EngineException {
         SplitVirtqueue[] built = new SplitVirtqueue[2 * pairs.length];
         Resumption[] by = new Resumption[built.length];
         for (Resumption r : rings) {
@@ -219,12 +230,13 @@ public final class RingEngine {
         List<CompletableFuture<Object>> all = new ArrayList<>();
         for (int i = 0; i < pairs.length; i++) {
             int n = i;
-            FrameQueue q = port != null && attach.get(i) ? port.queue(i) : null;
+            FrameQueue q = attach.get(i) ? portQueues.get(i) : null;
             boolean starts = by[2 * i] != null || by[2 * i + 1] != null;
             all.add(!starts && q == null ? CompletableFuture.completedFuture(null) : post(i, () -> {
                 FramePair p = added(n);
                 if (q != null && queues[n] == null) {
-                    p.attach(q);
+                    p.attach(q, ready.get(n));
+                    events[n] = ready.get(n);
                     queues[n] = q;
                 }
                 for (int ring = 2 * n; ring < 2 * n + 2; ring++) {
@@ -296,26 +308,55 @@ public final class RingEngine {
             Worker w = workers.get(i);
             all.add(w.execute(() -> {
                 if (p.isAdded()) {
-                    p.stopTransmit();
-                    p.stopReceive();
-                    p.detach();
-                    w.remove(p);
+                    takeOut(p, w);
                 }
                 return null;
             }));
         }
+        quiet = CompletableFuture.allOf(all.toArray(CompletableFuture[]::new)).exceptionally(e -> null);
+        EngineException failed = null;
         for (CompletableFuture<Object> f : all) {
             try {
                 f.get(Math.max(0, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
             } catch (ExecutionException e) {
-                throw new EngineException(nic + ": " + e.getCause().getMessage(), e.getCause());
+                failed = new EngineException(nic + ": " + e.getCause().getMessage(), e.getCause());
             } catch (TimeoutException e) {
-                throw new EngineException(nic + ": a worker did not stop in time", e);
+                failed = new EngineException(nic + ": a worker did not stop in time", e);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
                 throw new EngineException(nic + ": interrupted", e);
             }
         }
+        if (failed != null) {
+            throw failed;
+        }
+    }
+
+    /** Whatever happens, the pair is out of its worker at the end: its memory may be gone, so that stopping a ring faults. */
+    private static void takeOut(FramePair p, Worker w) {
+        try {
+            p.stopTransmit();
+        } finally {
+            try {
+                p.stopReceive();
+            } finally {
+                try {
+                    p.detach();
+                } finally {
+                    w.remove(p);
+                }
+            }
+        }
+    }
+
+    /**
+     * Completed when the workers have done what the last {@link #freeze} asked them for, also one that gave up waiting: then no worker
+     * uses rings, memory and port any more.
+     *
+     * @return it never fails
+     */
+    public CompletableFuture<Void> quiet() {
+        return quiet;
     }
 
     /**
@@ -351,16 +392,17 @@ public final class RingEngine {
      * Attaches a port's queue to a pair.
      *
      * @param i the pair
-     * @param port the port
+     * @param queue the port's queue
+     * @param ready the queue's descriptor
      * @throws EngineException its descriptor cannot be polled, or the worker did not answer
      */
-    public void attach(int i, FramePort port) throws EngineException {
-        FrameQueue q = port.queue(i);
+    public void attach(int i, FrameQueue queue, Fd ready) throws EngineException {
         run(i, () -> {
             FramePair p = added(i);
             if (queues[i] == null) {
-                p.attach(q);
-                queues[i] = q;
+                p.attach(queue, ready);
+                events[i] = ready;
+                queues[i] = queue;
             }
             return null;
         });
@@ -416,6 +458,11 @@ public final class RingEngine {
         }
     }
 
+    /** There never will be a port: what is transmitted is discarded. Before any ring runs. */
+    public void discardAlways() {
+        discard = true;
+    }
+
     /**
      * Moves all running rings to other memory. When this returns the former one is no longer used.
      *
@@ -444,17 +491,15 @@ public final class RingEngine {
      * @throws EngineException no port is attached, or it did not take the frame
      */
     public void inject(byte[] frame) throws EngineException {
+        CompletableFuture<Void> done = new CompletableFuture<>();
         run(0, () -> {
             if (queues[0] == null) {
                 throw new IOException("no port is attached");
             }
-            try (InjectedFrame f = new InjectedFrame(frame, format.headerLength() - format.skip())) {
-                if (queues[0].transmit(f) != 1) {
-                    throw new IOException("the port is full");
-                }
-            }
+            added(0).inject(frame, done);
             return null;
         });
+        await(done, 0);
     }
 
     /**

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -13,7 +14,7 @@ import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.RingEngine;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.session.RingState;
-import org.vireo.net.api.FramePort;
+import org.vireo.frontend.virtionet.slot.OpenedPort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.RingPosition;
 import org.vireo.vhostuser.VirtioNet;
@@ -30,6 +31,8 @@ final class DeviceRings {
     private final RingEngine engine;
     private final PortBinding binding;
     private final boolean[] running;
+    /** A ring broke: nothing runs before the VMM changes something about the rings. */
+    private boolean halted;
 
     DeviceRings(int pairs, NicBlockMemory block, RingEngine engine, PortBinding binding) {
         this.block = block;
@@ -50,7 +53,30 @@ final class DeviceRings {
      * @return the state, with the positions of the rings that stopped
      */
     DeviceState follow(DeviceState from, DeviceState to) throws EngineException, NetdevException {
+        try {
+            return change(from, to);
+        } catch (EngineException e) {
+            // some rings may have followed and others not, into memory that is let go of now
+            stopAll();
+            engine.initialMemory(from.memory());
+            halted = true;
+            throw e;
+        }
+    }
+
+    /** Whether nothing runs although rings are marked started, because one broke. */
+    boolean halted() {
+        return halted;
+    }
+
+    void halt() {
+        stopAll();
+        halted = true;
+    }
+
+    private DeviceState change(DeviceState from, DeviceState to) throws EngineException, NetdevException {
         DeviceState next = to;
+        halted &= from.memory() == to.memory();
         boolean reformat = from.features() != to.features();
         for (int i = 0; i < running.length; i++) {
             RingState was = from.rings().get(i);
@@ -60,10 +86,12 @@ final class DeviceRings {
                 running[i] = false;
                 engine.stop(i);
             }
-            if (was.started() && stops) {
-                next = next.withRing(i, now.withBase(now.base() != was.base() ? now.base() : engine.position(i).available()));
+            halted &= now.kick() == was.kick();
+            if (was.started() && stops && (now.started() || now.base() == RingState.JOURNAL)) {
+                next = next.withRing(i, now.withBase(engine.position(i).available()));
             }
         }
+        halted &= next.running();
         if (from.memory() != to.memory()) {
             engine.memory(to.memory(), r -> spec(to, r));
         }
@@ -72,7 +100,7 @@ final class DeviceRings {
                 engine.call(i, to.rings().get(i).call());
             }
         }
-        if (next.running()) {
+        if (next.running() && !halted) {
             start(from, next);
         }
         return next;
@@ -85,7 +113,6 @@ final class DeviceRings {
             }
             binding.follow(next);
         }
-        // before they start: a transmit ring that is looked at while it is disabled loses what is in it
         enable(next);
         for (int i = 0; i < running.length; i++) {
             RingState was = from.rings().get(i);
@@ -93,7 +120,8 @@ final class DeviceRings {
             if (now.started() && !running[i]) {
                 boolean goesOn = was.started() && was.kick() == now.kick();
                 RingEngine.RingSpec spec = spec(next, i);
-                engine.start(i, spec, goesOn ? engine.position(i) : RingPosition.of(now.base(), engine.usedIndex(spec)));
+                boolean journal = goesOn || now.base() == RingState.JOURNAL;
+                engine.start(i, spec, journal ? engine.position(i) : RingPosition.of(now.base(), engine.usedIndex(spec)));
                 running[i] = true;
             }
         }
@@ -108,6 +136,7 @@ final class DeviceRings {
         return true;
     }
 
+    /** Before rings are started: what is started while it seems to be disabled is discarded. */
     private void enable(DeviceState s) throws EngineException {
         for (int p = 0; p < running.length / 2; p++) {
             RingState rx = s.rings().get(2 * p);
@@ -120,7 +149,10 @@ final class DeviceRings {
 
     /** Starts the rings that are marked started and do not run, from their journals. The port has the right settings already. */
     void resume(DeviceState s) throws EngineException {
-        FramePort port = binding == null ? null : binding.port();
+        if (halted) {
+            return;
+        }
+        OpenedPort port = binding == null ? null : binding.port();
         if (port != null && idle()) {
             engine.format(binding.format(s.features()));
         }
@@ -132,28 +164,33 @@ final class DeviceRings {
                 running[i] = true;
             }
         }
-        engine.resume(rings, port, s.running() ? s.enabledPairs() : new BitSet());
+        BitSet attach = port != null && s.running() ? s.enabledPairs() : new BitSet();
+        engine.resume(rings, attach, port == null ? List.of() : port.queues(), port == null ? List.of() : port.events());
     }
 
     /** Stops all rings and takes the port out of epoll. */
     void freeze(long deadlineNanos) throws EngineException {
-        engine.freeze(deadlineNanos);
+        // also if a worker does not answer in time: it will, and a resume starts them again
         Arrays.fill(running, false);
+        engine.freeze(deadlineNanos);
     }
 
-    /**
-     * Stops all rings, as far as their workers answer.
-     *
-     * @return false: one did not; what the rings use must not be touched
-     */
-    boolean stopAll() {
-        Arrays.fill(running, false);
+    /** Stops all rings, as far as their workers answer; see {@link #whenQuiet}. */
+    void stopAll() {
         try {
-            engine.freeze(System.nanoTime() + STOP_NANOS);
-            return true;
+            freeze(System.nanoTime() + STOP_NANOS);
         } catch (EngineException e) {
-            LOG.error("{}", e.getMessage());
-            return false;
+            LOG.warn("{}", e.getMessage());
+        }
+    }
+
+    /** Does something as soon as no worker uses rings, memory and port any more: at once if {@link #stopAll} got its answers. */
+    void whenQuiet(Runnable what) {
+        CompletableFuture<Void> quiet = engine.quiet();
+        if (quiet.isDone()) {
+            what.run();
+        } else {
+            quiet.thenRunAsync(what);
         }
     }
 
@@ -166,6 +203,7 @@ final class DeviceRings {
 
     /** Forgets where rings were: their guest has gone. */
     void forget() {
+        halted = false;
         for (int i = 0; i < running.length; i++) {
             block.clearJournal(i);
         }

@@ -25,9 +25,10 @@ final class Endpoint {
     private Fd listener;
     private Poller.Watch watch;
     private boolean owned;
-    private boolean connecting;
-    private boolean closed;
+    private volatile boolean connecting;
+    private volatile boolean closed;
     private long lastComplaint;
+    private volatile long lastConnection;
 
     /**
      * An endpoint that is not open.
@@ -105,7 +106,13 @@ final class Endpoint {
     private void connect() {
         if (!connecting && !closed) {
             connecting = true;
-            env.executor().execute(this::tryConnect);
+            long pause = TimeUnit.MILLISECONDS.toNanos(options.reconnectMillis());
+            if (lastConnection != 0 && System.nanoTime() - lastConnection < pause) {
+                // a VMM that hangs up at once is not called back at once
+                env.timer().schedule(() -> env.executor().execute(this::tryConnect), options.reconnectMillis(), TimeUnit.MILLISECONDS);
+            } else {
+                env.executor().execute(this::tryConnect);
+            }
         }
     }
 
@@ -115,6 +122,7 @@ final class Endpoint {
         }
         try {
             Fd fd = UnixSockets.connect(env.fds(), options.socket(), "NIC " + options.id() + " VMM connection");
+            lastConnection = System.nanoTime();
             connecting = false;
             connected.accept(fd);
         } catch (IOException e) {

@@ -5,17 +5,20 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.RingEngine;
+import org.vireo.frontend.virtionet.memory.MappedRegion;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
 import org.vireo.frontend.virtionet.session.ConfigSpace;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.session.RefusedException;
 import org.vireo.frontend.virtionet.session.RequestHandler;
+import org.vireo.frontend.virtionet.session.RingState;
 import org.vireo.frontend.virtionet.session.Session;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.frontend.virtionet.slot.SlotUser;
@@ -29,7 +32,6 @@ import org.vireo.net.api.nic.NicStatus;
 import org.vireo.net.api.nic.Ownership;
 import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.UnixSockets;
-import org.vireo.vhostuser.VirtioNet;
 
 /**
  * One NIC: a session with a VMM, rings, a port, and what ties them together. Everything happens on its actor; other threads post.
@@ -47,18 +49,18 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     private final Endpoint endpoint;
     private final RequestHandler handler = new RequestHandler(this);
     private final DeviceRings rings;
-    private final NicFeed feed = new NicFeed();
+    private final NicFeed feed;
     private final NicReport report;
-    private final AbsenceTimers absence;
+    private final PortAbsence absence;
+    private final Aftermath aftermath;
 
     private volatile DeviceState device;
     private volatile Session session;
     private String failure;
-    private boolean dead;
+    private volatile boolean dead;
     private boolean frozen;
-    private boolean closed;
+    private volatile boolean closed;
     private boolean owner = true;
-    private int threadsInside;
     private boolean linkUp = true;
 
     Nic(NicOptions options, Environment env, NicBlockMemory block) {
@@ -66,7 +68,6 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         this.env = env;
         this.block = block;
         report = new NicReport(options, env);
-        absence = new AbsenceTimers(env.timer());
         actor = new Actor(options.id(), env.executor());
         engine = new RingEngine(options.id(), this, env.assign(options.pairs()), block, this);
         binding = options.netdev().isEmpty() ? null : new PortBinding(options, env.slots().slot(options.netdev()), engine);
@@ -74,6 +75,12 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
                 fd -> actor.post(Urgency.VMM_MESSAGE, () -> connected(fd)));
         device = DeviceState.initial(options.pairs());
         rings = new DeviceRings(options.pairs(), block, engine, binding);
+        feed = new NicFeed(block, env.timer());
+        absence = new PortAbsence(options, env, actor, engine, binding);
+        aftermath = new Aftermath(this, rings);
+        if (binding == null) {
+            engine.discardAlways();
+        }
     }
 
     NicOptions options() {
@@ -177,10 +184,13 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
                 fd.close();
                 return;
             }
-            if (binding != null && binding.port() == null && !failed()) {
-                LOG.info("NIC {}: a VMM (pid {}) waits for netdev {}", options.id(), pid, options.netdev());
+            if (binding != null && binding.port() == null) {
+                LOG.info("NIC {}: a VMM (pid {}) comes while netdev {} is not open", options.id(), pid, options.netdev());
+                openPort();
             }
-            failure = null;
+            if (binding == null || binding.port() != null) {
+                failure = null;
+            }
             session = session(fd, null, pid);
             session.listen(env.poller());
             refresh();
@@ -208,7 +218,14 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         if (s == null || frozen) {
             return;
         }
-        String end = s.handle();
+        String end;
+        try {
+            end = s.handle();
+        } catch (RuntimeException | Error e) {
+            // its memory was truncated while a message was handled, perhaps; nobody would read this connection again
+            LOG.warn("NIC {}: a message could not be handled", options.id(), e);
+            end = e.toString();
+        }
         if (end != null) {
             disconnect(end);
         }
@@ -222,26 +239,37 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         }
         LOG.info("NIC {}: VMM pid {} has gone: {}", options.id(), s.vmmPid(), reason);
         feed.abort("the VMM has gone: " + reason);
-        stopRings();
+        rings.stopAll();
         s.shutdown();
         s.close();
         session = null;
         DeviceState former = device;
         device = DeviceState.initial(options.pairs());
         engine.initialMemory(device.memory());
-        if (!dead) {
-            former.close();
+        if (dead) {
+            aftermath.keep(former);
+        } else {
+            rings.whenQuiet(former::close);
         }
         rings.forget();
         block.seq(block.nextSeq());
         try {
             if (!closed && !dead) {
-                endpoint.start(false);
+                listenAgain();
             }
         } catch (IOException e) {
             LOG.warn("NIC {}: {}", options.id(), e.getMessage());
         }
         refresh();
+    }
+
+    /** The next VMM is accepted as soon as there is a backend for it. */
+    private void listenAgain() throws IOException {
+        if (binding == null || binding.port() != null || binding.slot().servable()) {
+            endpoint.start(session != null);
+        } else if (session == null) {
+            endpoint.deafen();
+        }
     }
 
     // ---- what messages do
@@ -258,17 +286,12 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         block.seq(feed.seqOr(block.nextSeq()));
         try {
             device = rings.follow(former, next);
-            if (next.running()) {
+            if (next.running() && !rings.halted() && (binding == null || binding.port() != null)) {
                 failure = null;
             }
         } catch (EngineException | NetdevException e) {
             feed.announce(this, former, session == null ? null : session.backendSocket());
             block.seq(feed.seqOr(block.nextSeq()));
-            if (former.memory() != next.memory()) {
-                // some rings may lie in the memory that is now given up
-                stopRings();
-                engine.initialMemory(former.memory());
-            }
             if (e.getCause() instanceof MalformedRingException) {
                 fail(e.getMessage());
             }
@@ -280,8 +303,14 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     }
 
     @Override
+    public void whenQuiet(Runnable what) {
+        rings.whenQuiet(what);
+    }
+
+    @Override
     public int base(int ring) {
-        return device.rings().get(ring).base();
+        int base = device.rings().get(ring).base();
+        return base == RingState.JOURNAL ? engine.position(ring).available() : base;
     }
 
     @Override
@@ -322,30 +351,49 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     }
 
     private void pairBroken(int pair, Throwable reason) {
-        boolean stuck = reason instanceof StuckException;
-        if (stuck && !dead) {
-            dead = true;
-            threadsInside++;
-            revokeMemory();
-        }
         rings.broken(pair);
-        String by = binding == null ? "" : " (" + binding.slot().servedBy() + ")";
-        if (stuck) {
-            feed.abort(reason.getMessage());
-            fail(reason.getMessage() + by);
-            stopRings();
-            binding.forget();
-            disconnect("the NIC has failed");
+        if (reason instanceof StuckException e) {
+            stuck(e);
+            return;
+        }
+        if (dead || closed) {
             return;
         }
         signalError(pair);
-        stopRings();
-        if (reason instanceof MalformedRingException || reason instanceof InternalError) {
-            fail(reason instanceof InternalError ? "guest memory was truncated: " + device.memory().truncated().spec()
-                    : reason.getMessage());
+        MappedRegion truncated = reason instanceof InternalError ? device.memory().truncated() : null;
+        if (truncated != null) {
+            rings.halt();
+            fail("guest memory was truncated: " + truncated.spec());
+        } else if (reason instanceof MalformedRingException) {
+            rings.halt();
+            fail(reason.getMessage());
         } else {
-            portBroken(reason, by);
+            rings.stopAll();
+            portBroken(reason, servedBy());
         }
+    }
+
+    private String servedBy() {
+        return binding == null ? "" : " (" + binding.slot().servedBy() + ")";
+    }
+
+    /** A thread did not come back from the backend: from now on it may do with this NIC's memory and descriptors what it wants. */
+    private void stuck(StuckException reason) {
+        if (reason.inside()) {
+            aftermath.threadInside();
+        }
+        if (dead || closed) {
+            return;
+        }
+        dead = true;
+        aftermath.revoke(device);
+        feed.abort(reason.getMessage());
+        fail(reason.getMessage() + servedBy());
+        rings.stopAll();
+        if (binding != null) {
+            binding.forget();
+        }
+        disconnect("the NIC has failed");
     }
 
     private void portBroken(Throwable reason, String by) {
@@ -356,16 +404,8 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
             LOG.warn("NIC {}: {}", options.id(), e.getMessage());
         }
         fail((reason instanceof NetdevException ? reason.getMessage() : reason.toString()) + by);
-        startAbsence();
+        absence.begin(false);
         resumeRings();
-    }
-
-    private void revokeMemory() {
-        try {
-            device.memory().revoke();
-        } catch (IOException e) {
-            LOG.error("NIC {}: {}", options.id(), e.getMessage());
-        }
     }
 
     private void signalError(int pair) {
@@ -385,20 +425,9 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     @Override
     public void threadReturned() {
         actor.post(Urgency.QUERY, () -> {
-            threadsInside--;
             LOG.info("NIC {}: the thread that its backend held has come back", options.id());
-            if (closed) {
-                block.close();
-            }
+            aftermath.threadBack();
         });
-    }
-
-    /** Stops all rings. If a worker does not answer, the NIC is lost, and what its rings use is never given back. */
-    private void stopRings() {
-        if (!rings.stopAll()) {
-            dead = true;
-            failure = "a worker did not stop its rings";
-        }
     }
 
     /** Starts the rings that are marked started and do not run. */
@@ -428,16 +457,8 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
             return;
         }
         try {
-            binding.open();
-            long missing = device.features() & ~offered();
-            if (missing != 0) {
-                binding.fail();
-                throw new NetdevException("netdev " + options.netdev() + ": the new backend lacks " + VirtioNet.names(missing)
-                        + ", which the guest acknowledged");
-            }
-            if (absence.cancel()) {
-                discard(false);
-            }
+            binding.openBest(device.features());
+            absence.end();
             failure = null;
             if (device.running()) {
                 binding.follow(device);
@@ -452,50 +473,38 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     @Override
     public void backendLeaving() {
         try {
-            actor.call(Urgency.UNBIND, 3000, () -> {
-                if (binding.port() == null) {
-                    return null;
-                }
-                feed.abort("its backend leaves");
-                boolean kept = binding.park();
-                LOG.info("NIC {}: netdev {} is {}", options.id(), options.netdev(), kept ? "parked" : "released");
-                startAbsence();
-                refresh();
-                return null;
-            });
-        } catch (Exception e) {
+            actor.finish(Urgency.UNBIND, CALL_MILLIS, this::letBackendGo);
+        } catch (TimeoutException e) {
             LOG.error("NIC {}: could not let go of its backend: {}", options.id(), e.getMessage());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
         }
     }
 
-    private void startAbsence() {
-        absence.start(() -> actor.post(Urgency.QUERY, () -> discard(true)), () -> actor.post(Urgency.UNBIND, this::dropParked));
-    }
-
-    private void discard(boolean on) {
+    private void letBackendGo() {
+        if (binding.port() == null) {
+            return;
+        }
+        feed.abort("its backend leaves");
         try {
-            if (!closed && on == (binding.port() == null)) {
-                engine.discard(on);
-            }
-        } catch (EngineException e) {
-            LOG.warn("{}", e.getMessage());
+            boolean kept = binding.park();
+            LOG.info("NIC {}: netdev {} is {}", options.id(), options.netdev(), kept ? "parked" : "released");
+            absence.begin(kept);
+            listenAgain();
+        } catch (EngineException | IOException e) {
+            fail(e.getMessage());
         }
-    }
-
-    private void dropParked() {
-        if (binding.port() == null && !closed) {
-            LOG.warn("NIC {}: no backend came for {} s: what netdev {} held is released", options.id(),
-                    AbsenceTimers.PARK_LIMIT_MILLIS / 1000, options.netdev());
-            binding.slot().dropParked();
-        }
+        refresh();
+        // another backend may be waiting already
+        actor.post(Urgency.UNBIND, this::openPort);
     }
 
     @Override
     public void portFailed(Exception reason) {
         actor.post(Urgency.DISCONNECT, () -> {
-            if (binding.port() != null) {
-                stopRings();
-                portBroken(reason, " (" + binding.slot().servedBy() + ")");
+            if (binding.port() != null && !dead && !closed) {
+                rings.stopAll();
+                portBroken(reason, servedBy());
             }
         });
     }
@@ -569,7 +578,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     }
 
     void stopTaken() {
-        stopRings();
+        rings.stopAll();
     }
 
     void own() {
@@ -591,48 +600,44 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     /** Ends the NIC. With LEAVE another process goes on with it: copies are closed and nothing else happens. */
     void close(Disposal how) {
         try {
-            actor.call(Urgency.DISCONNECT, CALL_MILLIS, () -> {
+            actor.finish(Urgency.DISCONNECT, CALL_MILLIS, () -> {
                 if (!closed) {
                     closed = true;
                     end(how);
                 }
-                return null;
             });
-        } catch (Exception e) {
+        } catch (TimeoutException e) {
             LOG.error("NIC {}: {}", options.id(), e.getMessage());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
         }
     }
 
-    private void end(Disposal how) throws EngineException {
+    private void end(Disposal how) {
         boolean leave = how == Disposal.LEAVE;
         absence.cancel();
-        feed.abort("the NIC is deleted");
-        stopRings();
-        if (!leave) {
+        feed.end();
+        rings.stopAll();
+        if (!leave && owner) {
             closeWord();
         }
         if (session != null) {
-            if (!leave) {
+            // a NIC that was only prepared is another process's, and so is its VMM
+            if (!leave && owner) {
                 session.shutdown();
             }
             session.close();
             session = null;
         }
-        if (!dead) {
-            device.close();
-        }
         endpoint.close(leave);
         if (binding != null) {
-            if (!dead) {
-                binding.forget();
-            }
-            binding.slot().release(this, how);
-            env.slots().forgetIfUnused(binding.slot());
+            binding.forget();
         }
         refresh();
-        if (threadsInside == 0) {
-            block.close();
-        }
+        DeviceState last = device;
+        rings.whenQuiet(last::close);
+        device = DeviceState.initial(options.pairs());
+        aftermath.end(how);
     }
 
     private void closeWord() {
@@ -667,7 +672,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     }
 
     private long epoch() {
-        return closed ? 0 : Ownership.decode(block.word()).epoch();
+        return block.ownership().map(Ownership::epoch).orElse(0L);
     }
 
     NicState nicState() {

@@ -2,9 +2,13 @@
 package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.nic.NicImage;
@@ -13,22 +17,38 @@ import org.vireo.net.api.nic.NicImage;
 final class NicFeed {
     private static final Logger LOG = LoggerFactory.getLogger(NicFeed.class);
 
+    private static final long BEAT_MILLIS = 50;
+
+    private final NicBlockMemory block;
+    private final ScheduledExecutorService timer;
     private volatile Consumer<NicImage> taker;
+    private ScheduledFuture<?> beat;
     private String aborted;
     private long announced;
+
+    NicFeed(NicBlockMemory block, ScheduledExecutorService timer) {
+        this.block = block;
+        this.timer = timer;
+    }
 
     boolean active() {
         return taker != null;
     }
 
+    /** From here on a successor may ask whether this process still lives: the block's heartbeat goes on. */
     void begin(Consumer<NicImage> to) {
+        end();
         taker = to;
-        aborted = null;
+        beat = timer.scheduleAtFixedRate(block::beat, 0, BEAT_MILLIS, TimeUnit.MILLISECONDS);
     }
 
     void end() {
         taker = null;
         aborted = null;
+        if (beat != null) {
+            beat.cancel(false);
+            beat = null;
+        }
     }
 
     /** Something happened that a successor cannot follow: the handover will find the reason. */

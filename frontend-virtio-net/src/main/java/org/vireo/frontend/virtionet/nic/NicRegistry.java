@@ -3,13 +3,15 @@ package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
-import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -52,6 +54,7 @@ public final class NicRegistry implements Nics {
 
     private final Map<String, Nic> nics = new LinkedHashMap<>();
     private final Map<String, NicOptions> awaiting = new LinkedHashMap<>();
+    private final Set<String> busy = new HashSet<>();
     private final List<EventSink> sinks = new CopyOnWriteArrayList<>();
     private final ThreadPoolExecutor executor;
     private final ScheduledThreadPoolExecutor timer;
@@ -68,8 +71,9 @@ public final class NicRegistry implements Nics {
      */
     @Activate
     public NicRegistry(@Reference Fds fds, BundleContext context) throws IOException {
-        executor = new ThreadPoolExecutor(0, 64, 10, TimeUnit.SECONDS, new SynchronousQueue<>(), r -> daemon(r, "vireo-control"),
-                new ThreadPoolExecutor.CallerRunsPolicy());
+        // when all are busy, work waits: whoever posts it (a worker, the poller, the timer) must never do it itself
+        executor = new ThreadPoolExecutor(64, 64, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), r -> daemon(r, "vireo-control"));
+        executor.allowCoreThreadTimeOut(true);
         timer = new ScheduledThreadPoolExecutor(1, r -> daemon(r, "vireo-timer"));
         timer.setRemoveOnCancelPolicy(true);
         String n = context == null ? null : context.getProperty(WORKERS);
@@ -141,13 +145,14 @@ public final class NicRegistry implements Nics {
     public void add(Map<String, String> options, boolean awaits) throws NicException {
         NicOptions o = NicOptions.parse(options);
         synchronized (this) {
-            if (nics.containsKey(o.id()) || awaiting.containsKey(o.id())) {
+            if (nics.containsKey(o.id()) || awaiting.containsKey(o.id()) || busy.contains(o.id())) {
                 throw new NicException("NIC " + o.id() + ": this id is taken");
             }
-            awaiting.put(o.id(), o);
-        }
-        if (awaits) {
-            return;
+            if (awaits) {
+                awaiting.put(o.id(), o);
+                return;
+            }
+            busy.add(o.id());
         }
         try {
             Nic nic = new Nic(o, env, NicBlockMemory.create(env.fds(), o.id()));
@@ -159,7 +164,7 @@ public final class NicRegistry implements Nics {
             throw new NicException("NIC " + o.id() + ": " + e.getMessage(), e);
         } finally {
             synchronized (this) {
-                awaiting.remove(o.id());
+                busy.remove(o.id());
             }
         }
     }
@@ -221,8 +226,7 @@ public final class NicRegistry implements Nics {
     }
 
     private static boolean owned(Nic nic) {
-        Ownership o = Ownership.decode(nic.block().word());
-        return o.phase() == Ownership.Phase.OWNED && o.holder() == nic.block().self();
+        return nic.block().ownership().filter(o -> o.phase() == Ownership.Phase.OWNED && o.holder() == nic.block().self()).isPresent();
     }
 
     private SourceNic source(Nic nic) {
@@ -238,7 +242,7 @@ public final class NicRegistry implements Nics {
         try (image) {
             NicOptions waiting;
             synchronized (this) {
-                if (nics.containsKey(image.nic())) {
+                if (nics.containsKey(image.nic()) || busy.contains(image.nic())) {
                     throw new NicException("NIC " + image.nic() + ": already initialised, cannot receive incoming descriptors");
                 }
                 waiting = awaiting.get(image.nic());

@@ -4,13 +4,15 @@ package org.vireo.frontend.virtionet.nic;
 import java.util.BitSet;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.FrameFormat;
 import org.vireo.frontend.virtionet.device.RingEngine;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
+import org.vireo.frontend.virtionet.slot.OpenedPort;
 import org.vireo.net.api.BackendState;
-import org.vireo.net.api.FramePort;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortProfile;
@@ -32,10 +34,12 @@ final class PortBinding {
             | VirtioNet.PROTOCOL_FEATURES | VirtioNet.MAC | VirtioNet.STATUS | VirtioNet.CTRL_VQ | VirtioNet.CTRL_RX
             | VirtioNet.GUEST_ANNOUNCE;
 
+    private static final Logger LOG = LoggerFactory.getLogger(PortBinding.class);
+
     private final NicOptions options;
     private final NetdevSlot slot;
     private final RingEngine engine;
-    private FramePort port;
+    private OpenedPort port;
     private PortSettings applied;
 
     PortBinding(NicOptions options, NetdevSlot slot, RingEngine engine) {
@@ -48,7 +52,7 @@ final class PortBinding {
         return slot;
     }
 
-    FramePort port() {
+    OpenedPort port() {
         return port;
     }
 
@@ -58,6 +62,29 @@ final class PortBinding {
 
     void open() throws NetdevException {
         port = slot.open(options.pairs(), System.nanoTime() + OPEN_NANOS);
+    }
+
+    /** Opens with one backend after the other, the best first, until one has what the guest acknowledged. */
+    void openBest(long acknowledged) throws NetdevException, EngineException {
+        while (true) {
+            try {
+                open();
+                long missing = acknowledged & ~offered();
+                if (missing == 0) {
+                    slot.dropParked();
+                    return;
+                }
+                String why = "netdev " + slot.id() + ": the new backend lacks " + VirtioNet.names(missing)
+                        + ", which the guest acknowledged (" + slot.servedBy() + ")";
+                refuse(why);
+                throw new NetdevException(why);
+            } catch (NetdevException e) {
+                if (!slot.servable()) {
+                    throw e;
+                }
+                LOG.warn("NIC {}: {}", options.id(), e.getMessage());
+            }
+        }
     }
 
     /** Loads another process's port; its settings are what the other process had applied. */
@@ -117,7 +144,7 @@ final class PortBinding {
     private void attach(BitSet pairs) throws EngineException {
         for (int i = 0; i < options.pairs(); i++) {
             if (pairs.get(i) && !engine.attached(i)) {
-                engine.attach(i, port);
+                engine.attach(i, port.queues().get(i), port.events().get(i));
             }
         }
     }
@@ -136,6 +163,14 @@ final class PortBinding {
         port = null;
         applied = null;
         return slot.park();
+    }
+
+    /** The backend that came is not good enough: what was parked stays parked. */
+    void refuse(String why) throws EngineException {
+        detachAll();
+        port = null;
+        applied = null;
+        slot.refuse(why);
     }
 
     /** Ends the port after it broke. */

@@ -4,6 +4,7 @@ package org.vireo.frontend.virtionet.nic;
 import java.io.IOException;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -204,7 +205,7 @@ final class ReceivedNic implements IncomingNic {
             try {
                 nic.startTaken();
                 taken = true;
-            } catch (EngineException e) {
+            } catch (EngineException | RuntimeException e) {
                 nic.stopTaken();
                 throw e;
             }
@@ -215,7 +216,14 @@ final class ReceivedNic implements IncomingNic {
     @Override
     public void giveBack() {
         taken = false;
-        nic.actor().post(Urgency.HANDOVER, nic::stopTaken);
+        try {
+            // the word follows: nothing here may still read then
+            nic.actor().finish(Urgency.HANDOVER, CALL_MILLIS, nic::stopTaken);
+        } catch (TimeoutException e) {
+            LOG.error("NIC {}: {}", id(), e.getMessage());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     @Override

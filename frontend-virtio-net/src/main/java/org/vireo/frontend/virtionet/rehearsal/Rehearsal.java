@@ -16,6 +16,7 @@ import org.vireo.frontend.virtionet.worker.Worker;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.FramePort;
+import org.vireo.net.api.FrameQueue;
 
 /**
  * Runs the data path before it counts: interpreted code is 20 to 50 times slower than compiled code. The same classes, the real backend
@@ -81,6 +82,8 @@ public final class Rehearsal {
             RingEngine engine = new RingEngine("rehearsal", this, List.of(worker), block, listener);
             engine.format(format);
             engine.initialMemory(driver.memory());
+            FrameQueue queue = port.queue(0);
+            Fd events = queue.events();
             driver.post(0, RehearsalDriver.SIZE);
             long best = Long.MAX_VALUE;
             long frames = 0;
@@ -89,7 +92,7 @@ public final class Rehearsal {
             while (System.nanoTime() < deadlineNanos && listener.broken == null
                     && (frames < LEAST_FRAMES || withoutGain < CYCLES_WITHOUT_GAIN)) {
                 engine.resume(List.of(new RingEngine.Resumption(0, driver.spec(0), true),
-                        new RingEngine.Resumption(1, driver.spec(1), true)), port, FIRST_PAIR);
+                        new RingEngine.Resumption(1, driver.spec(1), true)), FIRST_PAIR, List.of(queue), List.of(events));
                 long t = System.nanoTime();
                 long moved = rounds(driver, farEnds.getFirst().number(), deadlineNanos, listener);
                 long each = (System.nanoTime() - t) / Math.max(1, moved);

@@ -120,7 +120,8 @@ public final class RequestHandler {
             case GET_VRING_BASE -> getBase(s, m.vringState());
             case SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR -> setDescriptor(s, m, request);
             case SET_VRING_ENABLE -> enable(s, m.vringState());
-            case GET_QUEUE_NUM -> reply(s, s.rings().size() / 2);
+            // virtqueues: front-ends that compare with their pairs (QEMU) are content, and those that count virtqueues (crosvm) need it
+            case GET_QUEUE_NUM -> reply(s, s.rings().size());
             case SEND_RARP -> announce(s, m.u64());
             case NET_SET_MTU -> setMtu(s, m.u64());
             case SET_BACKEND_REQ_FD -> new Outcome(s, Optional.empty(), -1, null, m.takeDescriptor());
@@ -166,6 +167,11 @@ public final class RequestHandler {
             for (MemoryRegionSpec r : specs) {
                 regions.add(map(r, m.takeDescriptor()));
             }
+        } catch (InvalidMemoryException e) {
+            regions.forEach(MappedRegion::release);
+            throw new RefusedException("SET_MEM_TABLE: " + e.getMessage(), e);
+        }
+        try {
             return Outcome.of(s.withMemory(MemoryTable.of(regions)));
         } catch (InvalidMemoryException e) {
             throw new RefusedException("SET_MEM_TABLE: " + e.getMessage(), e);
@@ -243,7 +249,9 @@ public final class RequestHandler {
 
     private static Outcome getBase(DeviceState s, VringState v) throws RefusedException {
         RingState r = ring(s, v.index(), "GET_VRING_BASE");
-        return new Outcome(s.withRing(v.index(), r.withStarted(false)), Optional.empty(), v.index(), null, null);
+        // a successor that is told of this stop finds the position in the journal
+        RingState stopped = r.started() ? r.withStarted(false).withBase(RingState.JOURNAL) : r;
+        return new Outcome(r.started() ? s.withRing(v.index(), stopped) : s, Optional.empty(), v.index(), null, null);
     }
 
     private static Outcome setDescriptor(DeviceState s, Message m, Request request) throws MalformedMessageException, RefusedException {

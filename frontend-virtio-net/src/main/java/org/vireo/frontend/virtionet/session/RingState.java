@@ -12,7 +12,7 @@ import org.vireo.net.api.Fd;
  * @param used VMM address of the used ring
  * @param flags of SET_VRING_ADDR
  * @param log guest address for logging
- * @param base next available entry
+ * @param base next available entry, or {@link #JOURNAL}
  * @param started whether it runs
  * @param enabled whether it is enabled
  * @param kick eventfd, or null
@@ -21,6 +21,8 @@ import org.vireo.net.api.Fd;
  */
 public record RingState(int size, long descriptors, long available, long used, int flags, long log, int base, boolean started,
         boolean enabled, Fd kick, Fd call, Fd error) {
+    /** As a base: where the ring's journal says. */
+    public static final int JOURNAL = -1;
     /** Nothing was told. */
     public static final RingState NEW = new RingState(0, 0, 0, 0, 0, 0, 0, false, false, null, null, null);
 

@@ -32,6 +32,7 @@ public final class Session {
     private static final long REPLY_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long PARTIAL_LIMIT = TimeUnit.SECONDS.toNanos(2);
     private static final long PARTIAL_RETRY_MILLIS = 20;
+    private static final int MOST_AT_ONCE = 64;
 
     private final String nic;
     private final Fds fds;
@@ -67,6 +68,13 @@ public final class Session {
          * @throws RefusedException it cannot take effect; the former one stays
          */
         void transition(DeviceState next, Fd backendSocket) throws RefusedException;
+
+        /**
+         * Does something when no worker uses what a refused state would have brought.
+         *
+         * @param what closes it
+         */
+        void whenQuiet(Runnable what);
 
         /**
          * Where a stopped ring goes on.
@@ -181,7 +189,7 @@ public final class Session {
             return null;
         }
         try {
-            while (true) {
+            for (int handled = 0; handled < MOST_AT_ONCE; handled++) {
                 switch (channel.peek()) {
                     case Look.Nothing n -> {
                         partialSince = 0;
@@ -202,6 +210,9 @@ public final class Session {
                     }
                 }
             }
+            // a VMM that never stops talking must not keep the NIC from everything else
+            owner.readable();
+            return null;
         } catch (MalformedMessageException | RefusedException | IOException e) {
             block.session(SessionPhase.IDLE, 0);
             return e.getMessage();
@@ -259,7 +270,7 @@ public final class Session {
         try {
             owner.transition(o.next(), o.backendChannel() != null ? o.backendChannel() : backendSocket);
         } catch (RefusedException e) {
-            before.closeReplaced(o.next());
+            owner.whenQuiet(() -> before.closeReplaced(o.next()));
             if (o.backendChannel() != null) {
                 o.backendChannel().close();
             }

@@ -2,6 +2,7 @@
 package org.vireo.frontend.virtionet.slot;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
@@ -16,6 +17,7 @@ import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortListener;
+import org.vireo.net.api.PortProfile;
 import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
@@ -28,6 +30,7 @@ import org.vireo.net.api.nic.NetdevStatus;
 public final class NetdevSlot {
     private static final Logger LOG = LoggerFactory.getLogger(NetdevSlot.class);
     private static final long CONTROL_NANOS = TimeUnit.SECONDS.toNanos(2);
+    private static final long QUERY_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     private final String id;
     private final Fds fds;
@@ -37,7 +40,7 @@ public final class NetdevSlot {
     private String preferredType = "";
     private SlotUser user;
     private Candidate serving;
-    private FramePort port;
+    private OpenedPort port;
     private BackendState parked;
     private String failure = "";
 
@@ -129,14 +132,14 @@ public final class NetdevSlot {
     }
 
     /**
-     * Opens the port, or loads it from the parked state.
+     * Opens the port, or loads it from the parked state, which is kept until {@link #dropParked}: the port may not be good enough.
      *
      * @param pairs of the NIC
      * @param deadlineNanos until when
      * @return the port
      * @throws NetdevException it cannot
      */
-    public FramePort open(int pairs, long deadlineNanos) throws NetdevException {
+    public OpenedPort open(int pairs, long deadlineNanos) throws NetdevException {
         Candidate c;
         BackendState state;
         synchronized (this) {
@@ -145,16 +148,13 @@ public final class NetdevSlot {
             state = parked;
         }
         try {
-            NetPort p = state != null && c.transfer() != null
-                    ? calls.call("load", c.bundle(), deadlineNanos, () -> c.transfer().load(state, context(pairs, deadlineNanos)))
-                    : calls.call("open", c.bundle(), deadlineNanos, () -> c.backend().open(context(pairs, deadlineNanos)));
-            FramePort opened = accept(c, p, pairs);
-            synchronized (this) {
-                if (state != null) {
-                    parked = null;
-                    state.close();
-                }
-            }
+            boolean loads = state != null && c.transfer() != null;
+            Disposal undo = loads ? Disposal.LEAVE : Disposal.RELEASE;
+            OpenedPort opened = accept(c, undo, loads
+                    ? calls.call("load", c.bundle(), deadlineNanos,
+                            () -> checked(c, reader(c, state).load(state, context(pairs, deadlineNanos)), undo, pairs), p -> undo(p, undo))
+                    : calls.call("open", c.bundle(), deadlineNanos,
+                            () -> checked(c, c.backend().open(context(pairs, deadlineNanos)), undo, pairs), p -> undo(p, undo)));
             return opened;
         } catch (NetdevException e) {
             synchronized (this) {
@@ -174,14 +174,15 @@ public final class NetdevSlot {
      * @return the port, inert
      * @throws NetdevException it cannot
      */
-    public FramePort load(BackendState state, int pairs, long deadlineNanos) throws NetdevException {
+    public OpenedPort load(BackendState state, int pairs, long deadlineNanos) throws NetdevException {
         Candidate c;
         synchronized (this) {
             requireClosed();
             c = choose();
         }
-        return accept(c, calls.call("load", c.bundle(), deadlineNanos, () -> reader(c, state).load(state, context(pairs, deadlineNanos))),
-                pairs);
+        return accept(c, Disposal.LEAVE, calls.call("load", c.bundle(), deadlineNanos,
+                () -> checked(c, reader(c, state).load(state, context(pairs, deadlineNanos)), Disposal.LEAVE, pairs),
+                p -> undo(p, Disposal.LEAVE)));
     }
 
     private synchronized void requireClosed() throws NetdevException {
@@ -206,21 +207,45 @@ public final class NetdevSlot {
         return t;
     }
 
-    private FramePort accept(Candidate c, NetPort p, int pairs) throws NetdevException {
-        String wrong = p == null ? "gave no port" : !(p instanceof FramePort) ? "gave a port that is no FramePort"
-                : p.profile().pairs() < pairs ? "has " + p.profile().pairs() + " queue pairs, the NIC wants " + pairs : null;
-        if (wrong != null) {
-            if (p != null) {
-                dispose(c, p, Disposal.RELEASE);
+    /** On the backend's thread. */
+    private OpenedPort checked(Candidate c, NetPort p, Disposal undo, int pairs) throws NetdevException {
+        try {
+            PortProfile profile = p instanceof FramePort ? p.profile() : null;
+            String wrong = p == null ? "gave no port" : !(p instanceof FramePort) ? "gave a port that is no FramePort"
+                    : profile == null ? "has no profile"
+                    : profile.pairs() < pairs ? "has " + profile.pairs() + " queue pairs, the NIC wants " + pairs : null;
+            if (wrong != null) {
+                throw new NetdevException("netdev " + id + ": backend " + c + " " + wrong);
             }
-            throw new NetdevException("netdev " + id + ": backend " + c + " " + wrong);
+            return OpenedPort.of((FramePort) p, profile, pairs);
+        } catch (NetdevException | RuntimeException | Error e) {
+            if (p != null) {
+                p.close(undo);
+            }
+            throw e;
         }
+    }
+
+    private static void undo(OpenedPort p, Disposal how) {
+        p.port().close(how);
+    }
+
+    private OpenedPort accept(Candidate c, Disposal undo, OpenedPort p) throws NetdevException {
+        boolean gone;
         synchronized (this) {
-            serving = c;
-            port = (FramePort) p;
-            failure = "";
-            return port;
+            gone = !candidates.contains(c);
+            if (!gone) {
+                serving = c;
+                port = p;
+                failure = "";
+            }
         }
+        if (gone) {
+            // nobody would be told that it leaves
+            dispose(c, p.port(), undo);
+            throw new NetdevException("netdev " + id + ": backend " + c + " left while it was opened");
+        }
+        return p;
     }
 
     /**
@@ -238,7 +263,8 @@ public final class NetdevSlot {
             c = choose();
         }
         return calls.call("load", c.bundle(), deadlineNanos,
-                () -> reader(c, state).load(state, new Context(fds, new Quiet(), deadlineNanos, true, pairs)));
+                () -> reader(c, state).load(state, new Context(fds, new Quiet(), deadlineNanos, true, pairs)),
+                p -> p.close(Disposal.LEAVE));
     }
 
     /**
@@ -253,7 +279,7 @@ public final class NetdevSlot {
         FramePort p;
         synchronized (this) {
             c = serving;
-            p = port;
+            p = frames();
         }
         if (c == null || p == null) {
             throw new StateTransferException("netdev " + id + ": is not open");
@@ -264,16 +290,7 @@ public final class NetdevSlot {
         return calls.call("save", c.bundle(), deadlineNanos, () -> {
             c.transfer().check(p);
             return c.transfer().save(p, c.transfer().stateFormat().writes().newest());
-        });
-    }
-
-    /**
-     * Whether the state changes with the frames.
-     *
-     * @return whether it has to be saved again when the queues are quiet
-     */
-    public synchronized boolean live() {
-        return serving != null && serving.transfer() != null && serving.transfer().stateFormat().kind() == StateFormat.Kind.LIVE;
+        }, BackendState::close);
     }
 
     /**
@@ -287,7 +304,7 @@ public final class NetdevSlot {
         FramePort p;
         synchronized (this) {
             c = serving;
-            p = port;
+            p = frames();
         }
         if (p != null) {
             calls.run("apply", c.bundle(), System.nanoTime() + CONTROL_NANOS, () -> p.apply(settings));
@@ -313,6 +330,34 @@ public final class NetdevSlot {
         return state != null;
     }
 
+    /**
+     * The backend that serves is not good enough for the NIC: its port is closed, what was parked stays parked, and it is left out until
+     * it registers anew.
+     *
+     * @param why for the status
+     */
+    public void refuse(String why) {
+        Candidate c;
+        synchronized (this) {
+            c = serving;
+        }
+        boolean kept;
+        synchronized (this) {
+            kept = parked != null;
+        }
+        if (kept) {
+            close(Disposal.LEAVE);
+        } else {
+            park();
+        }
+        synchronized (this) {
+            if (c != null) {
+                failed.add(c);
+            }
+            failure = why;
+        }
+    }
+
     /** Gives the parked state up. */
     public synchronized void dropParked() {
         if (parked != null) {
@@ -331,7 +376,7 @@ public final class NetdevSlot {
         FramePort p;
         synchronized (this) {
             c = serving;
-            p = port;
+            p = frames();
             serving = null;
             port = null;
         }
@@ -376,7 +421,11 @@ public final class NetdevSlot {
      * @return the port, or null
      */
     public synchronized FramePort port() {
-        return port;
+        return frames();
+    }
+
+    private FramePort frames() {
+        return port == null ? null : port.port();
     }
 
     /**
@@ -416,11 +465,16 @@ public final class NetdevSlot {
         FramePort p;
         synchronized (this) {
             c = serving;
-            p = port;
+            p = frames();
         }
         if (p != null) {
             try {
-                calls.run("statistics", c.bundle(), System.nanoTime() + CONTROL_NANOS, () -> p.statistics(to::accept));
+                Map<String, Long> counters = calls.call("statistics", c.bundle(), System.nanoTime() + QUERY_NANOS, () -> {
+                    Map<String, Long> all = new LinkedHashMap<>();
+                    p.statistics(all::put);
+                    return all;
+                });
+                counters.forEach(to);
             } catch (NetdevException e) {
                 LOG.warn("netdev {}: {}", id, e.getMessage());
             }
@@ -453,11 +507,25 @@ public final class NetdevSlot {
         calls.run("validate", c.bundle(), deadlineNanos, c.backend()::validate);
     }
 
-    synchronized NetdevStatus status() {
-        Candidate c = serving != null ? serving : candidates.stream().max(Candidate.BETTER).orElse(null);
-        String state = port != null ? "open" : parked != null ? "parked" : failure.isEmpty() ? "closed" : "failed: " + failure;
-        String format = c == null || c.transfer() == null ? "" : c.transfer().stateFormat().toString();
-        return new SlotStatus(id, type(), c == null ? "" : c.bundle(), state, user == null ? "" : user.id(), Map.copyOf(options()), format);
+    NetdevStatus status() {
+        Candidate c;
+        NetdevStatus bare;
+        synchronized (this) {
+            c = serving != null ? serving : candidates.stream().max(Candidate.BETTER).orElse(null);
+            String state = port != null ? "open" : parked != null ? "parked" : failure.isEmpty() ? "closed" : "failed: " + failure;
+            bare = new SlotStatus(id, type(), c == null ? "" : c.bundle(), state, user == null ? "" : user.id(), Map.copyOf(options()), "");
+        }
+        return c == null || c.transfer() == null ? bare : new SlotStatus(id, bare.type(), bare.bundle(), bare.state(), bare.nic(),
+                bare.options(), format(c));
+    }
+
+    private String format(Candidate c) {
+        try {
+            return calls.call("stateFormat", c.bundle(), System.nanoTime() + QUERY_NANOS, () -> c.transfer().stateFormat().toString());
+        } catch (NetdevException e) {
+            LOG.debug("{}", e.getMessage());
+            return "";
+        }
     }
 
     private OpenContext context(int pairs, long deadlineNanos) {

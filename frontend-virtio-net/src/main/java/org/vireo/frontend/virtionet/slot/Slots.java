@@ -71,7 +71,12 @@ public final class Slots {
      *
      * @return a snapshot by id
      */
-    public synchronized List<NetdevStatus> status() {
-        return slots.values().stream().filter(s -> !s.unused()).map(NetdevSlot::status).toList();
+    public List<NetdevStatus> status() {
+        List<NetdevSlot> all;
+        synchronized (this) {
+            all = List.copyOf(slots.values());
+        }
+        // without the lock: it asks backends
+        return all.stream().filter(s -> !s.unused()).map(NetdevSlot::status).toList();
     }
 }
