@@ -96,9 +96,18 @@ public final class Json {
             case VALUE_FALSE -> Boolean.FALSE;
             case VALUE_NULL -> null;
             case VALUE_NUMBER_INT -> p.getNumberType() == JsonParser.NumberType.BIG_INTEGER ? p.getBigIntegerValue() : p.getLongValue();
-            case VALUE_NUMBER_FLOAT -> p.getDecimalValue();
+            case VALUE_NUMBER_FLOAT -> decimal(p);
             default -> throw new IOException("unexpected " + p.currentToken());
         };
+    }
+
+    private static BigDecimal decimal(JsonParser p) throws IOException {
+        try {
+            return p.getDecimalValue();
+        } catch (NumberFormatException e) {
+            // of an exponent that does not fit Jackson says so unchecked
+            throw new IOException("a number that is too large or too small", e);
+        }
     }
 
     private static Map<String, Object> object(JsonParser p) throws IOException {

@@ -18,7 +18,7 @@ class JsonTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"", " ", "{", "}", "{} {}", "[1,]", "{\"a\":1,\"a\":2}", "{'a':1}", "nul", "01", "\"\t\"", "{a:1}", "NaN",
-            "\"\\x\""})
+            "\"\\x\"", "1e-99999999999"})
     void whatIsNoJsonIsRefused(String text) {
         assertThrows(Json.JsonException.class, () -> Json.read(text));
     }
