@@ -124,6 +124,10 @@ final class Decoder {
         if (queues < 1 || queues > BackendState.MAX_QUEUES) {
             throw new WireException("backend state " + name + ": " + queues + " queue sections, not 1 to " + BackendState.MAX_QUEUES);
         }
+        if (v < 1 || v > 0xffff) {
+            // its sections carry it in 16 bits
+            throw new WireException("backend state " + name + ": version " + v + " is not 1 to 65535");
+        }
         Section port = nested(name, v, end);
         List<Section> list = new ArrayList<>(queues);
         for (int i = 0; i < queues; i++) {
@@ -148,7 +152,7 @@ final class Decoder {
             throw new WireException("backend state " + state + ": a section reaches beyond it");
         }
         Versioned s = section(sectionEnd);
-        if (s.version != (v & 0xffff) || in.position() != sectionEnd) {
+        if (s.version != v || in.position() != sectionEnd) {
             throw new WireException("backend state " + state + ", section " + s.section.name() + ": version " + s.version
                     + " or length is wrong");
         }
