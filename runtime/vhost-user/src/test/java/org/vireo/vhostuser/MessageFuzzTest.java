@@ -20,8 +20,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 /**
  * Fuzzing of the message codec: whatever comes on a socket is a message, a part of one, the end, or a {@link MalformedMessageException};
  * and no descriptor stays open. Inputs are the corpus under src/test/resources and a fixed number from a seeded generator, nearly right
- * as random bytes seldom are. An input that once broke something is kept in the corpus. (Jazzer would do this with less; its agent
- * cannot read class files of Java 25 yet.)
+ * as random bytes seldom are. An input that once broke something is kept in the corpus. {@link MessageChannelFuzzTest} is led by
+ * coverage instead.
  */
 class MessageFuzzTest {
     private static final int INPUTS = 50_000;
