@@ -80,7 +80,7 @@ public final class NicRegistry implements Nics {
         List<Worker> workers = new ArrayList<>();
         int count = n == null ? Math.max(1, Runtime.getRuntime().availableProcessors()) : Integer.parseInt(n);
         for (int i = 0; i < count; i++) {
-            workers.add(new Worker("vireo-worker-" + i, fds, watchdog));
+            workers.add(new Worker("vireo-worker-" + i, fds, watchdog, Worker.Urgency.FRAMES));
         }
         env = new Environment(fds, new Slots(fds), new Poller(fds), List.copyOf(workers), executor, timer, this::event,
                 new AtomicInteger());

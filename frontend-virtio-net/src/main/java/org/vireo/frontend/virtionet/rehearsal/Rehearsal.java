@@ -26,11 +26,11 @@ import org.vireo.net.api.FrameQueue;
 public final class Rehearsal {
     private static final BitSet FIRST_PAIR = BitSet.valueOf(new long[] {1});
     private static final int BURST = 64;
-    private static final int LEAST_FRAMES = 60_000;
+    private static final int LEAST_FRAMES = 40_000;
     private static final int ROUNDS_A_CYCLE = 40;
     /** A cycle that is less than a tenth faster than the best one so far counts as no faster. */
     private static final double FASTER = 0.9;
-    private static final int CYCLES_WITHOUT_GAIN = 8;
+    private static final int CYCLES_WITHOUT_GAIN = 5;
 
     private final Fds fds;
     private final long features;
@@ -76,7 +76,8 @@ public final class Rehearsal {
             throws IOException, InvalidMemoryException, EngineException {
         long begin = System.nanoTime();
         Listener listener = new Listener();
-        try (Watchdog watchdog = new Watchdog(); Worker worker = new Worker("vireo-rehearsal", fds, watchdog);
+        try (Watchdog watchdog = new Watchdog();
+                Worker worker = new Worker("vireo-rehearsal", fds, watchdog, Worker.Urgency.INHERITED);
                 RehearsalDriver driver = new RehearsalDriver(fds, features);
                 NicBlockMemory block = NicBlockMemory.create(fds, "rehearsal")) {
             RingEngine engine = new RingEngine("rehearsal", this, List.of(worker), block, listener);

@@ -21,6 +21,7 @@ import org.vireo.net.api.Fds;
 import org.vireo.posix.linux.Epoll;
 import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.Processes;
+import org.vireo.posix.linux.Threads;
 
 /**
  * One thread, one epoll, the queue pairs that it serves. Control never touches a ring: it posts commands ({@link #execute}), which run
@@ -54,6 +55,7 @@ public final class Worker implements AutoCloseable {
     private final Epoll epoll;
     private final Fd wake;
     private final Watchdog watchdog;
+    private final Urgency urgency;
     private final ConcurrentLinkedQueue<Runnable> commands = new ConcurrentLinkedQueue<>();
     private Task[] tasks = new Task[16];
     private int[] generations = new int[16];
@@ -68,17 +70,33 @@ public final class Worker implements AutoCloseable {
     /** Odd while the thread is inside {@link #current}. Who moves it on from an odd value owns the tasks: the thread, or the watchdog. */
     private long tick;
 
+    /** How a worker's thread stands against others. */
+    public enum Urgency {
+        /** Before all that is not urgent, where the process may say so: a TAP that nobody reads for 20 ms drops frames. */
+        FRAMES(-10),
+        /** As who made it. */
+        INHERITED(0);
+
+        private final int nice;
+
+        Urgency(int nice) {
+            this.nice = nice;
+        }
+    }
+
     /**
      * Starts a worker.
      *
      * @param name its thread's name
      * @param fds makes its descriptors
      * @param watchdog watches it
+     * @param urgency of its thread
      * @throws IOException no descriptor left
      */
-    public Worker(String name, Fds fds, Watchdog watchdog) throws IOException {
+    public Worker(String name, Fds fds, Watchdog watchdog, Urgency urgency) throws IOException {
         this.name = name;
         this.watchdog = watchdog;
+        this.urgency = urgency;
         epoll = new Epoll(fds, EVENTS);
         wake = EventFd.create(fds, name + " wake");
         epoll.add(wake, Epoll.IN | Epoll.EDGE, WAKE);
@@ -265,6 +283,9 @@ public final class Worker implements AutoCloseable {
         @Override
         public void run() {
             threadId = Processes.threadId();
+            if (urgency != Urgency.INHERITED && Threads.nice(urgency.nice) < 0) {
+                LOG.debug("{} runs at ordinary priority: no CAP_SYS_NICE", name);
+            }
             while (thread == this && !closed) {
                 int n = await();
                 for (int i = 0; i < n; i++) {

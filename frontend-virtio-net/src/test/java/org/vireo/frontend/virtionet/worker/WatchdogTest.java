@@ -24,7 +24,7 @@ class WatchdogTest {
     @BeforeEach
     void start() throws Exception {
         watchdog = new Watchdog();
-        worker = new Worker("test-worker", new Descriptors(), watchdog);
+        worker = new Worker("test-worker", new Descriptors(), watchdog, Worker.Urgency.FRAMES);
     }
 
     @AfterEach
