@@ -2,8 +2,11 @@
 package org.vireo.net.api;
 
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /**
  * What kind of state a backend writes and which states it reads. Immutable.
@@ -39,6 +42,12 @@ public final class StateFormat {
          */
         public boolean contains(int version) {
             return version >= oldest && version <= newest;
+        }
+
+        /** For people: {@code 1} or {@code 1..3}. */
+        @Override
+        public String toString() {
+            return oldest == newest ? String.valueOf(oldest) : oldest + ".." + newest;
         }
     }
 
@@ -124,9 +133,15 @@ public final class StateFormat {
         return Objects.hash(type, kind, writes, reads);
     }
 
+    /** For people: {@code tap 1 stable}, {@code tap 2 live, reads tap 1..2, macvtap 1}. */
     @Override
     public String toString() {
-        return type + " " + kind + " writes " + writes.oldest + ".." + writes.newest + " reads " + reads;
+        String text = type + " " + writes + " " + kind.name().toLowerCase(Locale.ROOT);
+        if (reads.equals(Map.of(type, writes))) {
+            return text;
+        }
+        return text + ", reads " + new TreeMap<>(reads).entrySet().stream().map(e -> e.getKey() + " " + e.getValue())
+                .collect(Collectors.joining(", "));
     }
 
     /** Collects a {@link StateFormat}. */

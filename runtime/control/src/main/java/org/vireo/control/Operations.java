@@ -133,9 +133,35 @@ final class Operations {
             }
             NetdevStore.requireId("NIC", id);
             Nics frontend = frontend();
-            frontend.add(new LinkedHashMap<>(options), awaiting());
+            boolean waits = awaiting();
+            if (!waits) {
+                // a NIC that waits for its state gets its netdev's configuration with it
+                requireNetdev(id, options.get("netdev"));
+            }
+            requireOwnSocket(id, options.get("socket"));
+            frontend.add(new LinkedHashMap<>(options), waits);
         } finally {
             changing.unlock();
+        }
+    }
+
+    private void requireNetdev(String nic, String netdev) throws NicException {
+        if (netdev == null) {
+            return;
+        }
+        List<String> known = netdevs.list().stream().map(NetdevStore.Netdev::id).sorted().toList();
+        if (!known.contains(netdev)) {
+            throw new NicException("NIC " + nic + ": netdev=" + netdev + ": there is no such netdev; "
+                    + (known.isEmpty() ? "there is none at all, add one first" : "there are " + String.join(", ", known)));
+        }
+    }
+
+    /** Said here, since whoever tries to listen only sees that somebody does. */
+    private void requireOwnSocket(String nic, String socket) throws NicException {
+        for (NicStatus n : nics()) {
+            if (socket != null && !n.id().equals(nic) && socket.equals(n.options().get("socket"))) {
+                throw new NicException("NIC " + nic + ": socket=" + socket + " belongs to NIC " + n.id() + "; choose another path");
+            }
         }
     }
 

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -89,6 +90,29 @@ class StartupTest {
         framework.properties.put("vireo.run.nic.1", "id=nic0,mtu=9000");
         refused(start(), true, "two --nic with id=nic0");
         assertTrue(nics.nics.isEmpty());
+    }
+
+    @Test
+    void aNicNamesANetdevThatIsThere() {
+        framework.properties.put("vireo.run.netdev.0", "tap,id=net0,ifname=tap0");
+        framework.properties.put("vireo.run.nic.0", "id=nic0,netdev=net9");
+        refused(start(), false, "NIC nic0: netdev=net9: there is no such netdev; there are net0");
+        assertTrue(nics.nics.isEmpty());
+    }
+
+    @Test
+    void aNicThatWaitsGetsItsNetdevWithItsState() {
+        framework.properties.put("vireo.run.nic.0", "id=nic0,netdev=net9");
+        framework.properties.put("vireo.incoming", "unix:/m");
+        assertEquals(Map.of("nics", 1), start());
+    }
+
+    @Test
+    void twoNicsDoNotShareASocket() {
+        framework.properties.put("vireo.run.nic.0", "id=nic0,socket=/s");
+        framework.properties.put("vireo.run.nic.1", "id=nic1,socket=/s");
+        refused(start(), false, "NIC nic1: socket=/s belongs to NIC nic0; choose another path");
+        assertEquals(Set.of("nic0"), nics.nics.keySet());
     }
 
     @Test

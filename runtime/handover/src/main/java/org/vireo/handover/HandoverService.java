@@ -20,6 +20,7 @@ import org.osgi.service.component.annotations.ReferencePolicy;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.handover.wire.Channel;
+import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.nic.EventSink;
 import org.vireo.net.api.nic.Handovers;
@@ -141,10 +142,18 @@ public final class HandoverService implements Handovers {
         }
     }
 
+    private Fd connect(Path path) throws IOException {
+        try {
+            return UnixSockets.connect(context.fds(), path, "handover channel");
+        } catch (IOException e) {
+            throw new IOException(e.getMessage() + " (is 'vireo run --incoming unix:" + path + "' running?)", e);
+        }
+    }
+
     private void run(Path path, List<TransferableNic> list, Cancel c, Report r) {
         LOG.info("handover of {} NICs to {} begins", list.size(), path);
         try {
-            Channel channel = new Channel(UnixSockets.connect(context.fds(), path, "handover channel"), context.fds());
+            Channel channel = new Channel(connect(path), context.fds());
             new SourceSession(context, channel, c, r, backendTransfer).run(list);
         } catch (IOException e) {
             r.end("failed", e.getMessage());

@@ -137,13 +137,19 @@ final class SourceSession {
         } catch (NicException e) {
             n.unfeed();
             nics.remove(n.id());
-            throw new HandoverException("NIC " + transferable.id() + ": " + e.getMessage(), e);
+            throw new HandoverException(named(transferable.id(), e.getMessage()), e);
         }
         await(() -> n.isPrepared() || n.failure() != null, deadlines().prepare(), "NIC " + n.id() + ": the target does not get it ready");
         if (n.failure() != null) {
-            throw new HandoverException("NIC " + n.id() + ": " + n.failure());
+            throw new HandoverException(named(n.id(), n.failure()));
         }
         report.nic(n.id(), "prepare-micros", (System.nanoTime() - began) / 1_000);
+    }
+
+    /** A reason from a frontend names the NIC already, one from the channel does not. */
+    private static String named(String id, String why) {
+        String name = "NIC " + id + ": ";
+        return why.startsWith(name) ? why : name + why;
     }
 
     private void awaitRehearsal(FutureTask<Void> rehearsal) {
@@ -163,7 +169,7 @@ final class SourceSession {
         report.nic(n.id(), "collections", collections() - collections);
         if (n.result() != SourceNic.Result.MOVED) {
             tellResult(n);
-            throw new HandoverException("NIC " + n.id() + ": " + n.reason());
+            throw new HandoverException(named(n.id(), n.reason()));
         }
         // the target settles in before the next NIC is frozen; if that takes long it costs this handover only time
         long deadline = Deadlines.in(deadlines().owning());

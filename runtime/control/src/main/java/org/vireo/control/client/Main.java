@@ -11,8 +11,10 @@ import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Collectors;
 import org.vireo.control.json.Json;
 import org.vireo.control.qmp.OptionSyntax;
 
@@ -157,7 +159,7 @@ public final class Main {
         if (!verb.equals("list")) {
             throw new UsageException("backend " + verb + ": write backend list");
         }
-        return list("query-backends", new Table("type", "bundle", "version", "active", "state-format"));
+        return list("query-backends", new Table("type", "bundle", "version", "active"));
     }
 
     private Map<String, String> options(String implied, String example) throws UsageException {
@@ -218,13 +220,25 @@ public final class Main {
         }
         status.forEach((k, v) -> {
             if (v instanceof List<?> list && list.stream().allMatch(o -> o instanceof Map)) {
-                for (Object o : list) {
-                    out.println("  " + o.toString().replaceAll("[{}]", ""));
-                }
+                out.println(k + ":" + (list.isEmpty() ? " none" : ""));
+                list.forEach(o -> out.println("  " + line((Map<?, ?>) o)));
             } else {
                 out.println(k + ": " + v);
             }
         });
+    }
+
+    /** What became of a NIC comes first, then why, then the figures. */
+    private static String line(Map<?, ?> nic) {
+        Map<Object, Object> left = new LinkedHashMap<>(nic);
+        StringBuilder b = new StringBuilder();
+        b.append(left.remove("id")).append(": ").append(Objects.requireNonNullElse(left.remove("result"), "under way"));
+        Object why = left.remove("reason");
+        if (why != null) {
+            b.append(", ").append(why.toString().replaceFirst("^NIC \\S+: ", ""));
+        }
+        String figures = left.entrySet().stream().map(e -> e.getKey() + " " + e.getValue()).collect(Collectors.joining("; "));
+        return figures.isEmpty() ? b.toString() : b.append(" (").append(figures).append(')').toString();
     }
 
     private int qmp() throws UsageException, IOException, QmpClient.RefusedException {

@@ -4,6 +4,7 @@ package org.vireo.control.client;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 /** Objects as a table for people. One thread. */
 final class Table {
@@ -36,11 +37,8 @@ final class Table {
     private static String cell(Object value) {
         return switch (value) {
             case null -> "-";
-            case Map<?, ?> map -> {
-                List<String> parts = new ArrayList<>();
-                map.forEach((k, v) -> parts.add(k + "=" + v));
-                yield String.join(",", parts);
-            }
+            case Map<?, ?> map ->
+                    map.entrySet().stream().map(e -> e.getKey() + "=" + e.getValue()).sorted().collect(Collectors.joining(","));
             default -> value.toString().isEmpty() ? "-" : value.toString();
         };
     }

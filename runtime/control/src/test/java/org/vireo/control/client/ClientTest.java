@@ -105,6 +105,15 @@ class ClientTest {
         assertEquals("migrate unix:/m Optional[[a, b]]", asked.peek());
         assertEquals("status: completed\n", out());
         states.clear();
+        states.add(Map.of("status", "completed", "nics", List.of(Map.of("id", "nic0", "result", "stayed", "reason", "NIC nic0: too old",
+                "freeze-micros", 7))));
+        assertEquals(0, run("migrate", "unix:/m"));
+        assertTrue(out().contains("nics:\n  nic0: stayed, too old (freeze-micros 7)\n"), out());
+        states.clear();
+        states.add(Map.of("status", "completed", "nics", List.of()));
+        assertEquals(0, run("migrate", "unix:/m"));
+        assertTrue(out().contains("nics: none\n"), out());
+        states.clear();
         states.add(Map.of("status", "failed", "error-desc", "nobody listens"));
         assertEquals(1, run("migrate", "unix:/m", "--json"));
         assertTrue(out().contains("\"error-desc\":\"nobody listens\""), out());

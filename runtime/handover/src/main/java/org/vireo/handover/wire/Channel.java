@@ -216,7 +216,7 @@ public final class Channel implements AutoCloseable {
             if (n == -Errno.EAGAIN) {
                 int millis = millisUntil(deadlineNanos);
                 if (millis == 0) {
-                    throw new WireException(at == 0 ? "the other side says nothing"
+                    throw new WireException(at == 0 ? "the other side says nothing: it hangs, or is no daemon that waits for a handover"
                             : "half a record came (" + at + " bytes), then silence");
                 }
                 Poll.readable(millis, socket.number());
