@@ -56,7 +56,8 @@ record DemoOptions(String guest, boolean json, int count, int rate, boolean help
                         count = number(name, value, 1, MAX_COUNT);
                     }
                 }
-                default -> throw new IllegalArgumentException("unknown option " + a + "; known are --guest, --json, --count, --rate, --help");
+                default -> throw new IllegalArgumentException("unknown option " + a
+                        + "; known are --guest, --json, --count, --rate, --help");
             }
         }
         return new DemoOptions(guest, json, count, rate, help);
