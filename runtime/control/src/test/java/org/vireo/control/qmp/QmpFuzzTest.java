@@ -91,7 +91,8 @@ class QmpFuzzTest {
                 throw new AssertionError("the answer cannot be read: " + text, e);
             }
             assertEquals(id.containsKey("id"), last.containsKey("id"), text);
-            assertEquals(id.get("id"), last.get("id"), text);
+            // as text: 1e0 comes back as 1
+            assertEquals(Json.text(id.get("id")), Json.text(last.get("id")), text);
             if (last.get("error") instanceof Map<?, ?> error) {
                 assertFalse(last.containsKey("return"), text);
                 assertTrue(Set.of("GenericError", "CommandNotFound", "DeviceNotFound").contains(error.get("class")), text);
