@@ -117,7 +117,6 @@ class StreamFuzzTest {
         if (e.getMessage().contains("record cannot be read")) {
             throw new AssertionError("a check is missing", e);
         }
-        assertFalse(e.getMessage().contains("says nothing") || e.getMessage().contains("silence"), "waits for more than there is");
     }
 
     private interface Reader {
