@@ -3,6 +3,7 @@ package org.vireo.itests.vm;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -35,7 +36,7 @@ final class DpdkGuestIT {
         Requirements.tap();
         Requirements.namespaces();
         Requirements.dpdk();
-        hugePagesBefore = Files.readString(HUGE_PAGES).strip();
+        hugePagesBefore = String.valueOf(pages());
         Await.until(Duration.ofSeconds(20), PAGES + " huge pages (vm.nr_hugepages)", DpdkGuestIT::reservePages);
         namespace = TestNamespace.create();
     }
@@ -50,11 +51,18 @@ final class DpdkGuestIT {
 
     /** The kernel gives what it finds in one piece just now. */
     private static boolean reservePages() throws IOException {
-        if (Integer.parseInt(Files.readString(HUGE_PAGES).strip()) < PAGES) {
+        if (pages() < PAGES) {
             Files.writeString(Path.of("/proc/sys/vm/compact_memory"), "1");
             Files.writeString(HUGE_PAGES, String.valueOf(PAGES));
         }
-        return Integer.parseInt(Files.readString(HUGE_PAGES).strip()) >= PAGES;
+        return pages() >= PAGES;
+    }
+
+    /** In one read: the kernel gives a number of this kind only to the first one, as far as its buffer reaches. */
+    private static int pages() throws IOException {
+        try (BufferedReader r = Files.newBufferedReader(HUGE_PAGES)) {
+            return Integer.parseInt(r.readLine());
+        }
     }
 
     private TestProcess testpmd(Path socket, String role) {
