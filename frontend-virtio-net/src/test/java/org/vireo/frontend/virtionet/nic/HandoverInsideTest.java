@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -127,6 +128,76 @@ class HandoverInsideTest {
         from.registry.remove("a");
         assertFalse(Files.exists(source.socket("a")));
         assertTrue(g.frontEnd().awaitClosed(Harness.soon()));
+    }
+
+    /** Many frames are on their way in both directions whenever the NIC moves, or is frozen and goes on: each arrives once and in order. */
+    @Test
+    void nothingIsLostUnderFullLoad() throws Exception {
+        source.nic("a");
+        GuestNic g = source.guest("a", GuestNic.options());
+        AtomicBoolean stop = new AtomicBoolean();
+        AtomicReference<Throwable> failed = new AtomicReference<>();
+        AtomicLong moved = new AtomicLong();
+        Thread traffic = Thread.ofPlatform().start(() -> {
+            try {
+                flood(g, stop, moved);
+            } catch (Throwable t) {
+                failed.set(t);
+            }
+        });
+        Harness from = source;
+        Harness to = target;
+        for (int round = 0; round < 30; round++) {
+            long before = moved.get();
+            Await.until(Harness.LIMIT, "traffic before round " + round, () -> moved.get() > before + 200 || failed.get() != null);
+            TransferableNic out = from.registry.transferable("a").orElseThrow();
+            IncomingNic in = to.registry.prepare(out.begin(1, true, NicImage::close), true, deadline());
+            if (round % 3 == 0) {
+                out.freeze(deadline());
+                in.close();
+                out.resume();
+                out.end();
+                continue;
+            }
+            handOver(out, in);
+            Harness h = from;
+            from = to;
+            to = h;
+        }
+        stop.set(true);
+        traffic.join(30_000);
+        assertEquals(null, failed.get());
+        assertFalse(traffic.isAlive());
+    }
+
+    /** As many frames in flight as rings and network hold; ends when all have arrived. */
+    private void flood(GuestNic g, AtomicBoolean stop, AtomicLong moved) {
+        long sent = 0;
+        long out = 0;
+        long fed = 0;
+        long in = 0;
+        long last = System.nanoTime();
+        while (!stop.get() || out < sent || in < fed) {
+            for (int i = 0; i < 32 && !stop.get() && sent - out < 200; i++) {
+                assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, sent++), Harness.soon()));
+            }
+            while (!stop.get() && fed - in < 400 && net.send(0, FakeBackend.frame(12, 60, fed))) {
+                fed++;
+            }
+            long arrived = out + in;
+            for (byte[] b = net.poll(0); b != null; b = net.poll(0)) {
+                assertEquals(out++, FakeBackend.number(b, 12), "transmitted");
+            }
+            while (g.receive(0).pending() > 0) {
+                assertEquals(in++, FakeBackend.number(g.receive(0).take(Harness.soon()), 12), "received");
+            }
+            moved.set(out + in);
+            if (out + in > arrived) {
+                last = System.nanoTime();
+            } else if (System.nanoTime() - last > 15_000_000_000L) {
+                throw new AssertionError("nothing moves: " + sent + " sent, " + out + " out, " + fed + " fed, " + in + " in");
+            }
+        }
     }
 
     @Test
