@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.ring;
 
-import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
@@ -498,15 +497,5 @@ public final class SplitVirtqueue {
     @Override
     public String toString() {
         return name + " size " + size + " available " + done + " used " + used;
-    }
-
-    /**
-     * A 32 bit word of memory, for tests and rehearsal.
-     *
-     * @param address where
-     * @return the word
-     */
-    static int word(long address) {
-        return MEMORY.get(JAVA_INT, address);
     }
 }

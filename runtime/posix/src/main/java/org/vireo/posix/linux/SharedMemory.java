@@ -23,6 +23,9 @@ public final class SharedMemory {
     /** fstatfs(2) f_type: hugetlbfs. */
     public static final long HUGETLBFS = 0x958458f6L;
 
+    /** Offsets in struct statfs. */
+    private static final long F_TYPE = 0;
+    private static final long F_BSIZE = 8;
     private static final int MFD_CLOEXEC = 1;
     private static final int MFD_ALLOW_SEALING = 2;
     private static final int F_ADD_SEALS = 1033;
@@ -186,18 +189,7 @@ public final class SharedMemory {
      * @throws IOException it is on none
      */
     public static long fileSystem(Fd fd) throws IOException {
-        MemorySegment s = Native.state();
-        try (Arena a = Arena.ofConfined()) {
-            MemorySegment m = a.allocate(256, 8);
-            if ((int) FSTATFS.invokeExact(s, (long) fd.number(), m.address()) < 0) {
-                throw new PosixException("fstatfs " + fd, Native.errno(s));
-            }
-            return m.get(ValueLayout.JAVA_LONG, 0);
-        } catch (IOException e) {
-            throw e;
-        } catch (Throwable t) {
-            throw Native.unexpected(t);
-        }
+        return statfs(fd, F_TYPE);
     }
 
     /**
@@ -208,13 +200,17 @@ public final class SharedMemory {
      * @throws IOException it is on none
      */
     public static long blockSize(Fd fd) throws IOException {
+        return statfs(fd, F_BSIZE);
+    }
+
+    private static long statfs(Fd fd, long field) throws IOException {
         MemorySegment s = Native.state();
         try (Arena a = Arena.ofConfined()) {
             MemorySegment m = a.allocate(256, 8);
             if ((int) FSTATFS.invokeExact(s, (long) fd.number(), m.address()) < 0) {
                 throw new PosixException("fstatfs " + fd, Native.errno(s));
             }
-            return m.get(ValueLayout.JAVA_LONG, 8);
+            return m.get(ValueLayout.JAVA_LONG, field);
         } catch (IOException e) {
             throw e;
         } catch (Throwable t) {
