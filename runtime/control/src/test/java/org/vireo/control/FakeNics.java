@@ -117,6 +117,11 @@ final class FakeNics implements Nics {
     }
 
     @Override
+    public String rehearse(long deadlineNanos) {
+        return "none";
+    }
+
+    @Override
     public StateFormat imageFormat() {
         throw new AssertionError();
     }

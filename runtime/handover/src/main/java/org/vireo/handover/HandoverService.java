@@ -27,6 +27,7 @@ import org.vireo.net.api.nic.Handovers;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.Nics;
 import org.vireo.net.api.nic.TransferableNic;
+import org.vireo.posix.linux.Threads;
 import org.vireo.posix.linux.UnixSockets;
 
 /** Moves NICs between processes, in either role: the service. */
@@ -46,7 +47,7 @@ public final class HandoverService implements Handovers {
     private boolean stopped;
 
     /**
-     * The service.
+     * The service. It rehearses at once, at the lowest priority: later it would cost NICs in service their compiled code.
      *
      * @param nics the NICs
      * @param fds makes descriptors
@@ -54,6 +55,7 @@ public final class HandoverService implements Handovers {
     @Activate
     public HandoverService(@Reference Nics nics, @Reference Fds fds) {
         this(nics, fds, Deadlines.STANDARD);
+        Rehearsal.start(context.fds(), context.nics(), context.deadlines());
     }
 
     HandoverService(Nics nics, Fds fds, Deadlines deadlines) {
@@ -120,7 +122,10 @@ public final class HandoverService implements Handovers {
             Report r = new Report("source", context.events());
             cancel = c;
             report = r;
-            source = Thread.ofPlatform().daemon().name("handover-source").start(() -> run(path, list, c, r));
+            source = Thread.ofPlatform().daemon().name("handover-source").start(() -> {
+                Threads.urgent();
+                run(path, list, c, r);
+            });
         } catch (IOException e) {
             serving.release();
             throw new NicException("cannot begin: " + e.getMessage(), e);
@@ -197,8 +202,6 @@ public final class HandoverService implements Handovers {
         } catch (IOException e) {
             throw new NicException(e.getMessage(), e);
         }
-        // while nobody waits for it
-        Rehearsal.start(context.fds());
         LOG.info("waiting for a handover on {}", path);
     }
 

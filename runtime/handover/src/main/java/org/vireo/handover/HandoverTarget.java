@@ -19,6 +19,7 @@ import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.StateFormat;
 import org.vireo.posix.linux.Poll;
+import org.vireo.posix.linux.Threads;
 import org.vireo.posix.linux.UnixSockets;
 
 /**
@@ -107,6 +108,7 @@ final class HandoverTarget implements AutoCloseable {
         }
         Thread.ofPlatform().daemon().name("handover-target").start(() -> {
             Channel channel = new Channel(socket, context.fds());
+            Threads.urgent();
             try {
                 greet(channel);
             } catch (WireException.Ended e) {

@@ -25,7 +25,7 @@ final class Quietly {
      */
     static <T> FutureTask<T> start(String name, Callable<T> work) {
         FutureTask<T> task = new FutureTask<>(() -> {
-            int n = Threads.nice(Threads.NICEST);
+            int n = Threads.nicest();
             if (n < 0) {
                 LOG.warn("{} runs at ordinary priority: {}", name, Errno.text(-n));
             }

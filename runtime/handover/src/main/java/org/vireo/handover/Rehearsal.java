@@ -12,6 +12,9 @@ import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
+import org.vireo.net.api.nic.Nics;
+import org.vireo.net.api.nic.TransferableNic;
+import org.vireo.posix.linux.NativeHeap;
 import org.vireo.posix.linux.UnixSockets;
 
 /**
@@ -21,18 +24,30 @@ import org.vireo.posix.linux.UnixSockets;
 final class Rehearsal {
     private static final Logger LOG = LoggerFactory.getLogger(Rehearsal.class);
     private static final int NICS = 40;
+    private static final int NICS_AGAIN = 1;
     private static final Deadlines PATIENT =
-            new Deadlines(5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 10_000, 5_000, 5_000, 5_000, 10_000, 100);
+            new Deadlines(5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 10_000, 50, 5_000, 5_000, 10_000, 100);
     private static final AtomicBoolean DONE = new AtomicBoolean();
 
     private Rehearsal() {
     }
 
-    /** Begins one, at the lowest priority. */
-    static FutureTask<Void> start(Fds fds) {
+    /** Begins one of all that a handover needs, at the lowest priority. */
+    static FutureTask<String> start(Fds fds, Nics nics, Deadlines deadlines) {
         return Quietly.start("handover-rehearsal", () -> {
             run(fds);
-            return null;
+            String report = nics.rehearse(Deadlines.in(deadlines.prepare()));
+            NativeHeap.trim();
+            LOG.debug("rehearsal: {}", report);
+            return report;
+        });
+    }
+
+    /** Begins one of the source's side, and the NIC's own, at the lowest priority. */
+    static FutureTask<String> start(Fds fds, TransferableNic nic, Deadlines deadlines) {
+        return Quietly.start("handover-rehearsal", () -> {
+            run(fds);
+            return nic.rehearse(Deadlines.in(deadlines.prepare()));
         });
     }
 
@@ -43,13 +58,22 @@ final class Rehearsal {
         }
         long began = System.nanoTime();
         Report source = new Report("source", (name, data) -> { });
-        handOver(fds, source);
+        handOver(fds, source, NICS);
         LOG.debug("rehearsal of the handover: {} ms, {}", (System.nanoTime() - began) / Deadlines.NANOS, source.toMap());
     }
 
-    /** Hands stand-ins over; the last one's target fails after it took. */
-    static void handOver(Fds fds, Report report) throws IOException {
-        StandIns nics = new StandIns(fds, NICS);
+    /** A short one: processors forget what they do not use. */
+    static void again(Fds fds) {
+        try {
+            handOver(fds, new Report("source", (name, data) -> { }), NICS_AGAIN);
+        } catch (IOException e) {
+            LOG.warn("rehearsal of the handover: {}; the freeze may take longer", e.toString());
+        }
+    }
+
+    /** Hands stand-ins over; with several, the last one's target fails after it took. */
+    static void handOver(Fds fds, Report report, int count) throws IOException {
+        StandIns nics = new StandIns(fds, count);
         Context context = new Context(nics, fds, PATIENT, (name, data) -> { }, true);
         Fd[] pair = UnixSockets.pair(fds, 1, false, "rehearsal of the handover");
         Channel mine = new Channel(pair[0], fds);

@@ -45,6 +45,10 @@ final class SourceNic {
     private boolean copies;
     private long ownSeq;
     private long freezeBegan;
+    private long frozen;
+    private long took;
+    private long take;
+    private long dropped;
     private boolean killFailed;
 
     /** What became of a NIC. */
@@ -120,8 +124,14 @@ final class SourceNic {
         }
     }
 
-    void targetRuns() {
+    /** With the monotonic clock, which is the same in all processes. */
+    void targetRuns(long tookNanos, long takeMicros) {
         targetRuns = true;
+        took = tookNanos;
+        take = takeMicros;
+        if (dropped != 0) {
+            reportFreeze();
+        }
     }
 
     void targetOwns() {
@@ -190,6 +200,7 @@ final class SourceNic {
             }
             return false;
         }
+        frozen = System.nanoTime();
         ownSeq = block.seq();
         // seq, the VMM's socket and a cancel may have moved until the workers stood still
         boolean vmmSpeaks = nic.connection() >= 0 && Poll.readable(0, nic.connection()) != 0;
@@ -224,7 +235,8 @@ final class SourceNic {
                     return;
                 }
                 case DROP -> {
-                    session.report().nic(id(), "freeze-micros", (System.nanoTime() - freezeBegan) / 1_000);
+                    dropped = System.nanoTime();
+                    reportFreeze();
                     letGo(Result.MOVED, "");
                     return;
                 }
@@ -235,6 +247,23 @@ final class SourceNic {
                 default -> throw new IllegalStateException(d.toString());
             }
         }
+    }
+
+    /**
+     * How long nobody served the guest, and where that time went; then how long the target's answer took. The word may tell of the end
+     * before the target's record does, which has the details.
+     */
+    private void reportFreeze() {
+        Report r = session.report();
+        if (took == 0) {
+            r.nic(id(), "freeze-micros", (dropped - freezeBegan) / 1_000);
+            return;
+        }
+        r.nic(id(), "freeze-micros", (took - freezeBegan) / 1_000 + take);
+        r.nic(id(), "stop-micros", (frozen - freezeBegan) / 1_000);
+        r.nic(id(), "offer-micros", (took - frozen) / 1_000);
+        r.nic(id(), "take-micros", take);
+        r.nic(id(), "answer-micros", (dropped - took) / 1_000 - take);
     }
 
     private void await(long waitNanos) {

@@ -30,6 +30,8 @@ import org.vireo.posix.linux.Poll;
 final class SourceSession {
     private static final Logger LOG = LoggerFactory.getLogger(SourceSession.class);
 
+    private static final long LOOK_NANOS = 20 * Deadlines.NANOS;
+
     private final Context context;
     private final Channel channel;
     private final Cancel cancel;
@@ -71,13 +73,11 @@ final class SourceSession {
         report.status("setup");
         try {
             int version = greet();
-            FutureTask<Void> rehearsal = context.rehearsal() ? null : Rehearsal.start(context.fds());
             report.status("active");
             outbox = new Outbox(channel, deadlines());
             for (TransferableNic n : all) {
                 prepare(n, version);
             }
-            awaitRehearsal(rehearsal);
             for (SourceNic n : nics.values()) {
                 commit(n);
             }
@@ -139,9 +139,15 @@ final class SourceSession {
             nics.remove(n.id());
             throw new HandoverException(named(transferable.id(), e.getMessage()), e);
         }
+        FutureTask<String> rehearsal = context.rehearsal() ? null : Rehearsal.start(context.fds(), transferable, deadlines());
         await(() -> n.isPrepared() || n.failure() != null, deadlines().prepare(), "NIC " + n.id() + ": the target does not get it ready");
         if (n.failure() != null) {
             throw new HandoverException(named(n.id(), n.failure()));
+        }
+        if (rehearsal != null) {
+            awaitRehearsal(n.id(), rehearsal);
+            // the counters' classes are loaded now and not in the freeze
+            collections();
         }
         report.nic(n.id(), "prepare-micros", (System.nanoTime() - began) / 1_000);
     }
@@ -152,18 +158,27 @@ final class SourceSession {
         return why.startsWith(name) ? why : name + why;
     }
 
-    private void awaitRehearsal(FutureTask<Void> rehearsal) {
+    private void awaitRehearsal(String nic, FutureTask<String> rehearsal) throws HandoverException {
+        long deadline = Deadlines.in(deadlines().prepare());
+        while (!rehearsal.isDone() && trouble() == null && System.nanoTime() < deadline) {
+            pump(LOOK_NANOS, -1);
+        }
+        if (trouble() != null) {
+            throw new HandoverException(trouble());
+        }
         try {
-            if (rehearsal != null) {
-                Quietly.await(rehearsal, Deadlines.in(deadlines().record()));
-            }
+            report.nic(nic, "source-rehearsal", Quietly.await(rehearsal, System.nanoTime()));
         } catch (Exception e) {
-            LOG.warn("rehearsal of the handover: {}; the first NIC's freeze may take longer", e.toString());
+            LOG.warn("NIC {}: rehearsal of the handover: {}; its freeze may take longer", nic, e.toString());
         }
     }
 
     private void commit(SourceNic n) throws HandoverException {
         checkCancelled();
+        if (!context.rehearsal()) {
+            Rehearsal.again(context.fds());
+            n.nic().rehearse(Deadlines.in(deadlines().freeze()));
+        }
         long collections = collections();
         n.commit();
         report.nic(n.id(), "collections", collections() - collections);
@@ -329,8 +344,7 @@ final class SourceSession {
             }
             case REFUSED, FAILED -> n.failed(m.text("why"));
             case RUNNING -> {
-                n.targetRuns();
-                report.nic(n.id(), "take-micros", m.number("take-micros"));
+                n.targetRuns(m.number("took-nanos"), m.number("take-micros"));
             }
             case OWNING -> {
                 n.targetOwns();

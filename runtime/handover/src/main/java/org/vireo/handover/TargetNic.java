@@ -22,6 +22,7 @@ final class TargetNic {
     private boolean killFailed;
     private boolean done;
     private String why = "";
+    private long tookNanos;
     private long takeMicros;
     /** The owner's heartbeat when the channel ended, and since when. */
     private boolean orphaned;
@@ -77,7 +78,7 @@ final class TargetNic {
                     return Math.min(d.waitNanos(), LOOK_AGAIN_NANOS);
                 }
                 case TAKE -> take();
-                case RUN -> session.sendRunning(id(), takeMicros);
+                case RUN -> session.sendRunning(id(), tookNanos, takeMicros);
                 case OWN -> {
                     done = true;
                     session.own(this);
@@ -105,7 +106,7 @@ final class TargetNic {
 
     private void take() {
         reading = true;
-        long began = System.nanoTime();
+        tookNanos = System.nanoTime();
         try {
             nic.take();
             passed = true;
@@ -114,7 +115,7 @@ final class TargetNic {
             unable = true;
             why = e.getMessage() == null ? e.toString() : e.getMessage();
         }
-        takeMicros = (System.nanoTime() - began) / 1_000;
+        takeMicros = (System.nanoTime() - tookNanos) / 1_000;
     }
 
     private void stopReading() {

@@ -230,6 +230,9 @@ final class TargetSession {
         if (context.nics().transferable().isEmpty()) {
             System.gc();
         }
+        // once more, at this thread's own priority: the offer follows at once
+        Rehearsal.again(context.fds());
+        nic.rehearse(deadline);
         return text;
     }
 
@@ -263,8 +266,9 @@ final class TargetSession {
         return !open || Poll.readable(0, channel.number()) == 0;
     }
 
-    void sendRunning(String nic, long takeMicros) {
-        send(Message.of(RecordType.RUNNING, Message.about(RecordType.RUNNING, nic).number("take-micros", takeMicros).build()));
+    void sendRunning(String nic, long tookNanos, long takeMicros) {
+        send(Message.of(RecordType.RUNNING, Message.about(RecordType.RUNNING, nic).number("took-nanos", tookNanos)
+                .number("take-micros", takeMicros).build()));
         report.nic(nic, "take-micros", takeMicros);
     }
 

@@ -80,6 +80,11 @@ final class FakeHost implements Nics, AutoCloseable {
     }
 
     @Override
+    public String rehearse(long deadlineNanos) {
+        return "none";
+    }
+
+    @Override
     public StateFormat imageFormat() {
         return format;
     }
@@ -169,6 +174,11 @@ final class FakeHost implements Nics, AutoCloseable {
             } catch (IOException | StateTransferException e) {
                 throw new NicException(e.getMessage(), e);
             }
+        }
+
+        @Override
+        public String rehearse(long deadlineNanos) {
+            return "none";
         }
 
         @Override

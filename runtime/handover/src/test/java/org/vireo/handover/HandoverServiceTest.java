@@ -129,7 +129,9 @@ class HandoverServiceTest {
                 assertEquals("moved", nic(s, i).get("result"), s.toString());
                 assertTrue((long) nic(s, i).get("freeze-micros") > 0);
                 assertEquals("12 rounds, 3 ms", nic(s, i).get("rehearsal"));
-                assertTrue(nic(s, i).containsKey("take-micros"));
+                for (String part : List.of("stop-micros", "offer-micros", "take-micros", "answer-micros")) {
+                    assertTrue(nic(s, i).containsKey(part), part + " in " + s);
+                }
                 assertTrue(nic(s, i).containsKey("own-micros"));
             }
             assertEquals("completed", await(b).get("status"));
@@ -224,6 +226,8 @@ class HandoverServiceTest {
     void changesWhileItIsPreparedArriveBeforeTheOffer() throws Exception {
         FakeHost.Nic n = here.make("nic0");
         there.onRehearse = i -> {
+            // it is asked for once more right before the offer
+            there.onRehearse = again -> { };
             for (int k = 0; k < 20; k++) {
                 n.change();
             }

@@ -21,10 +21,11 @@ public interface IncomingNic extends AutoCloseable {
     NicBlock block();
 
     /**
-     * Runs the data path's code with the real backend over stand-ins until it is fast.
+     * Runs the code of a handover and of the data path, with the real backend over stand-ins, until it is fast; when called again, a
+     * few times only: processors forget what they do not use.
      *
      * @param deadlineNanos until when
-     * @return a short report: rounds and time
+     * @return a short report: handovers, frames and time
      */
     String rehearse(long deadlineNanos);
 

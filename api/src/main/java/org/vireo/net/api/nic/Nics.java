@@ -78,6 +78,15 @@ public interface Nics {
     IncomingNic prepare(NicImage image, boolean backendTransfer, long deadlineNanos) throws NicException;
 
     /**
+     * Runs the code of a handover, with a NIC that nobody has, until it is fast: so that less is to be rehearsed when one comes.
+     *
+     * @param deadlineNanos until when
+     * @return a short report: handovers, frames and time
+     * @throws NicException it cannot, for want of descriptors or memory for instance; nothing is left
+     */
+    String rehearse(long deadlineNanos) throws NicException;
+
+    /**
      * The versions of {@link NicImage} that are written and read.
      *
      * @return the format

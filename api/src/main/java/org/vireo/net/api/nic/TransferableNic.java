@@ -36,6 +36,15 @@ public interface TransferableNic {
     NicImage begin(int version, boolean backendTransfer, Consumer<NicImage> changes) throws NicException;
 
     /**
+     * Runs the code of a handover, with the real backend over stand-ins, until it is fast; if this process did so before, a few times
+     * only: processors forget what they do not use. After {@link #begin}; the NIC runs on meanwhile. Not on its actor.
+     *
+     * @param deadlineNanos until when
+     * @return a short report: handovers and time
+     */
+    String rehearse(long deadlineNanos);
+
+    /**
      * Stops the rings at a frame boundary, undoes look-ahead, takes port, rings and connection from epoll and writes the journal.
      * The session is at a message boundary.
      *

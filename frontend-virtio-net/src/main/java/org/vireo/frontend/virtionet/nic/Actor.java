@@ -85,6 +85,39 @@ final class Actor {
         }
     }
 
+    /**
+     * As {@link #call}, but on the calling thread if nothing else is being done: a frozen guest waits for it, and does not wait for two
+     * changes of threads. Only for what cannot hang.
+     */
+    <T> T callHere(Urgency urgency, long timeoutMillis, Callable<T> what) throws Exception {
+        if (!begin()) {
+            return call(urgency, timeoutMillis, what);
+        }
+        try {
+            return what.call();
+        } finally {
+            end();
+        }
+    }
+
+    private synchronized boolean begin() {
+        if (scheduled) {
+            return false;
+        }
+        scheduled = true;
+        thread = Thread.currentThread();
+        return true;
+    }
+
+    private synchronized void end() {
+        thread = null;
+        if (mail.values().stream().allMatch(Queue::isEmpty)) {
+            scheduled = false;
+        } else {
+            executor.execute(this::run);
+        }
+    }
+
     /** Does something in its turn, and waits for it: if in vain, it is still done. */
     void finish(Urgency urgency, long timeoutMillis, Runnable what) throws TimeoutException, InterruptedException {
         if (Thread.currentThread() == thread) {

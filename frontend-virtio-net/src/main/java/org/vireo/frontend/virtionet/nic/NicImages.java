@@ -68,6 +68,36 @@ final class NicImages {
         }
     }
 
+    /**
+     * A NIC like the one of an image, over other things: for a rehearsal.
+     *
+     * @param of the image
+     * @param state memory and rings
+     * @param block its block
+     * @param socket its VMM's connection
+     * @param backend the backend's state, owned by the image from then on; or null
+     */
+    static NicImage twin(NicImage of, DeviceState state, Fd block, Fd socket, BackendState backend)
+            throws IOException, StateTransferException {
+        List<Section> s = new ArrayList<>();
+        try {
+            s.add(require(of, "nic"));
+            s.add(Section.builder("block").descriptor("file", block.duplicate()).build());
+            s.add(device(state));
+            memory(state, s);
+            for (int i = 0; i < state.rings().size(); i++) {
+                s.add(ring(i, state.rings().get(i)));
+            }
+            of.section("port").ifPresent(s::add);
+            s.add(Section.builder("connection").number("vmm-pid", ProcessHandle.current().pid()).descriptor("socket", socket.duplicate())
+                    .build());
+            return NicImage.of(of.nic(), of.version(), of.seq(), s, backend);
+        } catch (IOException | StateTransferException e) {
+            s.forEach(Section::closeDescriptors);
+            throw e;
+        }
+    }
+
     /** What differs between two states. */
     static NicImage change(Nic nic, DeviceState from, DeviceState to, Fd backendSocket, long seq) throws IOException {
         List<Section> s = new ArrayList<>();

@@ -10,10 +10,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
-import java.util.concurrent.ThreadPoolExecutor;
-import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.osgi.framework.BundleContext;
 import org.osgi.framework.ServiceReference;
@@ -56,7 +54,7 @@ public final class NicRegistry implements Nics {
     private final Map<String, NicOptions> awaiting = new LinkedHashMap<>();
     private final Set<String> busy = new HashSet<>();
     private final List<EventSink> sinks = new CopyOnWriteArrayList<>();
-    private final ThreadPoolExecutor executor;
+    private final ControlThreads executor;
     private final ScheduledThreadPoolExecutor timer;
     private final Watchdog watchdog = new Watchdog();
     private final Environment env;
@@ -71,9 +69,7 @@ public final class NicRegistry implements Nics {
      */
     @Activate
     public NicRegistry(@Reference Fds fds, BundleContext context) throws IOException {
-        // when all are busy, work waits: whoever posts it (a worker, the poller, the timer) must never do it itself
-        executor = new ThreadPoolExecutor(64, 64, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), r -> daemon(r, "vireo-control"));
-        executor.allowCoreThreadTimeOut(true);
+        executor = new ControlThreads();
         timer = new ScheduledThreadPoolExecutor(1, r -> daemon(r, "vireo-timer"));
         timer.setRemoveOnCancelPolicy(true);
         String n = context == null ? null : context.getProperty(WORKERS);
@@ -83,7 +79,7 @@ public final class NicRegistry implements Nics {
             workers.add(new Worker("vireo-worker-" + i, fds, watchdog, Worker.Urgency.FRAMES));
         }
         env = new Environment(fds, new Slots(fds), new Poller(fds), List.copyOf(workers), executor, timer, this::event,
-                new AtomicInteger());
+                new AtomicInteger(), new AtomicBoolean(), false);
     }
 
     private static Thread daemon(Runnable r, String name) {
@@ -291,6 +287,15 @@ public final class NicRegistry implements Nics {
             } catch (NicException | NetdevException e) {
                 event("NETDEV_ERROR", Map.of("nic", image.nic(), "reason", e.getMessage()));
             }
+        }
+    }
+
+    @Override
+    public String rehearse(long deadlineNanos) throws NicException {
+        try (DressRehearsal r = DressRehearsal.ofAny(env)) {
+            return r.run(deadlineNanos);
+        } catch (Exception e) {
+            throw new NicException("rehearsal: " + e.getMessage(), e);
         }
     }
 

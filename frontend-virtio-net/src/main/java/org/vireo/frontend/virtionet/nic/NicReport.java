@@ -38,6 +38,9 @@ final class NicReport {
         NicState was = state;
         state = now;
         why = reason;
+        if (env.quiet()) {
+            return;
+        }
         LOG.info("NIC {}: {} -> {}{} (VMM pid {}, netdev {}, epoch {})", options.id(), was, now, reason.isEmpty() ? "" : ": " + reason,
                 vmmPid == 0 ? "none" : vmmPid, options.netdev().isEmpty() ? "none" : options.netdev(), epoch);
         Map<String, Object> data = new LinkedHashMap<>();

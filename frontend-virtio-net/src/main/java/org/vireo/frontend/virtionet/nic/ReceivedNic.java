@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.nic;
 
-import java.io.IOException;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeoutException;
@@ -10,18 +9,11 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.device.EngineException;
-import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
-import org.vireo.frontend.virtionet.rehearsal.Rehearsal;
-import org.vireo.frontend.virtionet.rehearsal.StandIns;
 import org.vireo.frontend.virtionet.session.Session;
-import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
-import org.vireo.net.api.FramePort;
-import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetPort.Disposal;
-import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NicBlock;
@@ -38,16 +30,17 @@ final class ReceivedNic implements IncomingNic {
     private final Consumer<ReceivedNic> owned;
     private final Runnable dropped;
     private final boolean loaded;
-    private final StandIns standIns;
+    private final NicImage image;
+    private DressRehearsal rehearsal;
     private volatile long seq;
     private boolean taken;
     private boolean closed;
 
-    private ReceivedNic(Nic nic, long seq, boolean loaded, StandIns standIns, Consumer<ReceivedNic> owned, Runnable dropped) {
+    private ReceivedNic(Nic nic, NicImage image, boolean loaded, Consumer<ReceivedNic> owned, Runnable dropped) {
         this.nic = nic;
-        this.seq = seq;
+        this.image = image;
         this.loaded = loaded;
-        this.standIns = standIns;
+        seq = image.seq();
         this.owned = owned;
         this.dropped = dropped;
     }
@@ -80,8 +73,7 @@ final class ReceivedNic implements IncomingNic {
                 nic.endpoint().adopt(listener.descriptor("socket").duplicate());
             }
             nic.engine().startCountersFrom(NicImages.counters(image));
-            StandIns standIns = nic.binding() != null && loads ? StandIns.of(image.backend().orElseThrow(), env.fds()) : null;
-            return new ReceivedNic(nic, image.seq(), loads, standIns, owned, dropped);
+            return new ReceivedNic(nic, image, loads, owned, dropped);
         } catch (Exception e) {
             nic.close(loads ? Disposal.LEAVE : Disposal.RELEASE);
             throw e;
@@ -153,21 +145,12 @@ final class ReceivedNic implements IncomingNic {
 
     @Override
     public String rehearse(long deadlineNanos) {
-        if (standIns == null) {
-            return "no backend state to rehearse with";
-        }
-        try (standIns) {
-            start(false);
-            NetdevSlot slot = nic.slot();
-            NetPort port = slot.rehearse(standIns.state(), nic.options().pairs(), deadlineNanos);
-            try {
-                long features = nic.state().features();
-                return new Rehearsal(nic.environment().fds(), features).run((FramePort) port, standIns.farEnds(),
-                        nic.binding().format(features), deadlineNanos);
-            } finally {
-                port.close(Disposal.LEAVE);
+        try {
+            if (rehearsal == null) {
+                rehearsal = DressRehearsal.of(image, nic.environment());
             }
-        } catch (NicException | NetdevException | EngineException | InvalidMemoryException | IOException | RuntimeException e) {
+            return rehearsal.run(deadlineNanos);
+        } catch (Exception e) {
             LOG.warn("NIC {}: rehearsal ended early", id(), e);
             return "ended early: " + e.getMessage();
         }
@@ -192,16 +175,7 @@ final class ReceivedNic implements IncomingNic {
 
     @Override
     public void take() throws NicException {
-        start(true);
-    }
-
-    /** Not really: goes the way there and back, so that nothing on it is loaded and linked for the first time in the freeze. */
-    private void start(boolean really) throws NicException {
-        call(() -> {
-            if (!really) {
-                nic.state().enabledPairs();
-                return null;
-            }
+        callHere(() -> {
             try {
                 nic.startTaken();
                 taken = true;
@@ -231,23 +205,37 @@ final class ReceivedNic implements IncomingNic {
         nic.actor().post(Urgency.HANDOVER, nic::own);
         closed = true;
         owned.accept(this);
+        endRehearsal();
+    }
+
+    private void endRehearsal() {
+        if (rehearsal != null) {
+            rehearsal.close();
+            rehearsal = null;
+        }
     }
 
     @Override
     public void close() {
         if (!closed) {
             closed = true;
-            if (standIns != null) {
-                standIns.close();
-            }
+            endRehearsal();
             nic.close(loaded || taken ? Disposal.LEAVE : Disposal.RELEASE);
             dropped.run();
         }
     }
 
     private void call(Callable<Void> what) throws NicException {
+        named(() -> nic.actor().call(Urgency.HANDOVER, CALL_MILLIS, what));
+    }
+
+    private void callHere(Callable<Void> what) throws NicException {
+        named(() -> nic.actor().callHere(Urgency.HANDOVER, CALL_MILLIS, what));
+    }
+
+    private void named(Callable<Void> what) throws NicException {
         try {
-            nic.actor().call(Urgency.HANDOVER, CALL_MILLIS, what);
+            what.call();
         } catch (NicException e) {
             throw e;
         } catch (Exception e) {

@@ -2,8 +2,11 @@
 package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
+import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
 import org.vireo.net.api.BackendState;
@@ -16,11 +19,14 @@ import org.vireo.net.api.nic.TransferableNic;
 
 /** A NIC of this process on its way to another one. */
 final class SourceNic implements TransferableNic {
+    private static final Logger LOG = LoggerFactory.getLogger(SourceNic.class);
     private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(2);
     private static final long CALL_MILLIS = 5000;
 
     private final Nic nic;
     private final Runnable gone;
+    private volatile NicImage image;
+    private volatile DressRehearsal rehearsal;
 
     SourceNic(Nic nic, Runnable gone) {
         this.nic = nic;
@@ -39,7 +45,6 @@ final class SourceNic implements TransferableNic {
 
     @Override
     public NicImage begin(int version, boolean backendTransfer, Consumer<NicImage> changes) throws NicException {
-        freeze(System.nanoTime(), false);
         return call(() -> {
             if (!NicImages.FORMAT.writes().contains(version)) {
                 throw new NicException("NIC " + id() + ": image version " + version + " cannot be written");
@@ -58,7 +63,7 @@ final class SourceNic implements TransferableNic {
                 state = nic.binding().slot().save(System.nanoTime() + SAVE_NANOS);
             }
             try {
-                NicImage image = NicImages.whole(nic, state);
+                image = NicImages.whole(nic, state);
                 nic.feed().begin(changes);
                 return image;
             } catch (IOException e) {
@@ -71,16 +76,24 @@ final class SourceNic implements TransferableNic {
     }
 
     @Override
-    public void freeze(long deadlineNanos) throws NicException {
-        freeze(deadlineNanos, true);
+    public String rehearse(long deadlineNanos) {
+        try {
+            if (rehearsal == null) {
+                rehearsal = DressRehearsal.of(image, nic.environment());
+                if (nic.environment().rehearsed().get()) {
+                    rehearsal.known();
+                }
+            }
+            return rehearsal.run(deadlineNanos);
+        } catch (Exception e) {
+            LOG.warn("NIC {}: rehearsal ended early", id(), e);
+            return "ended early: " + e.getMessage();
+        }
     }
 
-    /** Not really: goes the way there and back, so that nothing on it is loaded and linked for the first time in the freeze. */
-    private void freeze(long deadlineNanos, boolean really) throws NicException {
-        call(() -> {
-            if (!really) {
-                return null;
-            }
+    @Override
+    public void freeze(long deadlineNanos) throws NicException {
+        named(() -> nic.actor().callHere(Urgency.HANDOVER, CALL_MILLIS, () -> {
             if (nic.feed().aborted() != null) {
                 throw new NicException("NIC " + id() + ": " + nic.feed().aborted());
             }
@@ -91,7 +104,7 @@ final class SourceNic implements TransferableNic {
                 throw e;
             }
             return null;
-        });
+        }));
     }
 
     @Override
@@ -107,17 +120,30 @@ final class SourceNic implements TransferableNic {
     @Override
     public void end() {
         nic.actor().post(Urgency.HANDOVER, nic.feed()::end);
+        endRehearsal();
+    }
+
+    private void endRehearsal() {
+        if (rehearsal != null) {
+            rehearsal.close();
+            rehearsal = null;
+        }
     }
 
     @Override
     public void letGo() {
         nic.close(Disposal.LEAVE);
         gone.run();
+        endRehearsal();
     }
 
-    private <T> T call(java.util.concurrent.Callable<T> what) throws NicException {
+    private <T> T call(Callable<T> what) throws NicException {
+        return named(() -> nic.actor().call(Urgency.HANDOVER, CALL_MILLIS, what));
+    }
+
+    private <T> T named(Callable<T> what) throws NicException {
         try {
-            return nic.actor().call(Urgency.HANDOVER, CALL_MILLIS, what);
+            return what.call();
         } catch (NicException e) {
             throw e;
         } catch (NetdevException | EngineException | IOException e) {

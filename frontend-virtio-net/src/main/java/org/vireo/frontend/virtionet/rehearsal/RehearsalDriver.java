@@ -9,11 +9,11 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
 import java.util.List;
-import org.vireo.frontend.virtionet.device.RingEngine.RingSpec;
 import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.SplitRingLayout;
+import org.vireo.frontend.virtionet.session.RingState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.posix.Posix;
@@ -25,7 +25,7 @@ import org.vireo.vhostuser.VirtioNet;
  * A driver of one queue pair in memory of its own, just enough to keep the device busy: all buffers are always posted, frames are 64 bytes.
  * What it transmits has all the layouts that a guest may use, so that none of them is met first by compiled code that rules it out.
  */
-final class RehearsalDriver implements AutoCloseable {
+public final class RehearsalDriver implements AutoCloseable {
     static final int SIZE = 256;
 
     private static final MemorySegment MEMORY = SharedMemory.addressSpace();
@@ -49,7 +49,15 @@ final class RehearsalDriver implements AutoCloseable {
     private final int[] used = new int[2];
     private final long iovec;
 
-    RehearsalDriver(Fds fds, long features) throws IOException, InvalidMemoryException {
+    /**
+     * A driver with its memory.
+     *
+     * @param fds makes descriptors
+     * @param features acknowledged virtio features
+     * @throws IOException no descriptor or memory left
+     * @throws InvalidMemoryException no memory left
+     */
+    public RehearsalDriver(Fds fds, long features) throws IOException, InvalidMemoryException {
         this.features = features;
         Fd file = SharedMemory.create(fds, "vireo-rehearsal", BYTES, false);
         table = MemoryTable.of(List.of(MappedRegion.map(new MappedRegion.Spec(0, BYTES, 0, 0), file, false)));
@@ -58,11 +66,11 @@ final class RehearsalDriver implements AutoCloseable {
             kicks[q] = EventFd.create(fds, "rehearsal kick");
             calls[q] = EventFd.create(fds, "rehearsal call");
             for (int i = 0; i < SIZE; i++) {
-                long d = base + ring(q) + (long) i * SplitRingLayout.DESCRIPTOR;
+                long d = base + at(q) + (long) i * SplitRingLayout.DESCRIPTOR;
                 MEMORY.set(JAVA_LONG, d, q == 0 ? BUFFERS + i * BUFFER : BUFFERS + SIZE * BUFFER);
                 MEMORY.set(JAVA_INT, d + SplitRingLayout.DESCRIPTOR_LENGTH, q == 0 ? receiveBytes() : FRAME);
                 MEMORY.set(JAVA_SHORT, d + SplitRingLayout.DESCRIPTOR_FLAGS, (short) (q == 0 ? SplitRingLayout.WRITE : 0));
-                MEMORY.set(JAVA_SHORT, base + ring(q) + AVAILABLE + SplitRingLayout.RING + 2L * i, (short) i);
+                MEMORY.set(JAVA_SHORT, base + at(q) + AVAILABLE + SplitRingLayout.RING + 2L * i, (short) i);
             }
         }
         for (int i = 0; i < SIZE; i += 4) {
@@ -107,29 +115,40 @@ final class RehearsalDriver implements AutoCloseable {
         return (features & VirtioNet.MRG_RXBUF) != 0 ? 1536 : big ? 65562 : 1536;
     }
 
-    private static long ring(int q) {
+    private static long at(int q) {
         return q == 0 ? RX : TX;
     }
 
-    MemoryTable memory() {
+    /**
+     * The memory.
+     *
+     * @return owned by the driver
+     */
+    public MemoryTable memory() {
         return table;
     }
 
-    RingSpec spec(int q) {
-        return new RingSpec(SIZE, ring(q), ring(q) + AVAILABLE, ring(q) + USED, (features & VirtioNet.EVENT_IDX) != 0,
-                (features & VirtioNet.INDIRECT_DESC) != 0, kicks[q], calls[q]);
+    /**
+     * A ring that goes on where its journal says.
+     *
+     * @param q 0: receive, 1: transmit
+     * @return started and enabled; its descriptors are the driver's
+     */
+    public RingState ring(int q) {
+        return new RingState(SIZE, at(q), at(q) + AVAILABLE, at(q) + USED, 0, 0, RingState.JOURNAL, true, true, kicks[q],
+                calls[q], null);
     }
 
     /** Makes entries available and kicks. */
     void post(int q, int n) {
         available[q] = available[q] + n & 0xffff;
-        SHORT.setRelease(MEMORY, base + ring(q) + AVAILABLE + SplitRingLayout.INDEX, (short) available[q]);
+        SHORT.setRelease(MEMORY, base + at(q) + AVAILABLE + SplitRingLayout.INDEX, (short) available[q]);
         EventFd.signal(kicks[q].number());
     }
 
     /** Entries that came back since the last look; they may be posted again in the same order. */
     int reclaim(int q) {
-        int index = (short) SHORT.getAcquire(MEMORY, base + ring(q) + USED + SplitRingLayout.INDEX) & 0xffff;
+        int index = (short) SHORT.getAcquire(MEMORY, base + at(q) + USED + SplitRingLayout.INDEX) & 0xffff;
         int n = index - used[q] & 0xffff;
         used[q] = index;
         return n;

@@ -13,6 +13,7 @@ import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.net.api.NetdevException;
+import org.vireo.posix.linux.Threads;
 
 /**
  * Calls the control side of one netdev's backend, one call at a time, with a deadline. While a call has not returned, further ones are
@@ -25,10 +26,19 @@ final class BackendCalls {
     private final ThreadPoolExecutor executor;
     private volatile String stuck;
 
-    BackendCalls(String netdev) {
+    /**
+     * Calls of one backend.
+     *
+     * @param netdev for messages
+     * @param inherits whether they have the priority of who calls first; else they have the ordinary one, as do scripts that they run
+     */
+    BackendCalls(String netdev, boolean inherits) {
         this.netdev = netdev;
         executor = new ThreadPoolExecutor(1, 1, 5, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), r -> {
-            Thread t = new Thread(r, "vireo-netdev-" + netdev);
+            Thread t = new Thread(inherits ? r : () -> {
+                Threads.ordinary();
+                r.run();
+            }, "vireo-netdev-" + netdev);
             t.setDaemon(true);
             return t;
         });

@@ -34,6 +34,7 @@ public final class NetdevSlot {
 
     private final String id;
     private final Fds fds;
+    private final boolean rehearsal;
     private final BackendCalls calls;
     private final List<Candidate> candidates = new ArrayList<>();
     private final List<Candidate> failed = new ArrayList<>();
@@ -45,9 +46,27 @@ public final class NetdevSlot {
     private String failure = "";
 
     NetdevSlot(String id, Fds fds) {
+        this(id, fds, false);
+    }
+
+    private NetdevSlot(String id, Fds fds, boolean rehearsal) {
         this.id = id;
         this.fds = fds;
-        calls = new BackendCalls(id);
+        this.rehearsal = rehearsal;
+        calls = new BackendCalls(id, rehearsal);
+    }
+
+    /** A slot for a rehearsal: the same backend, which is told that its descriptors are stand-ins. */
+    NetdevSlot twin() throws NetdevException {
+        synchronized (this) {
+            return twin(id, fds, serving == null ? choose() : serving);
+        }
+    }
+
+    static NetdevSlot twin(String id, Fds fds, Candidate backend) {
+        NetdevSlot twin = new NetdevSlot(id, fds, true);
+        twin.candidates.add(backend);
+        return twin;
     }
 
     /**
@@ -246,25 +265,6 @@ public final class NetdevSlot {
             throw new NetdevException("netdev " + id + ": backend " + c + " left while it was opened");
         }
         return p;
-    }
-
-    /**
-     * A port for the rehearsal: loaded beside the real one from a stand-in's state.
-     *
-     * @param state a state with stand-ins for its descriptors
-     * @param pairs of the NIC
-     * @param deadlineNanos until when
-     * @return a port that the caller closes with LEAVE
-     * @throws NetdevException it cannot
-     */
-    public NetPort rehearse(BackendState state, int pairs, long deadlineNanos) throws NetdevException {
-        Candidate c;
-        synchronized (this) {
-            c = choose();
-        }
-        return calls.call("load", c.bundle(), deadlineNanos,
-                () -> reader(c, state).load(state, new Context(fds, new Quiet(), deadlineNanos, true, pairs)),
-                p -> p.close(Disposal.LEAVE));
     }
 
     /**
@@ -529,7 +529,7 @@ public final class NetdevSlot {
     }
 
     private OpenContext context(int pairs, long deadlineNanos) {
-        return new Context(fds, new Listener(), deadlineNanos, false, pairs);
+        return new Context(fds, new Listener(), deadlineNanos, rehearsal, pairs);
     }
 
     private record SlotStatus(String id, String type, String bundle, String state, String nic, Map<String, String> options,
@@ -564,24 +564,6 @@ public final class NetdevSlot {
             synchronized (NetdevSlot.this) {
                 return user;
             }
-        }
-    }
-
-    /** For rehearsals: nobody listens. */
-    private static final class Quiet implements PortListener {
-        @Override
-        public void link(boolean up) {
-            LOG.debug("link {} in a rehearsal", up);
-        }
-
-        @Override
-        public void stateChanged() {
-            LOG.debug("state changed in a rehearsal");
-        }
-
-        @Override
-        public void failed(Exception why) {
-            LOG.debug("failed in a rehearsal", why);
         }
     }
 }

@@ -6,8 +6,10 @@ import java.util.Map;
 import java.util.TreeMap;
 import org.osgi.framework.Constants;
 import org.osgi.framework.ServiceReference;
+import org.osgi.framework.Version;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.NetBackend;
+import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.nic.NetdevStatus;
 
 /** All netdev slots of the process. Any thread. */
@@ -32,6 +34,34 @@ public final class Slots {
      */
     public synchronized NetdevSlot slot(String netdev) {
         return slots.computeIfAbsent(netdev, id -> new NetdevSlot(id, fds));
+    }
+
+    /**
+     * One slot alone, for a rehearsal: its backend is told that its descriptors are stand-ins.
+     *
+     * @param netdev its id
+     * @return slots that nobody else uses
+     * @throws NetdevException no backend serves it
+     */
+    public Slots twin(String netdev) throws NetdevException {
+        Slots twin = new Slots(fds);
+        twin.slots.put(netdev, slot(netdev).twin());
+        return twin;
+    }
+
+    /**
+     * One slot alone, for a rehearsal.
+     *
+     * @param netdev its id
+     * @param backend serves it; it is told that its descriptors are stand-ins
+     * @param fds makes descriptors
+     * @return slots that nobody else uses
+     */
+    public static Slots of(String netdev, NetBackend backend, Fds fds) {
+        Slots s = new Slots(fds);
+        s.slots.put(netdev, NetdevSlot.twin(netdev, fds,
+                new Candidate(backend, netdev, "a stand-in", Version.emptyVersion, 0, 0, Map.of())));
+        return s;
     }
 
     /**

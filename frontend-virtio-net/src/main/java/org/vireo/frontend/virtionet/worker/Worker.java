@@ -73,15 +73,9 @@ public final class Worker implements AutoCloseable {
     /** How a worker's thread stands against others. */
     public enum Urgency {
         /** Before all that is not urgent, where the process may say so: a TAP that nobody reads for 20 ms drops frames. */
-        FRAMES(-10),
+        FRAMES,
         /** As who made it. */
-        INHERITED(0);
-
-        private final int nice;
-
-        Urgency(int nice) {
-            this.nice = nice;
-        }
+        INHERITED
     }
 
     /**
@@ -283,7 +277,7 @@ public final class Worker implements AutoCloseable {
         @Override
         public void run() {
             threadId = Processes.threadId();
-            if (urgency != Urgency.INHERITED && Threads.nice(urgency.nice) < 0) {
+            if (urgency == Urgency.FRAMES && Threads.steady() < 0) {
                 LOG.debug("{} runs at ordinary priority: no CAP_SYS_NICE", name);
             }
             while (thread == this && !closed) {

@@ -100,6 +100,36 @@ class ActorTest {
     }
 
     @Test
+    void whatIsDoneHereTakesNoOtherThread() throws Exception {
+        Thread here = Thread.currentThread();
+        assertEquals(here, actor.callHere(Urgency.HANDOVER, 15_000, () -> {
+            actor.post(Urgency.QUERY, () -> done.add("posted meanwhile"));
+            assertTrue(executor.isEmpty(), "its turn is not over");
+            return Thread.currentThread();
+        }));
+        assertEquals(List.of(), done);
+        turn();
+        assertEquals(List.of("posted meanwhile"), done);
+        IOException x = assertThrows(IOException.class, () -> actor.callHere(Urgency.HANDOVER, 15_000, () -> {
+            throw new IOException("why");
+        }));
+        assertEquals("why", x.getMessage());
+        assertTrue(executor.isEmpty());
+        actor.post(Urgency.QUERY, () -> done.add("later"));
+        turn();
+        assertEquals("later", done.getLast());
+    }
+
+    @Test
+    void whatIsDoneHereWaitsForItsTurn() throws Exception {
+        actor.post(Urgency.QUERY, () -> done.add("query"));
+        TimeoutException e = assertThrows(TimeoutException.class, () -> actor.callHere(Urgency.SWAP, 1, () -> done.add("here")));
+        assertTrue(e.getMessage().contains("NIC nic0"), e.getMessage());
+        turn();
+        assertEquals(List.of("query"), done);
+    }
+
+    @Test
     void neverTwoAtATime() throws Exception {
         AtomicInteger inside = new AtomicInteger();
         AtomicInteger most = new AtomicInteger();
@@ -111,6 +141,12 @@ class ActorTest {
                     most.accumulateAndGet(inside.incrementAndGet(), Math::max);
                     ran.incrementAndGet();
                     inside.decrementAndGet();
+                });
+            }
+            for (int i = 0; i < 1000; i++) {
+                a.callHere(Urgency.HANDOVER, 15_000, () -> {
+                    most.accumulateAndGet(inside.incrementAndGet(), Math::max);
+                    return inside.decrementAndGet();
                 });
             }
             a.call(Urgency.QUERY, 15_000, () -> null);

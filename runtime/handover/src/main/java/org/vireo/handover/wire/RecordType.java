@@ -21,7 +21,7 @@ public enum RecordType {
     /** Target: it cannot take the NIC, or gave it back, and why. */
     FAILED(7, true, "nic", "why"),
     /** Target: the word says RUNNING. Only wakes. */
-    RUNNING(8, true, "nic", "take-micros"),
+    RUNNING(8, true, "nic", "took-nanos", "take-micros"),
     /** Source: the word says OWNED by the target, and the source's copies are closed. Only wakes. */
     DROPPED(9, true, "nic"),
     /** Target: connection and listener are in use too; how long that took. */

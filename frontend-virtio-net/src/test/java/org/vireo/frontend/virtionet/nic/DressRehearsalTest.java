@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.vireo.guest.GuestNic;
+import org.vireo.net.api.nic.IncomingNic;
+import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.nic.NicState;
+import org.vireo.net.api.nic.TransferableNic;
+import org.vireo.testsupport.Await;
+
+/** A rehearsal does the real thing with stand-ins: it moves frames, touches nobody, and leaves nothing. */
+@Timeout(120)
+class DressRehearsalTest {
+    private static final Pattern DONE = Pattern.compile("([0-9]+) handovers, ([0-9]+) frames, [0-9]+ ms; best: [0-9]+ us a handover, "
+            + "[0-9]+ ns a frame");
+
+    private Harness host;
+    private Harness other;
+    private FakeNetwork net;
+    private FakeBackend backend;
+
+    @BeforeEach
+    void start() throws Exception {
+        host = new Harness(1);
+        other = new Harness(1);
+        net = host.network(1);
+        backend = host.backend("neta", net);
+    }
+
+    @AfterEach
+    void end() {
+        host.close();
+        other.close();
+    }
+
+    private static long deadline() {
+        return System.nanoTime() + Duration.ofSeconds(20).toNanos();
+    }
+
+    private static void assertDone(String report) {
+        var m = DONE.matcher(report);
+        assertTrue(m.matches(), report);
+        assertTrue(Long.parseLong(m.group(1)) > 10, report);
+        assertTrue(Long.parseLong(m.group(2)) > 1000, report);
+    }
+
+    private static List<String> rehearsalThreads() {
+        return Thread.getAllStackTraces().keySet().stream().map(Thread::getName).filter(n -> n.startsWith("vireo-rehearsal")).toList();
+    }
+
+    @Test
+    void nobodysNicLeavesNothing() throws Exception {
+        host.registry.rehearse(deadline());
+        long before = Harness.openDescriptors();
+        assertDone(host.registry.rehearse(deadline()));
+        Await.until(Harness.LIMIT, "the descriptors to be as many as before", () -> Harness.openDescriptors() <= before);
+        Await.until(Harness.LIMIT, "the end of its threads", () -> rehearsalThreads().isEmpty());
+        assertEquals(List.of(), host.events);
+        assertEquals(List.of(), host.registry.list());
+        assertEquals(List.of(), host.registry.transferable());
+    }
+
+    @Test
+    void theRealBackendIsRehearsedBesideTheRealPort() throws Exception {
+        host.nic("a");
+        GuestNic g = host.guest("a", GuestNic.options());
+        host.awaitState("a", NicState.RUNNING);
+        List<String> events = List.copyOf(host.events);
+        TransferableNic nic = host.registry.transferable("a").orElseThrow();
+        long word = nic.block().word();
+        try (NicImage image = nic.begin(1, true, NicImage::close)) {
+            assertNotNull(image);
+        }
+        int calls = backend.calls.size();
+        assertDone(nic.rehearse(deadline()));
+        assertEquals("done before", nic.rehearse(deadline()));
+        List<String> made = backend.calls.subList(calls, backend.calls.size());
+        assertTrue(made.contains("rehearse"), made.toString());
+        assertFalse(made.contains("load") || made.contains("close"), made.toString());
+        assertEquals(word, nic.block().word());
+        assertEquals(events, host.events);
+        nic.end();
+        assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, 7), Harness.soon()));
+        assertEquals(7, FakeBackend.number(net.take(0), 12));
+        Await.until(Harness.LIMIT, "the end of its threads", () -> rehearsalThreads().isEmpty());
+    }
+
+    @Test
+    void whatIsLetGoEndsItsRehearsal() throws Exception {
+        host.nic("a");
+        host.guest("a", GuestNic.options());
+        other.backend("neta", net);
+        other.registry.add(other.options("a", "socket", host.socket("a").toString()), true);
+        TransferableNic nic = host.registry.transferable("a").orElseThrow();
+        try (IncomingNic in = other.registry.prepare(nic.begin(1, true, NicImage::close), true, deadline())) {
+            assertDone(in.rehearse(deadline()));
+            assertFalse(rehearsalThreads().isEmpty(), "it is kept for the next time");
+        }
+        Await.until(Harness.LIMIT, "the end of its threads", () -> rehearsalThreads().isEmpty());
+        nic.end();
+    }
+
+    @Test
+    void aDeadlineEndsIt() throws Exception {
+        String report = host.registry.rehearse(System.nanoTime());
+        assertTrue(report.startsWith("0 handovers, 0 frames"), report);
+    }
+}
