@@ -12,7 +12,8 @@ import java.util.Map;
 /** A {@code vireo run} process with its QMP socket. One thread. */
 final class Daemon {
     private static final Duration START_LIMIT = Duration.ofSeconds(60);
-    private static final Duration END_LIMIT = Duration.ofSeconds(20);
+    private static final int IDLE_MILLIS = 200;
+    private static final Duration END_LIMIT = Duration.ofSeconds(60);
 
     private final Stage stage;
     private final Program program;
@@ -54,11 +55,11 @@ final class Daemon {
         }
     }
 
-    /** All threads: the priority is a thread's, not a process's (setpriority(2)). */
+    /** All threads that did not choose another one: the priority is a thread's, not a process's (setpriority(2)). */
     private void ordinaryPriority() throws BenchException {
         List<String> renice = new ArrayList<>(List.of("renice", "-n", "0", "-p"));
         try (var threads = Files.list(Path.of("/proc/" + program.pid() + "/task"))) {
-            threads.forEach(t -> renice.add(t.getFileName().toString()));
+            threads.filter(Daemon::isNicest).forEach(t -> renice.add(t.getFileName().toString()));
         } catch (IOException e) {
             throw new BenchException(name + ": " + e.getMessage(), e);
         }
@@ -66,6 +67,17 @@ final class Daemon {
         // a thread that ended meanwhile makes it complain, and is no matter
         p.awaitEnd(END_LIMIT);
         stage.end(p);
+    }
+
+    /** Field 19 of proc(5)'s stat. */
+    private static boolean isNicest(Path thread) {
+        try {
+            String stat = Files.readString(thread.resolve("stat"));
+            return stat.substring(stat.lastIndexOf(')') + 2).split(" ")[16].equals("19");
+        } catch (IOException e) {
+            // it has ended
+            return false;
+        }
     }
 
     String name() {
@@ -118,6 +130,21 @@ final class Daemon {
             }
             pause(20);
         }
+    }
+
+    /** Waits until it has nothing more to prepare, and only waits itself: a tenth of a processor or less. */
+    void awaitIdle() throws BenchException {
+        long end = System.nanoTime() + START_LIMIT.toNanos();
+        long before = program.cpuNanos();
+        while (System.nanoTime() < end) {
+            pause(IDLE_MILLIS);
+            long now = program.cpuNanos();
+            if (now - before <= IDLE_MILLIS * 1_000_000L / 10) {
+                return;
+            }
+            before = now;
+        }
+        throw new BenchException(name + " does not come to rest within " + START_LIMIT.toSeconds() + " s: " + program.said());
     }
 
     /** Tells it to end, and sees that it did so in good order. */

@@ -3,22 +3,32 @@ package org.vireo.bench;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Deque;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.function.Consumer;
 
 /** One NIC that goes from process to process under a guest, each time to a fresh one. One thread. */
 final class HandoverSeries {
     private static final Duration LIMIT = Duration.ofSeconds(60);
     private static final long SETTLE_MILLIS = 300;
+    /** Most daemons that wait for their turn: so many starts are not beside the traffic. */
+    private static final int MOST_WAITING = 12;
+    /** How many start at the same time. */
+    private static final int STARTING = 2;
 
     private final Stage stage;
     private final Guest guest;
     private final Consumer<String> progress;
     private Daemon owner;
-    private Daemon next;
+    private final Deque<Waiting> waiting = new ArrayDeque<>();
     private int started;
 
     /**
@@ -46,7 +56,7 @@ final class HandoverSeries {
 
     /** Starts the first daemon and attaches the guest. */
     void begin() throws BenchException {
-        owner = daemon(false);
+        owner = daemon(++started, false, false);
         progress.accept("daemon " + owner.program().pid() + " is ready after " + owner.startMillis() + " ms");
         guest.attach(socket());
         progress.accept("the guest is attached");
@@ -56,18 +66,43 @@ final class HandoverSeries {
         return stage.folder().resolve("nic0.sock");
     }
 
+    /** A daemon that waits to be handed the NIC. */
+    private record Waiting(Daemon daemon, String uri) { }
+
     private String uri(int n) {
         return "unix:" + stage.folder().resolve("in" + n);
     }
 
-    private Daemon daemon(boolean incoming) throws BenchException {
-        int n = ++started;
+    private Daemon daemon(int n, boolean incoming, boolean quietly) throws BenchException {
         List<String> options = new ArrayList<>(List.of("--netdev", "tap,id=net0,ifname=" + guest.tap(),
                 "--nic", "id=nic0,netdev=net0,mac=52:54:00:76:69:72,socket=" + socket().toString().replace(",", ",,")));
         if (incoming) {
             options.addAll(List.of("--incoming", uri(n)));
         }
-        return new Daemon(stage, guest.host(), "daemon-" + n, options, incoming);
+        return new Daemon(stage, guest.host(), "daemon-" + n, options, quietly);
+    }
+
+    /** Starts daemons that wait for the NIC, and waits until they have rehearsed. */
+    private void provide(int count, boolean quietly) throws BenchException {
+        int last = started + count;
+        try (ExecutorService starts = Executors.newFixedThreadPool(STARTING)) {
+            List<Future<Daemon>> all = new ArrayList<>();
+            for (int i = started + 1; i <= last; i++) {
+                int n = i;
+                all.add(starts.submit(() -> daemon(n, true, quietly)));
+            }
+            for (Future<Daemon> f : all) {
+                waiting.add(new Waiting(f.get(), uri(++started)));
+            }
+            for (Waiting w : waiting) {
+                w.daemon.awaitIdle();
+            }
+        } catch (ExecutionException e) {
+            throw e.getCause() instanceof BenchException b ? b : new BenchException("a daemon does not start: " + e.getCause(), e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new BenchException("interrupted", e);
+        }
     }
 
     /**
@@ -79,16 +114,18 @@ final class HandoverSeries {
      * @throws BenchException a NIC did not move
      */
     Result run(int count, int rate) throws BenchException {
-        next = daemon(true);
+        provide(Math.min(count, MOST_WAITING), false);
+        progress.accept(waiting.size() + " more daemons wait for the NIC");
         Load load = guest.load(rate);
         progress.accept("numbered frames flow both ways, " + rate + "/s each");
         List<Long> freezes = new ArrayList<>();
         for (int i = 1; i <= count; i++) {
-            Daemon.pause(SETTLE_MILLIS);
-            if (Boolean.getBoolean("vireo.bench.verbose")) {
-                progress.accept("before: " + guest.drops());
+            if (waiting.isEmpty()) {
+                provide(1, true);
             }
-            Map<?, ?> nic = owner.migrate(uri(started), LIMIT);
+            Waiting next = waiting.remove();
+            Daemon.pause(SETTLE_MILLIS);
+            Map<?, ?> nic = owner.migrate(next.uri, LIMIT);
             if (!"moved".equals(nic.get("result"))) {
                 throw new BenchException("handover " + i + ": " + Json.write(nic));
             }
@@ -96,18 +133,14 @@ final class HandoverSeries {
             guest.requireAlive();
             long micros = Json.number(nic, "freeze-micros");
             freezes.add(micros);
+            progress.accept(String.format(Locale.ROOT, "handover %d of %d: to process %d, frozen for %.2f ms, prepared in %d ms", i, count,
+                    next.daemon.program().pid(), micros / 1e3, Json.number(nic, "prepare-micros") / 1_000));
             if (Boolean.getBoolean("vireo.bench.verbose")) {
                 progress.accept(Json.write(nic) + " " + guest.drops());
             }
-            progress.accept(String.format(Locale.ROOT, "handover %d of %d: to process %d, frozen for %.2f ms, prepared in %d ms", i, count,
-                    next.program().pid(), micros / 1e3, Json.number(nic, "prepare-micros") / 1_000));
             Daemon old = owner;
-            owner = next;
-            next = null;
+            owner = next.daemon;
             old.quit();
-            if (i < count) {
-                next = daemon(true);
-            }
         }
         Daemon.pause(SETTLE_MILLIS);
         return new Result(count, new Freezes(freezes), load.stop());

@@ -2,7 +2,6 @@
 package org.vireo.bench;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -170,10 +169,10 @@ final class Singles {
             }
             Program guest = n.start("vuload", load(h, socket, 60));
             awaitFrames(n, guest, 2_000_000);
-            long cpu = cpuNanos(d.program().pid());
+            long cpu = d.program().cpuNanos();
             long from = n.counter(TAP, RX_PACKETS);
             Daemon.pause(3_000);
-            double each = (double) (cpuNanos(d.program().pid()) - cpu) / (n.counter(TAP, RX_PACKETS) - from);
+            double each = (double) (d.program().cpuNanos() - cpu) / (n.counter(TAP, RX_PACKETS) - from);
             stage.end(guest);
             return each;
         } catch (IOException e) {
@@ -182,17 +181,6 @@ final class Singles {
             guests.forEach(GuestNic::close);
             d.quit();
             n.close();
-        }
-    }
-
-    /** User and system time, with that of threads that have ended: fields 14 and 15 of proc(5)'s stat, in ticks of 10 ms. */
-    private static long cpuNanos(long pid) throws BenchException {
-        try {
-            String stat = Files.readString(Path.of("/proc/" + pid + "/stat"));
-            String[] f = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
-            return (Long.parseLong(f[11]) + Long.parseLong(f[12])) * 10_000_000;
-        } catch (IOException e) {
-            throw new BenchException("CPU time of process " + pid + ": " + e.getMessage(), e);
         }
     }
 }
