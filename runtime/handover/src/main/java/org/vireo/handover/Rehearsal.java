@@ -12,6 +12,7 @@ import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
+import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.Nics;
 import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.posix.linux.NativeHeap;
@@ -35,11 +36,16 @@ final class Rehearsal {
     /** Begins one of all that a handover needs, at the lowest priority. */
     static FutureTask<String> start(Fds fds, Nics nics, Deadlines deadlines) {
         return Quietly.start("handover-rehearsal", () -> {
-            run(fds);
-            String report = nics.rehearse(Deadlines.in(deadlines.prepare()));
-            NativeHeap.trim();
-            LOG.debug("rehearsal: {}", report);
-            return report;
+            try {
+                run(fds);
+                String report = nics.rehearse(Deadlines.in(deadlines.prepare()));
+                NativeHeap.trim();
+                LOG.debug("rehearsal: {}", report);
+                return report;
+            } catch (NicException | IOException e) {
+                LOG.info("rehearsal ended early: {}; a freeze may take longer", e.getMessage());
+                throw e;
+            }
         });
     }
 

@@ -30,15 +30,14 @@ final class ReceivedNic implements IncomingNic {
     private final Consumer<ReceivedNic> owned;
     private final Runnable dropped;
     private final boolean loaded;
-    private final NicImage image;
-    private DressRehearsal rehearsal;
+    private final DressRehearsal rehearsal;
     private volatile long seq;
     private boolean taken;
     private boolean closed;
 
     private ReceivedNic(Nic nic, NicImage image, boolean loaded, Consumer<ReceivedNic> owned, Runnable dropped) {
         this.nic = nic;
-        this.image = image;
+        rehearsal = DressRehearsal.of(image, nic.environment());
         this.loaded = loaded;
         seq = image.seq();
         this.owned = owned;
@@ -146,12 +145,9 @@ final class ReceivedNic implements IncomingNic {
     @Override
     public String rehearse(long deadlineNanos) {
         try {
-            if (rehearsal == null) {
-                rehearsal = DressRehearsal.of(image, nic.environment());
-            }
             return rehearsal.run(deadlineNanos);
         } catch (Exception e) {
-            LOG.warn("NIC {}: rehearsal ended early", id(), e);
+            LOG.warn("NIC {}: rehearsal ended early: {}", id(), e.getMessage(), e instanceof NicException ? null : e);
             return "ended early: " + e.getMessage();
         }
     }
@@ -205,21 +201,14 @@ final class ReceivedNic implements IncomingNic {
         nic.actor().post(Urgency.HANDOVER, nic::own);
         closed = true;
         owned.accept(this);
-        endRehearsal();
-    }
-
-    private void endRehearsal() {
-        if (rehearsal != null) {
-            rehearsal.close();
-            rehearsal = null;
-        }
+        rehearsal.close();
     }
 
     @Override
     public void close() {
         if (!closed) {
             closed = true;
-            endRehearsal();
+            rehearsal.close();
             nic.close(loaded || taken ? Disposal.LEAVE : Disposal.RELEASE);
             dropped.run();
         }

@@ -25,7 +25,6 @@ final class SourceNic implements TransferableNic {
 
     private final Nic nic;
     private final Runnable gone;
-    private volatile NicImage image;
     private volatile DressRehearsal rehearsal;
 
     SourceNic(Nic nic, Runnable gone) {
@@ -63,7 +62,11 @@ final class SourceNic implements TransferableNic {
                 state = nic.binding().slot().save(System.nanoTime() + SAVE_NANOS);
             }
             try {
-                image = NicImages.whole(nic, state);
+                NicImage image = NicImages.whole(nic, state);
+                rehearsal = DressRehearsal.of(image, nic.environment());
+                if (nic.environment().rehearsed().get()) {
+                    rehearsal.known();
+                }
                 nic.feed().begin(changes);
                 return image;
             } catch (IOException e) {
@@ -78,15 +81,9 @@ final class SourceNic implements TransferableNic {
     @Override
     public String rehearse(long deadlineNanos) {
         try {
-            if (rehearsal == null) {
-                rehearsal = DressRehearsal.of(image, nic.environment());
-                if (nic.environment().rehearsed().get()) {
-                    rehearsal.known();
-                }
-            }
             return rehearsal.run(deadlineNanos);
         } catch (Exception e) {
-            LOG.warn("NIC {}: rehearsal ended early", id(), e);
+            LOG.warn("NIC {}: rehearsal ended early: {}", id(), e.getMessage(), e instanceof NicException ? null : e);
             return "ended early: " + e.getMessage();
         }
     }
@@ -124,9 +121,9 @@ final class SourceNic implements TransferableNic {
     }
 
     private void endRehearsal() {
-        if (rehearsal != null) {
-            rehearsal.close();
-            rehearsal = null;
+        DressRehearsal r = rehearsal;
+        if (r != null) {
+            r.close();
         }
     }
 

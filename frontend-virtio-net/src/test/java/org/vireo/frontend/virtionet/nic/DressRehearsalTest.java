@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -113,8 +115,24 @@ class DressRehearsalTest {
     }
 
     @Test
-    void aDeadlineEndsIt() throws Exception {
+    void aDeadlineEndsItAndItIsNotDone() throws Exception {
         String report = host.registry.rehearse(System.nanoTime());
         assertTrue(report.startsWith("0 handovers, 0 frames"), report);
+        assertDone(host.registry.rehearse(deadline()));
+    }
+
+    @Test
+    void whatIsLetGoWhileItRunsEndsItSoon() throws Exception {
+        host.nic("a");
+        host.guest("a", GuestNic.options());
+        TransferableNic nic = host.registry.transferable("a").orElseThrow();
+        nic.begin(1, true, NicImage::close).close();
+        FutureTask<String> runs = new FutureTask<>(() -> nic.rehearse(deadline()));
+        Thread.ofPlatform().daemon().start(runs);
+        Await.until(Harness.LIMIT, "its begin", () -> !rehearsalThreads().isEmpty());
+        nic.end();
+        runs.get(10, TimeUnit.SECONDS);
+        Await.until(Harness.LIMIT, "the end of its threads", () -> rehearsalThreads().isEmpty());
+        assertTrue(nic.rehearse(deadline()).startsWith("ended early: "), "it is over");
     }
 }
