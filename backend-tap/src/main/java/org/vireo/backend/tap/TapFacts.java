@@ -35,6 +35,14 @@ record TapFacts(String name, boolean vnetHdr, boolean ufo, boolean uso, boolean 
 
     private static final long ALWAYS = CSUM | GUEST_CSUM | GUEST_TSO4 | GUEST_TSO6 | GUEST_ECN | HOST_TSO4 | HOST_TSO6 | HOST_ECN;
 
+    /** As a log says it. */
+    @Override
+    public String toString() {
+        String header = !vnetHdr ? "without virtio-net header" : "virtio-net header" + (ufo ? ", UFO" : "") + (uso ? ", USO" : "")
+                + (tunnel ? ", UDP tunnels" : "");
+        return header + (mtu == 0 ? "" : ", MTU " + mtu);
+    }
+
     PortProfile profile(int pairs) {
         PortProfile.Builder b = PortProfile.builder().pairs(pairs).mtu(mtu);
         if (vnetHdr) {

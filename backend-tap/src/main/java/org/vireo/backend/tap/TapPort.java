@@ -7,7 +7,6 @@ import java.util.BitSet;
 import java.util.List;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import org.slf4j.event.Level;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.FrameQueue;
@@ -189,8 +188,9 @@ final class TapPort implements FramePort {
         if (first != null) {
             throw first;
         }
-        Level level = context.rehearsal() ? Level.DEBUG : Level.INFO;
-        LOG.atLevel(level).log("netdev {}: {} {}", options.id(), how == Disposal.RELEASE ? "released" : "left", facts.name());
+        if (!context.rehearsal()) {
+            LOG.info("netdev {}: {} {}", options.id(), how == Disposal.RELEASE ? "released" : "left", facts.name());
+        }
     }
 
     /** The interface may have been renamed since. */

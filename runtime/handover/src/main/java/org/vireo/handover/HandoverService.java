@@ -156,7 +156,7 @@ public final class HandoverService implements Handovers {
     }
 
     private void run(Path path, List<TransferableNic> list, Cancel c, Report r) {
-        LOG.info("handover of {} NICs to {} begins", list.size(), path);
+        LOG.info("handover of {} to {} begins", Report.nics(list.size()), path);
         try {
             Channel channel = new Channel(connect(path), context.fds());
             new SourceSession(context, channel, c, r, backendTransfer).run(list);
@@ -166,7 +166,7 @@ public final class HandoverService implements Handovers {
             LOG.error("handover", e);
             r.end("failed", "unexpected: " + e);
         } finally {
-            LOG.info("handover to {}: {}", path, r.toMap());
+            LOG.info("handover to {}: {}", path, r.summary());
             serving.release();
             synchronized (this) {
                 if (cancel == c) {

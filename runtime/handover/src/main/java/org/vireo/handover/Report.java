@@ -70,6 +70,18 @@ final class Report {
         events.accept("NIC_HANDOVER", all);
     }
 
+    /** How many NICs, in words. */
+    static String nics(long count) {
+        return count == 1 ? "1 NIC" : count + " NICs";
+    }
+
+    /** In one line, for the log. */
+    synchronized String summary() {
+        long moved = nics.values().stream().filter(n -> "moved".equals(n.get("result"))).count();
+        return status + " after " + totalMillis + " ms, " + nics(moved) + " moved"
+                + (error == null || error.isEmpty() ? "" : "; " + error);
+    }
+
     synchronized Map<String, Object> toMap() {
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("status", status == null ? "setup" : status);

@@ -200,7 +200,7 @@ final class SourceSession {
             return;
         }
         if (n.result() == SourceNic.Result.MOVED) {
-            LOG.info("nic {}: handed over to {}: {}", n.id(), peer, report.nic(n.id()));
+            LOG.info("nic {}: handed over to {}, frozen for {} us", n.id(), peer, report.nic(n.id()).get("freeze-micros"));
         } else {
             LOG.warn("nic {}: {} in the handover to {}: {}", n.id(), n.result(), peer, n.reason());
         }

@@ -90,7 +90,7 @@ final class TargetSession {
             report.end(cancel.asked() ? "cancelled" : "failed", ended);
         }
         if (!context.rehearsal()) {
-            LOG.info("handover from {}: {} NICs taken{}", peer, taken, ended.isEmpty() ? "" : "; " + ended);
+            LOG.info("handover from {}: {} taken{}", peer, Report.nics(taken), ended.isEmpty() ? "" : "; " + ended);
         }
     }
 

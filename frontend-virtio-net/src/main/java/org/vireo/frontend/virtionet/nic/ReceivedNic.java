@@ -108,7 +108,8 @@ final class ReceivedNic implements IncomingNic {
     }
 
     private static NicException different(String id, String option, String there, String here) {
-        return new NicException("NIC " + id + ": " + option + " is " + there + " at the source and " + here + " here; both have to agree");
+        return new NicException("NIC " + id + ": " + option + " is " + there + " at the source and " + here
+                + " at the target; both have to agree");
     }
 
     private static void checkFeatures(Nic nic) throws NicException {

@@ -318,15 +318,15 @@ class HandoverInsideTest {
         source.guest("a", GuestNic.options());
         await("backend-transfer", "off");
         NicException e = assertThrows(NicException.class, this::prepare);
-        assertTrue(e.getMessage().contains("backend-transfer is on at the source and off here"), e.getMessage());
+        assertTrue(e.getMessage().contains("backend-transfer is on at the source and off at the target"), e.getMessage());
         target.registry.remove("a");
         await("mtu", "1400");
         e = assertThrows(NicException.class, this::prepare);
-        assertTrue(e.getMessage().contains("mtu is 0 at the source and 1400 here"), e.getMessage());
+        assertTrue(e.getMessage().contains("mtu is 0 at the source and 1400 at the target"), e.getMessage());
         target.registry.remove("a");
         await("machine", "vireo-0", "backend-transfer", "on");
         e = assertThrows(NicException.class, this::prepare);
-        assertTrue(e.getMessage().contains("machine is vireo-1 at the source and vireo-0 here"), e.getMessage());
+        assertTrue(e.getMessage().contains("machine is vireo-1 at the source and vireo-0 at the target"), e.getMessage());
         assertEquals(List.of("validate", "validate", "validate"), targetBackend.calls, "a waiting NIC touches nothing");
     }
 
