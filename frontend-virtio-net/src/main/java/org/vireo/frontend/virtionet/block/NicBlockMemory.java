@@ -253,6 +253,15 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
         return closed ? Optional.empty() : Optional.of(Ownership.decode(word()));
     }
 
+    /** Says CLOSED in the word, if this process owns the NIC. */
+    public synchronized void closeOwned() {
+        long word = word();
+        Ownership o = Ownership.decode(word);
+        if (o.phase() == Ownership.Phase.OWNED && o.holder() == self) {
+            compareAndSet(word, o.next(Ownership.Phase.CLOSED, self, Ownership.NONE).encode());
+        }
+    }
+
     /**
      * Where a ring's journal is.
      *

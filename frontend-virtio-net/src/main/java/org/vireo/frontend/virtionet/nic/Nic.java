@@ -31,6 +31,7 @@ import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.NicStatus;
 import org.vireo.net.api.nic.Ownership;
 import org.vireo.posix.linux.EventFd;
+import org.vireo.posix.linux.Poll;
 import org.vireo.posix.linux.UnixSockets;
 
 /**
@@ -178,6 +179,10 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     private void connected(Fd fd) {
         try {
             long pid = UnixSockets.peer(fd).pid();
+            if (session != null && Poll.readable(0, session.socket().number()) != 0) {
+                // who hung up, which nobody has looked at yet, does not keep the next VMM away
+                handleMessages();
+            }
             if (session != null || dead || closed) {
                 LOG.warn("NIC {}: refused a second VMM (pid {}): {}", options.id(), pid,
                         session == null ? report.why() : "pid " + session.vmmPid() + " is connected");
@@ -619,7 +624,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         feed.end();
         rings.stopAll();
         if (!leave && owner) {
-            closeWord();
+            block.closeOwned();
         }
         if (session != null) {
             // a NIC that was only prepared is another process's, and so is its VMM
@@ -638,14 +643,6 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         rings.whenQuiet(last::close);
         device = DeviceState.initial(options.pairs());
         aftermath.end(how);
-    }
-
-    private void closeWord() {
-        long word = block.word();
-        Ownership o = Ownership.decode(word);
-        if (o.phase() == Ownership.Phase.OWNED && o.holder() == block.self()) {
-            block.compareAndSet(word, o.next(Ownership.Phase.CLOSED, block.self(), Ownership.NONE).encode());
-        }
     }
 
     // ---- what others see

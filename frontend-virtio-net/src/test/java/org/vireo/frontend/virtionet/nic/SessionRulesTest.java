@@ -357,6 +357,17 @@ class SessionRulesTest {
         assertEquals(1, FakeBackend.number(net.take(0), 12));
     }
 
+    /** Who has hung up does not keep the next one away, however soon that comes. */
+    @Test
+    void whoComesRightAfterOneThatHungUpIsServed() throws Exception {
+        for (int i = 0; i < 100; i++) {
+            FrontEnd.connect(h.fds, h.socket("a"), Harness.LIMIT).close();
+            try (FrontEnd next = FrontEnd.connect(h.fds, h.socket("a"), Harness.LIMIT)) {
+                next.negotiate(VirtioNet.VERSION_1 | VirtioNet.PROTOCOL_FEATURES, GuestNic.PROTOCOL);
+            }
+        }
+    }
+
     @Test
     void connectionsThatEndAtOnceLeaveNothing() throws Exception {
         long before = Harness.openDescriptors();
