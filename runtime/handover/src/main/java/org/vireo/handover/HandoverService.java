@@ -45,17 +45,19 @@ public final class HandoverService implements Handovers {
     private Cancel cancel;
     private Thread source;
     private boolean stopped;
+    private Rehearsal.Running rehearsal;
 
     /**
      * The service. It rehearses at once, at the lowest priority: later it would cost NICs in service their compiled code.
      *
      * @param nics the NICs
      * @param fds makes descriptors
+     * @throws IOException no descriptor left
      */
     @Activate
-    public HandoverService(@Reference Nics nics, @Reference Fds fds) {
+    public HandoverService(@Reference Nics nics, @Reference Fds fds) throws IOException {
         this(nics, fds, Deadlines.STANDARD);
-        Rehearsal.start(context.fds(), context.nics(), context.deadlines());
+        rehearsal = Rehearsal.start(context.fds(), context.nics(), context.deadlines());
     }
 
     HandoverService(Nics nics, Fds fds, Deadlines deadlines) {
@@ -223,6 +225,9 @@ public final class HandoverService implements Handovers {
 
     @Deactivate
     void stop() {
+        if (rehearsal != null) {
+            rehearsal.close();
+        }
         Thread t;
         synchronized (this) {
             stopped = true;

@@ -24,15 +24,26 @@ final class Quietly {
      * @return its result
      */
     static <T> FutureTask<T> start(String name, Callable<T> work) {
-        FutureTask<T> task = new FutureTask<>(() -> {
+        FutureTask<T> task = new FutureTask<>(work);
+        thread(name, task);
+        return task;
+    }
+
+    /**
+     * Begins something without a result.
+     *
+     * @param name of the thread
+     * @param work what to do
+     * @return the thread
+     */
+    static Thread thread(String name, Runnable work) {
+        return Thread.ofPlatform().daemon().name(name).start(() -> {
             int n = Threads.nicest();
             if (n < 0) {
                 LOG.warn("{} runs at ordinary priority: {}", name, Errno.text(-n));
             }
-            return work.call();
+            work.run();
         });
-        Thread.ofPlatform().daemon().name(name).start(task);
-        return task;
     }
 
     /**

@@ -33,20 +33,44 @@ final class Rehearsal {
     private Rehearsal() {
     }
 
+    /** One that runs. */
+    static final class Running implements AutoCloseable {
+        private static final int END_MILLIS = 10_000;
+
+        private final Cancel cancel;
+        private final Thread thread;
+
+        private Running(Cancel cancel, Thread thread) {
+            this.cancel = cancel;
+            this.thread = thread;
+        }
+
+        /** Ends it, and waits for that: its code must not outlive its bundle. */
+        @Override
+        public void close() {
+            cancel.now("the process ends");
+            thread.interrupt();
+            join(thread, END_MILLIS);
+            cancel.close();
+        }
+    }
+
     /** Begins one of all that a handover needs, at the lowest priority. */
-    static FutureTask<String> start(Fds fds, Nics nics, Deadlines deadlines) {
-        return Quietly.start("handover-rehearsal", () -> {
+    static Running start(Fds fds, Nics nics, Deadlines deadlines) throws IOException {
+        Cancel cancel = new Cancel(fds);
+        return new Running(cancel, Quietly.thread("handover-rehearsal", () -> {
             try {
-                run(fds);
-                String report = nics.rehearse(Deadlines.in(deadlines.prepare()));
-                NativeHeap.trim();
-                LOG.debug("rehearsal: {}", report);
-                return report;
+                run(fds, cancel);
+                if (!cancel.asked()) {
+                    LOG.debug("rehearsal: {}", nics.rehearse(Deadlines.in(deadlines.prepare())));
+                    NativeHeap.trim();
+                }
             } catch (NicException | IOException e) {
-                LOG.info("rehearsal ended early: {}; a freeze may take longer", e.getMessage());
-                throw e;
+                if (!cancel.asked()) {
+                    LOG.info("rehearsal ended early: {}; a freeze may take longer", e.getMessage());
+                }
             }
-        });
+        }));
     }
 
     /** Begins one of the source's side, and the NIC's own, at the lowest priority. */
@@ -59,36 +83,57 @@ final class Rehearsal {
 
     /** Runs one, unless that was done. */
     static void run(Fds fds) throws IOException {
+        try (Cancel never = new Cancel(fds)) {
+            run(fds, never);
+        }
+    }
+
+    private static void run(Fds fds, Cancel cancel) throws IOException {
         if (!DONE.compareAndSet(false, true)) {
             return;
         }
         long began = System.nanoTime();
         Report source = new Report("source", (name, data) -> { });
-        handOver(fds, source, NICS);
+        handOver(fds, source, NICS, cancel);
         LOG.debug("rehearsal of the handover: {} ms, {}", (System.nanoTime() - began) / Deadlines.NANOS, source.toMap());
     }
 
     /** A short one: processors forget what they do not use. */
     static void again(Fds fds) {
-        try {
-            handOver(fds, new Report("source", (name, data) -> { }), NICS_AGAIN);
+        try (Cancel never = new Cancel(fds)) {
+            handOver(fds, new Report("source", (name, data) -> { }), NICS_AGAIN, never);
         } catch (IOException e) {
             LOG.warn("rehearsal of the handover: {}; the freeze may take longer", e.toString());
         }
     }
 
     /** Hands stand-ins over; with several, the last one's target fails after it took. */
-    static void handOver(Fds fds, Report report, int count) throws IOException {
+    private static void handOver(Fds fds, Report report, int count, Cancel cancel) throws IOException {
         StandIns nics = new StandIns(fds, count);
         Context context = new Context(nics, fds, PATIENT, (name, data) -> { }, true);
         Fd[] pair = UnixSockets.pair(fds, 1, false, "rehearsal of the handover");
         Channel mine = new Channel(pair[0], fds);
         Channel other = new Channel(pair[1], fds);
         Thread target = Thread.ofPlatform().daemon().name("handover-rehearsal-target").start(() -> target(context, other));
-        try (Cancel never = new Cancel(fds)) {
-            new SourceSession(context, mine, never, report, true).run(new ArrayList<>(nics.transferable()));
-            target.join(PATIENT.prepare());
-        } catch (InterruptedException e) {
+        try {
+            new SourceSession(context, mine, cancel, report, true).run(new ArrayList<>(nics.transferable()));
+        } finally {
+            join(target, PATIENT.prepare());
+        }
+    }
+
+    /** Also if this thread is interrupted: what it waits for ends by itself. */
+    private static void join(Thread thread, int millis) {
+        long deadline = Deadlines.in(millis);
+        boolean interrupted = false;
+        while (thread.isAlive() && System.nanoTime() < deadline) {
+            try {
+                thread.join(Math.max(1, (deadline - System.nanoTime()) / Deadlines.NANOS));
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
             Thread.currentThread().interrupt();
         }
     }

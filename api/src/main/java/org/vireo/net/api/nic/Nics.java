@@ -78,11 +78,12 @@ public interface Nics {
     IncomingNic prepare(NicImage image, boolean backendTransfer, long deadlineNanos) throws NicException;
 
     /**
-     * Runs the code of a handover, with a NIC that nobody has, until it is fast: so that less is to be rehearsed when one comes.
+     * Runs the code of a handover, with a NIC that nobody has, until it is fast: so that less is to be rehearsed when one comes. An
+     * interrupt of the calling thread ends it early.
      *
      * @param deadlineNanos until when
      * @return a short report: handovers, frames and time
-     * @throws NicException it cannot, for want of descriptors or memory for instance; nothing is left
+     * @throws NicException it cannot, for want of descriptors or memory for instance, or was interrupted; nothing is left
      */
     String rehearse(long deadlineNanos) throws NicException;
 

@@ -33,6 +33,8 @@ final class DressRehearsal implements AutoCloseable {
     /** What is less than a tenth faster than the best so far counts as no faster. */
     private static final double FASTER = 0.9;
     private static final int LIVES_WITHOUT_GAIN = 3;
+    private static final long END_NANOS = TimeUnit.SECONDS.toNanos(5);
+    private static final int LOOK_MILLIS = 100;
 
     private final Environment env;
     private final Callable<RehearsalStage> maker;
@@ -115,6 +117,7 @@ final class DressRehearsal implements AutoCloseable {
 
     private synchronized void leave() {
         running = false;
+        notifyAll();
         if (closed) {
             release();
         }
@@ -155,6 +158,23 @@ final class DressRehearsal implements AutoCloseable {
         closed = true;
         if (!running) {
             release();
+        }
+    }
+
+    /** Closes it and waits until it has ended, also if this thread is interrupted; some seconds at most. */
+    synchronized void end() {
+        close();
+        long deadline = System.nanoTime() + END_NANOS;
+        boolean interrupted = false;
+        while (running && System.nanoTime() - deadline < 0) {
+            try {
+                wait(LOOK_MILLIS);
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
         }
     }
 

@@ -10,6 +10,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -292,10 +294,18 @@ public final class NicRegistry implements Nics {
 
     @Override
     public String rehearse(long deadlineNanos) throws NicException {
-        try (DressRehearsal r = DressRehearsal.ofAny(env)) {
-            return r.run(deadlineNanos);
-        } catch (Exception e) {
-            throw new NicException("rehearsal: " + e.getMessage(), e);
+        DressRehearsal r = DressRehearsal.ofAny(env);
+        FutureTask<String> task = new FutureTask<>(() -> r.run(deadlineNanos));
+        // on a thread that is not interrupted, so that nothing is left half done
+        Thread.ofPlatform().daemon().name("vireo-rehearsal-run").start(task);
+        try (r) {
+            return task.get();
+        } catch (ExecutionException e) {
+            throw new NicException("rehearsal: " + e.getCause().getMessage(), e.getCause());
+        } catch (InterruptedException e) {
+            r.end();
+            Thread.currentThread().interrupt();
+            throw new NicException("rehearsal: interrupted", e);
         }
     }
 

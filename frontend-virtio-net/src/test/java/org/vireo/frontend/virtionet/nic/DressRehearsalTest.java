@@ -4,10 +4,12 @@ package org.vireo.frontend.virtionet.nic;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
@@ -119,6 +121,20 @@ class DressRehearsalTest {
         String report = host.registry.rehearse(System.nanoTime());
         assertTrue(report.startsWith("0 handovers, 0 frames"), report);
         assertDone(host.registry.rehearse(deadline()));
+    }
+
+    @Test
+    void anInterruptEndsItAndNothingIsLeft() throws Exception {
+        host.registry.rehearse(deadline());
+        long before = Harness.openDescriptors();
+        FutureTask<String> runs = new FutureTask<>(() -> host.registry.rehearse(deadline()));
+        Thread t = Thread.ofPlatform().daemon().start(runs);
+        Await.until(Harness.LIMIT, "its begin", () -> !rehearsalThreads().isEmpty());
+        t.interrupt();
+        ExecutionException e = assertThrows(ExecutionException.class, () -> runs.get(10, TimeUnit.SECONDS));
+        assertEquals("rehearsal: interrupted", e.getCause().getMessage());
+        Await.until(Harness.LIMIT, "the end of its threads", () -> rehearsalThreads().isEmpty());
+        Await.until(Harness.LIMIT, "the descriptors to be as many as before", () -> Harness.openDescriptors() <= before);
     }
 
     @Test
