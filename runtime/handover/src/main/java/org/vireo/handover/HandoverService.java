@@ -52,10 +52,9 @@ public final class HandoverService implements Handovers {
      *
      * @param nics the NICs
      * @param fds makes descriptors
-     * @throws IOException no descriptor left
      */
     @Activate
-    public HandoverService(@Reference Nics nics, @Reference Fds fds) throws IOException {
+    public HandoverService(@Reference Nics nics, @Reference Fds fds) {
         this(nics, fds, Deadlines.STANDARD);
         rehearsal = Rehearsal.start(context.fds(), context.nics(), context.deadlines());
     }

@@ -24,7 +24,8 @@ import org.vireo.posix.linux.UnixSockets;
  */
 final class Rehearsal {
     private static final Logger LOG = LoggerFactory.getLogger(Rehearsal.class);
-    private static final int NICS = 40;
+    private static final int NICS = 5;
+    private static final int TIMES = 8;
     private static final int NICS_AGAIN = 1;
     private static final Deadlines PATIENT =
             new Deadlines(5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 10_000, 50, 5_000, 5_000, 10_000, 100);
@@ -37,36 +38,35 @@ final class Rehearsal {
     static final class Running implements AutoCloseable {
         private static final int END_MILLIS = 10_000;
 
-        private final Cancel cancel;
+        private final AtomicBoolean ends;
         private final Thread thread;
 
-        private Running(Cancel cancel, Thread thread) {
-            this.cancel = cancel;
+        private Running(AtomicBoolean ends, Thread thread) {
+            this.ends = ends;
             this.thread = thread;
         }
 
         /** Ends it, and waits for that: its code must not outlive its bundle. */
         @Override
         public void close() {
-            cancel.now("the process ends");
+            ends.set(true);
             thread.interrupt();
             join(thread, END_MILLIS);
-            cancel.close();
         }
     }
 
     /** Begins one of all that a handover needs, at the lowest priority. */
-    static Running start(Fds fds, Nics nics, Deadlines deadlines) throws IOException {
-        Cancel cancel = new Cancel(fds);
-        return new Running(cancel, Quietly.thread("handover-rehearsal", () -> {
+    static Running start(Fds fds, Nics nics, Deadlines deadlines) {
+        AtomicBoolean ends = new AtomicBoolean();
+        return new Running(ends, Quietly.thread("handover-rehearsal", () -> {
             try {
-                run(fds, cancel);
-                if (!cancel.asked()) {
+                run(fds, ends);
+                if (!ends.get()) {
                     LOG.debug("rehearsal: {}", nics.rehearse(Deadlines.in(deadlines.prepare())));
                     NativeHeap.trim();
                 }
             } catch (NicException | IOException e) {
-                if (!cancel.asked()) {
+                if (!ends.get()) {
                     LOG.info("rehearsal ended early: {}; a freeze may take longer", e.getMessage());
                 }
             }
@@ -83,40 +83,40 @@ final class Rehearsal {
 
     /** Runs one, unless that was done. */
     static void run(Fds fds) throws IOException {
-        try (Cancel never = new Cancel(fds)) {
-            run(fds, never);
-        }
+        run(fds, new AtomicBoolean());
     }
 
-    private static void run(Fds fds, Cancel cancel) throws IOException {
+    private static void run(Fds fds, AtomicBoolean ends) throws IOException {
         if (!DONE.compareAndSet(false, true)) {
             return;
         }
         long began = System.nanoTime();
-        Report source = new Report("source", (name, data) -> { });
-        handOver(fds, source, NICS, cancel);
-        LOG.debug("rehearsal of the handover: {} ms, {}", (System.nanoTime() - began) / Deadlines.NANOS, source.toMap());
+        for (int i = 0; i < TIMES && !ends.get(); i++) {
+            handOver(fds, NICS);
+        }
+        LOG.debug("rehearsal of the handover: {} ms", (System.nanoTime() - began) / Deadlines.NANOS);
     }
 
     /** A short one: processors forget what they do not use. */
     static void again(Fds fds) {
-        try (Cancel never = new Cancel(fds)) {
-            handOver(fds, new Report("source", (name, data) -> { }), NICS_AGAIN, never);
+        try {
+            handOver(fds, NICS_AGAIN);
         } catch (IOException e) {
             LOG.warn("rehearsal of the handover: {}; the freeze may take longer", e.toString());
         }
     }
 
     /** Hands stand-ins over; with several, the last one's target fails after it took. */
-    private static void handOver(Fds fds, Report report, int count, Cancel cancel) throws IOException {
+    private static void handOver(Fds fds, int count) throws IOException {
+        Report report = new Report("source", (name, data) -> { });
         StandIns nics = new StandIns(fds, count);
         Context context = new Context(nics, fds, PATIENT, (name, data) -> { }, true);
         Fd[] pair = UnixSockets.pair(fds, 1, false, "rehearsal of the handover");
         Channel mine = new Channel(pair[0], fds);
         Channel other = new Channel(pair[1], fds);
         Thread target = Thread.ofPlatform().daemon().name("handover-rehearsal-target").start(() -> target(context, other));
-        try {
-            new SourceSession(context, mine, cancel, report, true).run(new ArrayList<>(nics.transferable()));
+        try (Cancel never = new Cancel(fds)) {
+            new SourceSession(context, mine, never, report, true).run(new ArrayList<>(nics.transferable()));
         } finally {
             join(target, PATIENT.prepare());
         }
