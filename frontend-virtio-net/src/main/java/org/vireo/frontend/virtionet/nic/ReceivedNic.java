@@ -145,12 +145,7 @@ final class ReceivedNic implements IncomingNic {
 
     @Override
     public String rehearse(long deadlineNanos) {
-        try {
-            return rehearsal.run(deadlineNanos);
-        } catch (Exception e) {
-            LOG.warn("NIC {}: rehearsal ended early: {}", id(), e.getMessage(), e instanceof NicException ? null : e);
-            return "ended early: " + e.getMessage();
-        }
+        return rehearsal.report(id(), deadlineNanos);
     }
 
     @Override

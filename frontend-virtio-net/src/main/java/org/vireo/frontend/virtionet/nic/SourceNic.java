@@ -5,8 +5,6 @@ import java.io.IOException;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
 import org.vireo.net.api.BackendState;
@@ -19,7 +17,6 @@ import org.vireo.net.api.nic.TransferableNic;
 
 /** A NIC of this process on its way to another one. */
 final class SourceNic implements TransferableNic {
-    private static final Logger LOG = LoggerFactory.getLogger(SourceNic.class);
     private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(2);
     private static final long CALL_MILLIS = 5000;
 
@@ -80,12 +77,7 @@ final class SourceNic implements TransferableNic {
 
     @Override
     public String rehearse(long deadlineNanos) {
-        try {
-            return rehearsal.run(deadlineNanos);
-        } catch (Exception e) {
-            LOG.warn("NIC {}: rehearsal ended early: {}", id(), e.getMessage(), e instanceof NicException ? null : e);
-            return "ended early: " + e.getMessage();
-        }
+        return rehearsal.report(id(), deadlineNanos);
     }
 
     @Override
