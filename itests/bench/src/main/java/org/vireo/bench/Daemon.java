@@ -13,7 +13,7 @@ import java.util.Map;
 final class Daemon {
     private static final Duration START_LIMIT = Duration.ofSeconds(60);
     private static final int IDLE_MILLIS = 200;
-    private static final Duration END_LIMIT = Duration.ofSeconds(60);
+    private static final Duration END_LIMIT = Duration.ofSeconds(20);
 
     private final Stage stage;
     private final Program program;
