@@ -18,8 +18,16 @@ final class TapControl {
     private final BitSet attached;
     private int headerLength;
     private int offload;
+    private boolean sure;
 
-    TapControl(List<Fd> queues, BitSet attached, int headerLength, int offload) {
+    /**
+     * Control of an open TAP.
+     *
+     * @param sure whether the settings are known to be so; not those of a port that was loaded, which its former owner may have changed
+     *     since: then the device is asked before the first change
+     */
+    TapControl(List<Fd> queues, BitSet attached, int headerLength, int offload, boolean sure) {
+        this.sure = sure;
         this.queues = queues;
         this.attached = (BitSet) attached.clone();
         this.headerLength = headerLength;
@@ -38,6 +46,7 @@ final class TapControl {
      * @param newOffload TUN_F_ bits
      */
     void change(BitSet wanted, int newHeader, int newOffload) throws PosixException {
+        ask();
         BitSet before = (BitSet) attached.clone();
         int headerBefore = headerLength;
         int offloadBefore = offload;
@@ -51,6 +60,20 @@ final class TapControl {
             }
             throw e;
         }
+    }
+
+    private void ask() throws PosixException {
+        if (sure) {
+            return;
+        }
+        for (int i = 0; queues.size() > 1 && i < queues.size(); i++) {
+            attached.set(i, (TapIoctl.attachment(queues.get(i).number()).flags() & TapIoctl.IFF_DETACH_QUEUE) == 0);
+        }
+        if (headerLength != 0) {
+            headerLength = TapIoctl.headerLength(queues.getFirst().number());
+        }
+        offload = UNKNOWN;
+        sure = true;
     }
 
     private void go(BitSet wanted, int newHeader, int newOffload) throws PosixException {

@@ -36,19 +36,23 @@ final class TapPort implements FramePort {
     private boolean closed;
 
     TapPort(TapOptions options, OpenContext context, OpenedTap tap) {
-        this(options, context, tap, firstOnly());
+        this(options, context, tap, firstOnly(), true);
         live = true;
         here = options.fds().isEmpty() ? Boolean.TRUE : null;
     }
 
     /** A port that was loaded: inert. */
     TapPort(TapOptions options, OpenContext context, OpenedTap tap, BitSet enabled) {
+        this(options, context, tap, enabled, false);
+    }
+
+    private TapPort(TapOptions options, OpenContext context, OpenedTap tap, BitSet enabled, boolean sure) {
         this.options = options;
         this.context = context;
         this.facts = tap.facts();
         this.profile = facts.profile(tap.queues().size());
         BitSet attached = tap.queues().size() > 1 ? enabled : firstOnly();
-        control = new TapControl(tap.queues(), attached, tap.headerLength(), tap.offload());
+        control = new TapControl(tap.queues(), attached, tap.headerLength(), tap.offload(), sure);
         for (int i = 0; i < tap.queues().size(); i++) {
             queues.add(new TapQueue(tap.queues().get(i), options.prefix() + "interface " + facts.name() + " queue " + i, enabled.get(i)));
         }

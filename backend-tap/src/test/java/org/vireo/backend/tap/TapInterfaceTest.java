@@ -192,7 +192,7 @@ class TapInterfaceTest {
             p.apply(PortSettings.of(10, 0, BitSet.valueOf(new long[] {1})));
             // a kernel without USO: pretend that it was found, so that the last request of the change is refused by the kernel
             TapControl c = new TapControl(java.util.List.of(p.queue(0).events(), p.queue(1).events()), BitSet.valueOf(new long[] {1}), 10,
-                    0);
+                    0, true);
             assertThrows(java.io.IOException.class, () -> c.change(BitSet.valueOf(new long[] {3}), 12, 0x40000000));
             assertEquals(10, TapIoctl.headerLength(p.queue(0).events().number()));
             assertEquals(10, c.headerLength());

@@ -51,6 +51,8 @@ final class Commands {
         all.put("migrate_cancel", this::migrateCancel);
         all.put("query-migrate-parameters", asking(() -> Map.of("backend-transfer", operations.handovers().backendTransfer())));
         all.put("query-migrate", asking(() -> operations.handovers().status()));
+        all.put("standby", this::standby);
+        all.put("query-standby", asking(() -> operations.handovers().standbyStatus()));
         all.put("quit", this::quit);
     }
 
@@ -243,6 +245,13 @@ final class Commands {
     private Object migrateCancel(Arguments a) throws QmpException {
         a.end();
         return apply(() -> operations.handovers().cancel());
+    }
+
+    /** A process that serves already: others may stand by for it from now on. */
+    private Object standby(Arguments a) throws QmpException {
+        String uri = a.text("uri");
+        a.end();
+        return apply(() -> operations.standBy(uri, true, problems -> { }));
     }
 
     private Object quit(Arguments a) throws QmpException {

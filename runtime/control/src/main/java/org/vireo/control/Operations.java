@@ -188,6 +188,24 @@ final class Operations {
         return incoming && nics().stream().allMatch(n -> n.state() == NicState.AWAITING || n.state() == NicState.PREPARED);
     }
 
+    /** NICs are opened when they are made: this process does not wait for any. */
+    void expectNothing() {
+        incoming = false;
+    }
+
+    /**
+     * Joins those who stand by for one another.
+     *
+     * @param begins whether this process may be the first
+     * @param active told when this process becomes the active one
+     */
+    void standBy(String uri, boolean begins, Handovers.StandbyListener active) throws NicException {
+        handovers().standBy(uri, begins, problems -> {
+            expectNothing();
+            active.active(problems);
+        });
+    }
+
     void listen(String uri) throws NicException {
         Handovers h = handovers();
         h.listen(uri);

@@ -5,8 +5,10 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicReference;
 import org.osgi.framework.BundleContext;
 import org.osgi.framework.BundleException;
 import org.osgi.framework.Version;
@@ -32,7 +34,7 @@ import org.vireo.net.api.nic.Nics;
  * {@code error} (String) and {@code usage} (Boolean: the command line itself is wrong).
  *
  * <p>Properties: {@code vireo.run.netdev.N} and {@code vireo.run.nic.N} from 0 on (QEMU's option syntax), {@code vireo.qmp} (a path),
- * {@code vireo.incoming} ({@code unix:PATH}, or {@code defer} to wait for migrate-incoming).
+ * {@code vireo.incoming} ({@code unix:PATH}, or {@code defer} to wait for migrate-incoming), {@code vireo.standby} ({@code unix:PATH}).
  */
 @Component(service = Callable.class, immediate = true, property = "vireo.role=startup")
 public final class Startup implements Callable<Map<String, Object>> {
@@ -91,9 +93,10 @@ public final class Startup implements Callable<Map<String, Object>> {
         String path = context.getProperty("vireo.qmp");
         // claimed first, so that a second process with the same arguments stops before it touches anything; served last, so that
         // a client finds everything that was asked for
-        QmpServer server = path == null ? null : claim(Path.of(path));
+        String standby = context.getProperty("vireo.standby");
+        QmpServer server = path == null ? null : standby == null ? claim(Path.of(path)) : claimIfFree(Path.of(path));
         String incoming = context.getProperty("vireo.incoming");
-        if (incoming != null) {
+        if (incoming != null || standby != null) {
             operations.handovers();
             operations.expectIncoming();
         }
@@ -107,10 +110,40 @@ public final class Startup implements Callable<Map<String, Object>> {
         if (incoming != null && !incoming.equals("defer")) {
             operations.listen(incoming);
         }
+        if (standby != null) {
+            standBy(standby, !newNics.isEmpty(), server != null || path == null ? null : Path.of(path));
+        }
         if (server != null) {
             server.start();
         }
         return newNics.size();
+    }
+
+    /** The active process may have the same path: then it is served here once this one is active. */
+    private QmpServer claimIfFree(Path path) {
+        try {
+            return claim(path);
+        } catch (IOException e) {
+            LOG.info("{}; served here when this process is the active one", e.getMessage());
+            return null;
+        }
+    }
+
+    private void standBy(String uri, boolean begins, Path qmpLater) throws NicException {
+        AtomicReference<List<String>> first = new AtomicReference<>(List.of());
+        operations.standBy(uri, begins, problems -> {
+            first.set(problems);
+            if (qmpLater != null) {
+                try {
+                    claim(qmpLater).start();
+                } catch (IOException e) {
+                    LOG.error("QMP is not served: {}", e.getMessage());
+                }
+            }
+        });
+        if (!first.get().isEmpty()) {
+            throw new NicException(String.join("; ", first.get()));
+        }
     }
 
     /** Reads options of one kind, by id; everything is checked before anything is done. */

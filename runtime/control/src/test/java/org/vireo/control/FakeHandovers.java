@@ -32,6 +32,17 @@ final class FakeHandovers implements Handovers {
     }
 
     @Override
+    public void standBy(String uri, boolean begins, StandbyListener listener) {
+        calls.add("standBy " + uri + " " + begins);
+        listener.active(List.of());
+    }
+
+    @Override
+    public Map<String, Object> standbyStatus() {
+        return Map.of("role", "none");
+    }
+
+    @Override
     public void backendTransfer(boolean on) {
         transfer = on;
     }

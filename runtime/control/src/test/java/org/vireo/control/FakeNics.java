@@ -112,6 +112,16 @@ final class FakeNics implements Nics {
     }
 
     @Override
+    public Registration watch(Runnable changed) {
+        throw new AssertionError();
+    }
+
+    @Override
+    public List<String> startAwaiting() {
+        throw new AssertionError();
+    }
+
+    @Override
     public IncomingNic prepare(NicImage image, boolean backendTransfer, long deadlineNanos) {
         throw new AssertionError();
     }

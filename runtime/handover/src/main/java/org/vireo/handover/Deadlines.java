@@ -21,6 +21,9 @@ record Deadlines(int hello, int prepare, int freeze, int offered, int othersOffe
         int record, int silence, int orphaned) {
     static final Deadlines STANDARD = new Deadlines(2_000, 30_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 60_000, 5_000);
 
+    /** Of a standby: it hears a PING each second, and keeps its sets until an owner whose guest's memory is large is seen to be dead. */
+    static final Deadlines STANDBY = new Deadlines(2_000, 30_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 5_000, 60_000);
+
     static final long NANOS = 1_000_000L;
 
     /** The moment that lies this many milliseconds ahead. */

@@ -74,7 +74,7 @@ final class Greeting {
     /**
      * This process's greeting.
      *
-     * @param role source or target
+     * @param role source or target, active or standby
      * @param format of the NICs' images
      * @param backendTransfer the parameter
      * @param self this process's pidfd; stays the caller's
@@ -132,7 +132,8 @@ final class Greeting {
             throw new HandoverException("parameter backend-transfer is " + onOff(transfer) + " here and " + onOff(backendTransfer)
                     + " at the other side, the " + role + ": set it alike (migrate-set-parameters)");
         }
-        return role.equals("target") ? image(format.type(), format.writes(), imageReads) : image(imageType, imageWrites, format.reads());
+        boolean theyRead = role.equals("target") || role.equals("standby");
+        return theyRead ? image(format.type(), format.writes(), imageReads) : image(imageType, imageWrites, format.reads());
     }
 
     private int image(String type, Versions writes, Map<String, Versions> reads) throws HandoverException {
@@ -187,12 +188,13 @@ final class Greeting {
     /**
      * The process that greeted, checked: its pidfd is one, of the process that it says, which may be signalled from here.
      *
+     * @param fds makes descriptors
      * @param connected pid of who connected, -1 where that is not known (the one who listened need not be the one who accepted)
      * @return the peer, which owns the pidfd
      * @throws HandoverException something does not fit
      * @throws WireException the descriptor is missing
      */
-    Peer peer(int connected) throws HandoverException, WireException {
+    Peer peer(Fds fds, int connected) throws HandoverException, WireException {
         Fd pidfd;
         try {
             pidfd = message.head().descriptor("pidfd");
@@ -212,6 +214,6 @@ final class Greeting {
         if (n < 0) {
             throw new HandoverException("process " + pid + " could not be ended from here if that became necessary: " + Errno.text(-n));
         }
-        return new Peer(pid, pidfd);
+        return new Peer(fds, pid, pidfd);
     }
 }

@@ -42,6 +42,7 @@ public final class HandoverService implements Handovers {
     private volatile boolean backendTransfer = true;
     private volatile Report report;
     private HandoverTarget target;
+    private Pairing pairing;
     private Cancel cancel;
     private Thread source;
     private boolean stopped;
@@ -207,6 +208,42 @@ public final class HandoverService implements Handovers {
     }
 
     @Override
+    public void standBy(String uri, boolean begins, StandbyListener listener) throws NicException {
+        Path path = path(uri);
+        Pairing p;
+        synchronized (this) {
+            if (stopped) {
+                throw new NicException("this process is ending");
+            }
+            if (pairing != null) {
+                throw new NicException("this process stands by on " + pairing.path() + " already");
+            }
+            try {
+                p = new Pairing(context, path, begins, listener);
+            } catch (IOException e) {
+                throw new NicException("cannot stand by on " + path + ": " + e.getMessage(), e);
+            }
+            pairing = p;
+        }
+        try {
+            if (!p.settle(context.deadlines().prepare())) {
+                LOG.warn("standby on {}: not all NICs have been prepared within {} ms", path, context.deadlines().prepare());
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    @Override
+    public Map<String, Object> standbyStatus() {
+        Pairing p;
+        synchronized (this) {
+            p = pairing;
+        }
+        return p == null ? Map.of("role", "none") : p.toMap();
+    }
+
+    @Override
     public void backendTransfer(boolean on) {
         backendTransfer = on;
     }
@@ -228,8 +265,15 @@ public final class HandoverService implements Handovers {
             rehearsal.close();
         }
         Thread t;
+        Pairing p;
         synchronized (this) {
             stopped = true;
+            p = pairing;
+        }
+        if (p != null) {
+            p.close();
+        }
+        synchronized (this) {
             cancel();
             if (target != null) {
                 target.close();

@@ -2,7 +2,10 @@
 package org.vireo.handover;
 
 import java.io.IOException;
+import java.util.HashMap;
+import java.util.Map;
 import org.vireo.net.api.Fd;
+import org.vireo.net.api.Fds;
 import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.NicBlock.Holder;
 import org.vireo.net.api.nic.Ownership;
@@ -15,16 +18,21 @@ import org.vireo.posix.linux.Processes;
  * readable, or the holder table's entry names a start time that no living process of that pid has. Any thread.
  */
 final class Peer implements AutoCloseable {
+    private final Fds fds;
     private final long pid;
     private final Fd process;
+    /** Pidfds of others whom a word named. */
+    private final Map<Holder, Fd> others = new HashMap<>();
 
     /**
      * A peer.
      *
+     * @param fds opens the others
      * @param pid its pid in our namespace
      * @param process its pidfd, which this owns
      */
-    Peer(long pid, Fd process) {
+    Peer(Fds fds, long pid, Fd process) {
+        this.fds = fds;
         this.pid = pid;
         this.process = process;
     }
@@ -57,7 +65,40 @@ final class Peer implements AutoCloseable {
         if (h.pid() == pid) {
             return isDead();
         }
-        return h.pid() != 0 && Processes.startTime(h.pid()) != h.startTime();
+        if (h.pid() == 0) {
+            return false;
+        }
+        try {
+            Fd other = other(h);
+            return other == null || Processes.isDead(other);
+        } catch (IOException e) {
+            // out of descriptors, perhaps: what /proc tells may come late, but is never wrong
+            return Processes.startTime(h.pid()) != h.startTime();
+        }
+    }
+
+    /** The pidfd of a process of the holder table, or null if it is dead. */
+    private synchronized Fd other(Holder h) throws IOException {
+        Fd known = others.get(h);
+        if (known != null) {
+            return known;
+        }
+        Fd fd;
+        try {
+            fd = Processes.open(fds, h.pid());
+        } catch (PosixException e) {
+            if (e.errno() == Errno.ESRCH) {
+                return null;
+            }
+            throw e;
+        }
+        // looked at after it was opened: so the descriptor is of this very process, not of a later one with its pid
+        if (Processes.startTime(h.pid()) != h.startTime()) {
+            fd.close();
+            return null;
+        }
+        others.put(h, fd);
+        return fd;
     }
 
     /**
@@ -65,23 +106,25 @@ final class Peer implements AutoCloseable {
      *
      * @param block the NIC's block
      * @param slot of its holder table
-     * @throws IOException it may not be ended, or is another one
+     * @throws IOException it may not be ended, or is this one
      */
     void kill(NicBlock block, int slot) throws IOException {
         Holder h = block.holder(slot);
-        if (h.pid() != pid || pid == ProcessHandle.current().pid()) {
-            throw new IOException("process " + h.pid() + " of slot " + slot + " is not the other one of this handover, " + pid
-                    + ": it is not killed");
+        if (h.pid() == ProcessHandle.current().pid() || h.pid() == 0) {
+            throw new IOException("slot " + slot + " belongs to process " + h.pid() + ": it is not killed");
         }
-        int n = Processes.signal(process, Processes.KILL);
+        Fd victim = h.pid() == pid ? process : other(h);
+        int n = victim == null ? -Errno.ESRCH : Processes.signal(victim, Processes.KILL);
         if (n < 0 && n != -Errno.ESRCH) {
-            throw new PosixException("kill " + pid, -n);
+            throw new PosixException("kill " + h.pid(), -n);
         }
     }
 
     @Override
-    public void close() {
+    public synchronized void close() {
         process.close();
+        others.values().forEach(Fd::close);
+        others.clear();
     }
 
     @Override

@@ -143,7 +143,7 @@ final class Rehearsal {
             Message hello = channel.receive(Deadlines.in(PATIENT.hello())).orElseThrow(() -> new WireException("no HELLO"));
             Greeting g = Greeting.of(hello);
             g.agree("source", context.nics().imageFormat(), true);
-            Peer peer = g.peer((int) ProcessHandle.current().pid());
+            Peer peer = g.peer(context.fds(), (int) ProcessHandle.current().pid());
             try (Fd self = Greeting.self(context.fds())) {
                 channel.send(Greeting.hello("target", context.nics().imageFormat(), true, self), Deadlines.in(PATIENT.hello()));
             }

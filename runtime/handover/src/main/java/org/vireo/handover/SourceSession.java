@@ -102,7 +102,7 @@ final class SourceSession {
             }
             Greeting g = Greeting.of(m);
             int version = g.agree("target", context.nics().imageFormat(), backendTransfer);
-            peer = g.peer(-1);
+            peer = g.peer(context.fds(), -1);
             return version;
         } catch (HandoverException e) {
             m.close();

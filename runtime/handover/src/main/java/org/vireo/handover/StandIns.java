@@ -7,7 +7,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicLong;
-import java.util.function.Consumer;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
@@ -18,6 +17,7 @@ import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NetdevStatus;
 import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicFollower;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.NicStatus;
 import org.vireo.net.api.nic.Nics;
@@ -60,6 +60,16 @@ final class StandIns implements Nics {
     @Override
     public String rehearse(long deadlineNanos) {
         return "none";
+    }
+
+    @Override
+    public Registration watch(Runnable changed) {
+        return () -> { };
+    }
+
+    @Override
+    public List<String> startAwaiting() {
+        return List.of();
     }
 
     @Override
@@ -141,18 +151,23 @@ final class StandIns implements Nics {
         }
 
         @Override
-        public NicImage begin(int version, boolean backendTransfer, Consumer<NicImage> changes) throws NicException {
+        public NicImage begin(int version, boolean backendTransfer, NicFollower changes) throws NicException {
             try {
                 Fd fd = EventFd.create(fds, "rehearsal");
                 Section device = Section.builder("device").number("features", 1).flag("started", true).text("text", id)
                         .descriptor("kick", fd).build();
                 Section port = Section.builder("port").number("number", 1).build();
-                changes.accept(NicImage.of(id, version, 2, List.of(Section.builder("ring 0").number("base", 1).build()), null));
+                changes.change(NicImage.of(id, version, 2, List.of(Section.builder("ring 0").number("base", 1).build()), null));
                 state.set(2);
                 return NicImage.of(id, version, 1, List.of(device), BackendState.of("rehearsal", 1, port, List.of(port)));
             } catch (IOException | StateTransferException e) {
                 throw new NicException("rehearsal: " + e.getMessage(), e);
             }
+        }
+
+        @Override
+        public NicImage follow(int version, NicFollower follower) throws NicException {
+            throw new NicException("a rehearsal has no standby");
         }
 
         @Override

@@ -10,8 +10,6 @@ import org.vireo.net.api.nic.Ownership;
 
 /** One NIC at its target: prepared, it watches the word; it takes when the word lets it. Of the session's thread. */
 final class TargetNic {
-    private static final long LOOK_AGAIN_NANOS = 20 * Deadlines.NANOS;
-
     private final TargetSession session;
     private final IncomingNic nic;
     private final NicBlock block;
@@ -58,6 +56,15 @@ final class TargetNic {
         return Ownership.decode(block.word());
     }
 
+    /** Whether its owner has ended it. */
+    boolean isClosed() {
+        return word().phase() == Ownership.Phase.CLOSED;
+    }
+
+    boolean isOwnerDead() {
+        return session.peer().isDead(block, word().holder());
+    }
+
     /** The channel is at its end. */
     void orphaned() {
         orphaned = true;
@@ -75,7 +82,7 @@ final class TargetNic {
             Decision d = watch.step();
             switch (d.act()) {
                 case WAIT -> {
-                    return Math.min(d.waitNanos(), LOOK_AGAIN_NANOS);
+                    return Math.min(d.waitNanos(), session.lookAgainNanos());
                 }
                 case TAKE -> take();
                 case RUN -> session.sendRunning(id(), tookNanos, takeMicros);
@@ -95,7 +102,7 @@ final class TargetNic {
                 case FENCE -> session.warn("NIC " + id() + ": fenced: " + word());
                 case KILL -> {
                     kill();
-                    return LOOK_AGAIN_NANOS;
+                    return session.lookAgainNanos();
                 }
                 case LET_GO, RESUME -> close(why.isEmpty() ? "not taken" : why);
                 default -> throw new IllegalStateException(d.toString());

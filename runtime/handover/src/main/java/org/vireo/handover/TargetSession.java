@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.handover;
 
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -16,13 +17,17 @@ import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.Ownership.Phase;
 import org.vireo.posix.linux.Poll;
 
 /**
  * The target of a handover, after the greeting: prepares what it is given, watches the words, takes. One thread; what may block
  * once a NIC is owned runs on another.
  */
-final class TargetSession {
+class TargetSession {
+    /** How often the words are looked at though nothing has been heard. */
+    static final long LOOK_AGAIN_NANOS = 20 * Deadlines.NANOS;
+
     private static final Logger LOG = LoggerFactory.getLogger(TargetSession.class);
 
     private final Context context;
@@ -40,6 +45,7 @@ final class TargetSession {
     private int taken;
     private long lastRecord = System.nanoTime();
     private boolean warm;
+    private boolean peerDead;
 
     /**
      * A session.
@@ -68,6 +74,30 @@ final class TargetSession {
         return peer;
     }
 
+    Context context() {
+        return context;
+    }
+
+    /** Whether the channel may still bring records. */
+    boolean isOpen() {
+        return open;
+    }
+
+    /** After how long to look at a word again at the latest. */
+    long lookAgainNanos() {
+        return LOOK_AGAIN_NANOS;
+    }
+
+    /** How many NICs were taken. Of the session's thread. */
+    int taken() {
+        return taken;
+    }
+
+    /** How many are prepared. Of the session's thread. */
+    Collection<TargetNic> nics() {
+        return nics.values();
+    }
+
     /** Runs until the channel is at its end and no NIC is watched any more. */
     void run() {
         report.status("active");
@@ -90,8 +120,13 @@ final class TargetSession {
             report.end(cancel.asked() ? "cancelled" : "failed", ended);
         }
         if (!context.rehearsal()) {
-            LOG.info("handover from {}: {} taken{}", peer, Report.nics(taken), ended.isEmpty() ? "" : "; " + ended);
+            summarise(ended);
         }
+    }
+
+    /** Says in the log how it ended. */
+    void summarise(String why) {
+        LOG.info("handover from {}: {} taken{}", peer, Report.nics(taken), why.isEmpty() ? "" : "; " + why);
     }
 
     private void settle() {
@@ -107,27 +142,40 @@ final class TargetSession {
 
     private long advance() {
         long wait = Long.MAX_VALUE;
-        for (TargetNic n : nics.values()) {
+        for (TargetNic n : order(nics.values())) {
             wait = Math.min(wait, n.advance());
         }
         nics.values().removeIf(TargetNic::isDone);
         return wait;
     }
 
+    /** In which order NICs are looked at. */
+    Collection<TargetNic> order(Collection<TargetNic> all) {
+        return all;
+    }
+
     private void pump(long waitNanos) {
         long silence = lastRecord + deadlines().silence() * Deadlines.NANOS - System.nanoTime();
         long wait = open ? Math.min(waitNanos, silence) : waitNanos;
         int millis = (int) Math.min(1_000, Math.max(1, wait / Deadlines.NANOS));
-        int bits = Poll.readable(millis, open ? channel.number() : -1, cancel.number());
+        // a dead source's channel ends before its death can be seen
+        int bits = Poll.readable(millis, open ? channel.number() : -1, cancel.number(), open || peerDead ? -1 : peer.number());
         if ((bits & 1) != 0) {
             read();
         } else if (open && silence <= 0) {
-            end("the source says nothing for " + deadlines().silence() + " ms", true);
+            lastRecord = System.nanoTime();
+            silent();
         }
+        peerDead |= (bits & 4) != 0;
         if (cancel.asked() && open) {
             tell(RecordType.REFUSED, "", cancel.why());
             end(cancel.why(), true);
         }
+    }
+
+    /** Nothing came for as long as the deadlines say. */
+    void silent() {
+        end("the source says nothing for " + deadlines().silence() + " ms", true);
     }
 
     private void read() {
@@ -162,7 +210,7 @@ final class TargetSession {
         }
         for (TargetNic n : nics.values()) {
             n.orphaned();
-            if (ordered && !n.isTaken() && n.word().phase() == org.vireo.net.api.nic.Ownership.Phase.OWNED) {
+            if (ordered && !n.isTaken() && n.word().phase() == Phase.OWNED) {
                 n.close(why);
             }
         }
@@ -177,7 +225,23 @@ final class TargetSession {
                 // only wakes: the word is looked at after this
             }
             case END, REFUSED -> end(m.text("why"), true);
-            default -> throw new WireException("the source sent " + m.type() + ", which only a target may send or which comes too late");
+            default -> other(m);
+        }
+    }
+
+    /** A record that is none of a handover. */
+    void other(Message m) throws WireException {
+        throw new WireException("the source sent " + m.type() + ", which only a target may send or which comes too late");
+    }
+
+    /** One NIC is not fed any more, though the channel goes on. */
+    void gone(String id, String why) {
+        TargetNic n = nics.get(id);
+        if (n != null) {
+            n.orphaned();
+            if (!n.isTaken() && n.word().phase() == Phase.OWNED && !n.isOwnerDead()) {
+                n.close(why);
+            }
         }
     }
 
@@ -198,7 +262,7 @@ final class TargetSession {
         long built = System.nanoTime();
         String rehearsal;
         try {
-            rehearsal = rehearse(nic, deadline);
+            rehearsal = getReady(nic, deadline);
         } catch (Exception e) {
             nic.close();
             refuse(id, "its rehearsal failed: " + (e.getMessage() == null ? e : e.getMessage()), e);
@@ -216,7 +280,7 @@ final class TargetSession {
     }
 
     /** Until it is fast, at the lowest priority; then the garbage that this made is collected, unless that would stop other NICs. */
-    private String rehearse(IncomingNic nic, long deadline) throws Exception {
+    String getReady(IncomingNic nic, long deadline) throws Exception {
         if (context.rehearsal()) {
             return nic.rehearse(deadline);
         }
@@ -280,7 +344,7 @@ final class TargetSession {
         send(Message.of(type, Message.about(type, nic).text("why", why).build()));
     }
 
-    private void send(Message m) {
+    void send(Message m) {
         if (!open) {
             return;
         }

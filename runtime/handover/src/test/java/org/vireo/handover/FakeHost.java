@@ -8,7 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.function.Consumer;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
@@ -18,6 +18,7 @@ import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NetdevStatus;
 import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicFollower;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.NicStatus;
 import org.vireo.net.api.nic.Nics;
@@ -37,6 +38,7 @@ final class FakeHost implements Nics, AutoCloseable {
     Hook<Incoming> onRehearse = i -> { };
     Hook<Incoming> onTake = i -> { };
     Hook<Nic> onFreeze = n -> { };
+    private final List<Runnable> watchers = new CopyOnWriteArrayList<>();
     private final Fds fds;
 
     FakeHost(Fds fds) {
@@ -85,6 +87,17 @@ final class FakeHost implements Nics, AutoCloseable {
     }
 
     @Override
+    public Registration watch(Runnable changed) {
+        watchers.add(changed);
+        return () -> watchers.remove(changed);
+    }
+
+    @Override
+    public List<String> startAwaiting() {
+        return List.of();
+    }
+
+    @Override
     public StateFormat imageFormat() {
         return format;
     }
@@ -128,7 +141,7 @@ final class FakeHost implements Nics, AutoCloseable {
         final FakeBlock block;
         final Fd connection;
         final List<String> calls = Collections.synchronizedList(new ArrayList<>());
-        private Consumer<NicImage> changes;
+        private NicFollower changes;
 
         Nic(String id, Fd file, FakeBlock block, Fd connection) {
             this.id = id;
@@ -147,7 +160,7 @@ final class FakeHost implements Nics, AutoCloseable {
             long next = block.seq() + 1;
             if (changes != null) {
                 Section ring = Section.builder("ring 0").number("size", 256).build();
-                changes.accept(NicImage.of(id, 1, next, List.of(ring), null));
+                changes.change(NicImage.of(id, 1, next, List.of(ring), null));
             }
             block.seq(next);
         }
@@ -163,7 +176,7 @@ final class FakeHost implements Nics, AutoCloseable {
         }
 
         @Override
-        public synchronized NicImage begin(int version, boolean backendTransfer, Consumer<NicImage> to) throws NicException {
+        public synchronized NicImage begin(int version, boolean backendTransfer, NicFollower to) throws NicException {
             calls.add("begin");
             changes = to;
             try {
@@ -174,6 +187,11 @@ final class FakeHost implements Nics, AutoCloseable {
             } catch (IOException | StateTransferException e) {
                 throw new NicException(e.getMessage(), e);
             }
+        }
+
+        @Override
+        public NicImage follow(int version, NicFollower to) throws NicException {
+            return begin(version, true, to);
         }
 
         @Override

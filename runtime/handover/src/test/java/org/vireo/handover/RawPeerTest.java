@@ -262,7 +262,7 @@ class RawPeerTest {
         Fd[] pair = UnixSockets.pair(fds, 1, false, "raw channel");
         source[0] = new Channel(pair[0], fds);
         Channel mine = new Channel(pair[1], fds);
-        Peer peer = new Peer(other.pid(), Processes.open(fds, other.pid()));
+        Peer peer = new Peer(fds, other.pid(), Processes.open(fds, other.pid()));
         Context context = new Context(host, fds, Deadlines.STANDARD, (name, data) -> { }, false);
         Cancel cancel = new Cancel(fds);
         Thread t = Thread.ofPlatform().start(() -> {

@@ -16,7 +16,7 @@ import java.util.Set;
  */
 record RunOptions(Map<String, String> properties, String logLevel) {
     private static final Set<String> KNOWN = new java.util.TreeSet<>(
-            List.of("--netdev", "--nic", "--qmp", "--incoming", "--workers", "--log-level"));
+            List.of("--netdev", "--nic", "--qmp", "--incoming", "--standby", "--workers", "--log-level"));
     private static final List<String> LEVELS = List.of("error", "warn", "info", "debug", "trace");
     private static final int MAX_WORKERS = 256;
 
@@ -77,6 +77,16 @@ record RunOptions(Map<String, String> properties, String logLevel) {
                         + " (or defer, and migrate-incoming later)");
             }
             properties.put("vireo.incoming", incoming);
+        }
+        String standby = once(given, "--standby");
+        if (standby != null) {
+            if (!standby.startsWith("unix:") || standby.length() == "unix:".length()) {
+                throw new UsageException("--standby " + standby + ": write unix:PATH, since descriptors travel through UNIX sockets only");
+            }
+            if (incoming != null) {
+                throw new UsageException("--standby and --incoming at once: a standby waits for the active process, not for a handover");
+            }
+            properties.put("vireo.standby", standby);
         }
         String workers = once(given, "--workers");
         if (workers != null) {

@@ -3,6 +3,7 @@ package org.vireo.net.api.nic;
 
 import java.util.List;
 import java.util.Map;
+import org.osgi.annotation.versioning.ConsumerType;
 import org.osgi.annotation.versioning.ProviderType;
 
 /** Moves NICs between processes: a service of the handover. Any thread. */
@@ -49,4 +50,36 @@ public interface Handovers {
      *     error-desc, and for each NIC what became of it, with the times of its phases; values are String, Long, Boolean, List, Map
      */
     Map<String, Object> status();
+
+    /**
+     * Joins those who stand by for one another at a socket. The first one is active: it listens there, and its NICs are known to the
+     * others, its standbys, at any moment; when it dies one of them goes on with them and is the active one. NICs that wait for their state
+     * wait as long as somebody else is active, and start when this process is and nobody had them. Returns when it is settled which of it
+     * this process is, as a standby when all NICs that there are have been prepared; or after half a minute.
+     *
+     * @param uri {@code unix:PATH}
+     * @param begins whether this process may be the first; else it waits for an active one
+     * @param listener told when this process becomes active
+     * @throws NicException wrong address, it stands by already, the folder cannot be made
+     */
+    void standBy(String uri, boolean begins, StandbyListener listener) throws NicException;
+
+    /**
+     * What {@link #standBy} has come to, as query-standby tells it.
+     *
+     * @return role ({@code none}, {@code waiting}, {@code standby}, {@code active}), socket, and what is known of the others
+     */
+    Map<String, Object> standbyStatus();
+
+    /** Told of the role of this process among those who stand by for one another. */
+    @ConsumerType
+    @FunctionalInterface
+    interface StandbyListener {
+        /**
+         * This process is the active one now. Called once, on any thread.
+         *
+         * @param problems why NICs that waited do not start
+         */
+        void active(List<String> problems);
+    }
 }

@@ -67,6 +67,28 @@ public interface Nics {
     Optional<TransferableNic> transferable(String id);
 
     /**
+     * Tells when {@link #transferable()} may have changed: a NIC came or went, or can be followed again after it was lost.
+     *
+     * @param changed called on any thread; must only post
+     * @return ends it
+     */
+    Registration watch(Runnable changed);
+
+    /**
+     * Makes the NICs that wait for their state start without: nobody has it.
+     *
+     * @return why some do not start; empty if all do
+     */
+    List<String> startAwaiting();
+
+    /** Something that was asked for and can be ended. */
+    @ProviderType
+    interface Registration extends AutoCloseable {
+        @Override
+        void close();
+    }
+
+    /**
      * Builds a NIC of another process's, beside it: maps its memory, loads its backend, touches nothing that is in use.
      *
      * @param image the whole NIC. It is closed by the callee, also if this throws

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.net.api.nic;
 
-import java.util.function.Consumer;
 import org.osgi.annotation.versioning.ProviderType;
 
 /**
@@ -25,15 +24,26 @@ public interface TransferableNic {
     NicBlock block();
 
     /**
-     * Begins a handover: takes a picture of the whole NIC and feeds later changes to the same taker.
+     * Begins a handover: takes a picture of the whole NIC and tells later changes to a follower. One at a time.
      *
      * @param version the image's version
      * @param backendTransfer whether the backend's state travels, if the NIC's option allows it
-     * @param changes takes a change before it takes effect; called on the NIC's actor, must not block. It closes the image
+     * @param follower is told of changes
      * @return the picture; the caller closes it
      * @throws NicException it cannot be handed over, and why; it runs on untouched
      */
-    NicImage begin(int version, boolean backendTransfer, Consumer<NicImage> changes) throws NicException;
+    NicImage begin(int version, boolean backendTransfer, NicFollower follower) throws NicException;
+
+    /**
+     * Takes a picture of the whole NIC and tells later changes to a follower, for a standby: any number at once, and beside a handover.
+     * The end of the VMM's connection, and the next one, are changes too.
+     *
+     * @param version the image's version
+     * @param follower is told of changes, until {@link #end()}
+     * @return the picture; the caller closes it
+     * @throws NicException it cannot be followed now, and why; it runs on untouched
+     */
+    NicImage follow(int version, NicFollower follower) throws NicException;
 
     /**
      * Runs the code of a handover, with the real backend over stand-ins, until it is fast; if this process did so before, a few times
@@ -66,7 +76,7 @@ public interface TransferableNic {
      */
     void resume();
 
-    /** Ends a handover that did not freeze, or went back: no more changes are fed. */
+    /** Ends what {@link #begin} or {@link #follow} began and did not move the NIC: the follower is told no more. */
     void end();
 
     /**

@@ -75,7 +75,7 @@ final class Aftermath {
 
     private void release(Disposal how) {
         if (nic.slot() != null) {
-            nic.slot().release(nic, how);
+            nic.slot().release(nic.backend(), how);
             nic.environment().slots().forgetIfUnused(nic.slot());
         }
         nic.block().close();

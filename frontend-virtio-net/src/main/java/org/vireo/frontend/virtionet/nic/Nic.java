@@ -9,6 +9,7 @@ import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
+import org.vireo.frontend.virtionet.block.NicBlockMemory.SessionPhase;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.RingEngine;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
@@ -21,7 +22,6 @@ import org.vireo.frontend.virtionet.session.RequestHandler;
 import org.vireo.frontend.virtionet.session.RingState;
 import org.vireo.frontend.virtionet.session.Session;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
-import org.vireo.frontend.virtionet.slot.SlotUser;
 import org.vireo.frontend.virtionet.worker.StuckException;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
@@ -37,7 +37,7 @@ import org.vireo.posix.linux.UnixSockets;
 /**
  * One NIC: a session with a VMM, rings, a port, and what ties them together. Everything happens on its actor; other threads post.
  */
-final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingEngine.Listener {
+final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.Listener {
     private static final Logger LOG = LoggerFactory.getLogger(Nic.class);
     private static final long CALL_MILLIS = 15_000;
 
@@ -52,7 +52,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     private final DeviceRings rings;
     private final NicFeed feed;
     private final NicReport report;
-    private final PortAbsence absence;
+    private final NicBackend backend;
     private final Aftermath aftermath;
 
     private volatile DeviceState device;
@@ -76,8 +76,8 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
                 fd -> actor.post(Urgency.VMM_MESSAGE, () -> connected(fd)));
         device = DeviceState.initial(options.pairs());
         rings = new DeviceRings(options.pairs(), block, engine, binding);
-        feed = new NicFeed(block, env.timer());
-        absence = new PortAbsence(options, env, actor, engine, binding);
+        feed = new NicFeed(options.id(), block, env.timer());
+        backend = binding == null ? null : new NicBackend(this);
         aftermath = new Aftermath(this, rings);
         if (binding == null) {
             engine.discardAlways();
@@ -120,8 +120,24 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         return feed;
     }
 
+    NicBackend backend() {
+        return backend;
+    }
+
+    DeviceRings rings() {
+        return rings;
+    }
+
+    boolean isOwner() {
+        return owner;
+    }
+
+    String id() {
+        return options.id();
+    }
+
     boolean inHandover() {
-        return feed.active();
+        return feed.inHandover();
     }
 
     boolean alive() {
@@ -138,7 +154,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
             actor.call(Urgency.UNBIND, CALL_MILLIS, () -> {
                 endpoint.bind();
                 if (binding != null) {
-                    binding.slot().acquire(this);
+                    binding.slot().acquire(backend);
                     if (binding.slot().servable()) {
                         binding.open();
                     }
@@ -153,7 +169,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     }
 
     /** With a port, or without a netdev at all, VMMs are accepted. */
-    private void ready() throws IOException {
+    void ready() throws IOException {
         if (binding == null || binding.port() != null) {
             block.features(offered(), device.features());
             endpoint.start(session != null);
@@ -191,12 +207,13 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
             }
             if (binding != null && binding.port() == null) {
                 LOG.info("NIC {}: a VMM (pid {}) comes while netdev {} is not open", options.id(), pid, options.netdev());
-                openPort();
+                backend.open();
             }
             if (binding == null || binding.port() != null) {
                 failure = null;
             }
             session = session(fd, null, pid);
+            announce(device, device, session.backendSocket());
             session.listen(env.poller());
             refresh();
         } catch (IOException e) {
@@ -243,7 +260,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
             return;
         }
         LOG.info("NIC {}: VMM pid {} has gone: {}", options.id(), s.vmmPid(), reason);
-        feed.abort("the VMM has gone: " + reason);
+        feed.abortHandover("the VMM has gone: " + reason);
         rings.stopAll();
         s.shutdown();
         s.close();
@@ -257,7 +274,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
             rings.whenQuiet(former::close);
         }
         rings.forget();
-        block.seq(block.nextSeq());
+        announce(former, device, null);
         try {
             if (!closed && !dead) {
                 listenAgain();
@@ -269,7 +286,7 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     }
 
     /** The next VMM is accepted as soon as there is a backend for it. */
-    private void listenAgain() throws IOException {
+    void listenAgain() throws IOException {
         if (binding == null || binding.port() != null || binding.slot().servable()) {
             endpoint.start(session != null);
         } else if (session == null) {
@@ -287,16 +304,14 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     @Override
     public void transition(DeviceState next, Fd backendSocket) throws RefusedException {
         DeviceState former = device;
-        feed.announce(this, next, backendSocket);
-        block.seq(feed.seqOr(block.nextSeq()));
+        announce(former, next, backendSocket);
         try {
             device = rings.follow(former, next);
             if (next.running() && !rings.halted() && (binding == null || binding.port() != null)) {
                 failure = null;
             }
         } catch (EngineException | NetdevException e) {
-            feed.announce(this, former, session == null ? null : session.backendSocket());
-            block.seq(feed.seqOr(block.nextSeq()));
+            announce(next, former, session == null ? null : session.backendSocket());
             if (e.getCause() instanceof MalformedRingException) {
                 fail(e.getMessage());
             }
@@ -305,6 +320,10 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         block.features(offered(), device.features());
         device.closeReplaced(former);
         refresh();
+    }
+
+    private void announce(DeviceState from, DeviceState to, Fd backendSocket) {
+        feed.announce(seq -> NicImages.change(this, from, to, backendSocket, seq));
     }
 
     @Override
@@ -374,12 +393,8 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
             fail(reason.getMessage());
         } else {
             rings.stopAll();
-            portBroken(reason, servedBy());
+            backend.broken(reason);
         }
-    }
-
-    private String servedBy() {
-        return binding == null ? "" : " (" + binding.slot().servedBy() + ")";
     }
 
     /** A thread did not come back from the backend: from now on it may do with this NIC's memory and descriptors what it wants. */
@@ -393,24 +408,12 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         dead = true;
         aftermath.revoke(device);
         feed.abort(reason.getMessage());
-        fail(reason.getMessage() + servedBy());
+        fail(reason.getMessage() + (backend == null ? "" : backend.servedBy()));
         rings.stopAll();
         if (binding != null) {
             binding.forget();
         }
         disconnect("the NIC has failed");
-    }
-
-    private void portBroken(Throwable reason, String by) {
-        LOG.warn("NIC {}: its backend{} failed", options.id(), by, reason);
-        try {
-            binding.fail();
-        } catch (EngineException e) {
-            LOG.warn("NIC {}: {}", options.id(), e.getMessage());
-        }
-        fail((reason instanceof NetdevException ? reason.getMessage() : reason.toString()) + by);
-        absence.begin(false);
-        resumeRings();
     }
 
     private void signalError(int pair) {
@@ -427,6 +430,22 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         refresh();
     }
 
+    /** What made it fail is over. */
+    void recovered() {
+        failure = null;
+    }
+
+    /** The port's link is up or down. */
+    void link(boolean up) {
+        if (linkUp != up) {
+            linkUp = up;
+            LOG.info("NIC {}: link {}", options.id(), up ? "up" : "down");
+            if (session != null && owner) {
+                session.configChanged();
+            }
+        }
+    }
+
     @Override
     public void threadReturned() {
         actor.post(Urgency.QUERY, () -> {
@@ -436,95 +455,13 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
     }
 
     /** Starts the rings that are marked started and do not run. */
-    private void resumeRings() {
+    void resumeRings() {
         try {
             rings.resume(device);
         } catch (EngineException e) {
             fail(e.getMessage());
         }
         refresh();
-    }
-
-    // ---- the backend
-
-    @Override
-    public String id() {
-        return options.id();
-    }
-
-    @Override
-    public void backendArrived() {
-        actor.post(Urgency.UNBIND, this::openPort);
-    }
-
-    private void openPort() {
-        if (closed || dead || !owner || binding.port() != null || !binding.slot().servable()) {
-            return;
-        }
-        try {
-            binding.openBest(device.features());
-            absence.end();
-            failure = null;
-            if (device.running()) {
-                binding.follow(device);
-                resumeRings();
-            }
-            ready();
-        } catch (NetdevException | EngineException | IOException e) {
-            fail(e.getMessage());
-        }
-    }
-
-    @Override
-    public void backendLeaving() {
-        try {
-            actor.finish(Urgency.UNBIND, CALL_MILLIS, this::letBackendGo);
-        } catch (TimeoutException e) {
-            LOG.error("NIC {}: could not let go of its backend: {}", options.id(), e.getMessage());
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
-    }
-
-    private void letBackendGo() {
-        if (binding.port() == null) {
-            return;
-        }
-        feed.abort("its backend leaves");
-        try {
-            boolean kept = binding.park();
-            LOG.info("NIC {}: netdev {} is {}", options.id(), options.netdev(), kept ? "parked" : "released");
-            absence.begin(kept);
-            listenAgain();
-        } catch (EngineException | IOException e) {
-            fail(e.getMessage());
-        }
-        refresh();
-        // another backend may be waiting already
-        actor.post(Urgency.UNBIND, this::openPort);
-    }
-
-    @Override
-    public void portFailed(Exception reason) {
-        actor.post(Urgency.DISCONNECT, () -> {
-            if (binding.port() != null && !dead && !closed) {
-                rings.stopAll();
-                portBroken(reason, servedBy());
-            }
-        });
-    }
-
-    @Override
-    public void portLink(boolean up) {
-        actor.post(Urgency.QUERY, () -> {
-            if (linkUp != up) {
-                linkUp = up;
-                LOG.info("NIC {}: link {}", options.id(), up ? "up" : "down");
-                if (session != null && owner) {
-                    session.configChanged();
-                }
-            }
-        });
     }
 
     // ---- handover
@@ -570,15 +507,30 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         refresh();
     }
 
-    /** A successor's state changed before it was taken. */
+    /** The state of a NIC that another process owns has changed. */
     void update(DeviceState received) {
         DeviceState former = device;
         device = received;
         engine.initialMemory(received.memory());
         received.closeReplaced(former);
+        if (binding != null) {
+            binding.appliedElsewhere();
+        }
     }
 
-    void startTaken() throws EngineException {
+    /** The connection of a NIC that another process owns is another one, or has ended. */
+    void update(Session with) {
+        if (session != null) {
+            session.close();
+        }
+        session = with;
+        refresh();
+    }
+
+    void startTaken() throws EngineException, NetdevException {
+        if (binding != null) {
+            binding.settle(device);
+        }
         rings.resume(device);
     }
 
@@ -586,9 +538,17 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         rings.stopAll();
     }
 
-    void own() {
+    /**
+     * The NIC is this process's.
+     *
+     * @param ahead whether the predecessor died when it had announced a change that it had not brought into effect: then it is ours
+     */
+    void own(boolean ahead) {
         owner = true;
         endpoint.own();
+        if (ahead) {
+            block.seq(block.nextSeq());
+        }
         try {
             if (binding != null && device.running()) {
                 binding.follow(device);
@@ -597,7 +557,13 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
         } catch (NetdevException | EngineException e) {
             fail(e.getMessage());
         }
-        listen();
+        SessionPhase phase = block.session();
+        block.session(SessionPhase.IDLE, 0);
+        if (session != null && phase == SessionPhase.REPLYING) {
+            disconnect("the predecessor died while it answered: nobody knows whether the answer was sent");
+        } else {
+            listen();
+        }
     }
 
     // ---- end
@@ -620,7 +586,9 @@ final class Nic implements SlotUser, Session.Owner, RequestHandler.Device, RingE
 
     private void end(Disposal how) {
         boolean leave = how == Disposal.LEAVE;
-        absence.cancel();
+        if (backend != null) {
+            backend.end();
+        }
         feed.end();
         rings.stopAll();
         if (!leave && owner) {

@@ -2,85 +2,121 @@
 package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
-import org.vireo.frontend.virtionet.session.DeviceState;
-import org.vireo.net.api.Fd;
+import org.vireo.net.api.nic.NicFollower;
 import org.vireo.net.api.nic.NicImage;
 
-/** Tells a successor of changes before they take effect. Used by the NIC's actor. */
+/**
+ * Tells those who could go on with a NIC of changes before they take effect: the target of a handover, standbys. Used by the NIC's
+ * actor.
+ */
 final class NicFeed {
     private static final Logger LOG = LoggerFactory.getLogger(NicFeed.class);
 
     private static final long BEAT_MILLIS = 50;
 
+    private final String nic;
     private final NicBlockMemory block;
     private final ScheduledExecutorService timer;
-    private volatile Consumer<NicImage> taker;
+    private final List<Following> all = new CopyOnWriteArrayList<>();
     private ScheduledFuture<?> beat;
-    private String aborted;
-    private long announced;
 
-    NicFeed(NicBlockMemory block, ScheduledExecutorService timer) {
+    NicFeed(String nic, NicBlockMemory block, ScheduledExecutorService timer) {
+        this.nic = nic;
         this.block = block;
         this.timer = timer;
     }
 
-    boolean active() {
-        return taker != null;
+    /** Makes the picture of a change, once for each who is told: each gets descriptors of its own. */
+    interface Picture {
+        NicImage of(long seq) throws IOException;
+    }
+
+    /** One who is told. */
+    static final class Following {
+        private final NicFollower follower;
+        private final boolean handover;
+        private String aborted;
+
+        private Following(NicFollower follower, boolean handover) {
+            this.follower = follower;
+            this.handover = handover;
+        }
+
+        /** Why it cannot go on, or null. */
+        String aborted() {
+            return aborted;
+        }
+    }
+
+    /** Any thread. */
+    boolean inHandover() {
+        return all.stream().anyMatch(f -> f.handover);
     }
 
     /** From here on a successor may ask whether this process still lives: the block's heartbeat goes on. */
-    void begin(Consumer<NicImage> to) {
-        end();
-        taker = to;
-        beat = timer.scheduleAtFixedRate(block::beat, 0, BEAT_MILLIS, TimeUnit.MILLISECONDS);
+    Following begin(NicFollower to, boolean handover) {
+        Following f = new Following(to, handover);
+        all.add(f);
+        if (beat == null) {
+            beat = timer.scheduleAtFixedRate(block::beat, 0, BEAT_MILLIS, TimeUnit.MILLISECONDS);
+        }
+        return f;
     }
 
-    void end() {
-        taker = null;
-        aborted = null;
-        if (beat != null) {
+    void end(Following f) {
+        all.remove(f);
+        if (all.isEmpty() && beat != null) {
             beat.cancel(false);
             beat = null;
         }
     }
 
-    /** Something happened that a successor cannot follow: the handover will find the reason. */
+    /** The NIC ends here. */
+    void end() {
+        List.copyOf(all).forEach(this::end);
+    }
+
+    /** Something happened that nobody can follow. */
     void abort(String why) {
-        if (taker != null && aborted == null) {
-            aborted = why;
+        all.forEach(f -> abort(f, why));
+    }
+
+    /** Something happened in which a handover is not to go on, though others may follow. */
+    void abortHandover(String why) {
+        all.stream().filter(f -> f.handover).forEach(f -> abort(f, why));
+    }
+
+    private static void abort(Following f, String why) {
+        if (f.aborted == null) {
+            f.aborted = why;
+            f.follower.lost(why);
         }
     }
 
-    /** Why the handover cannot go on, or null. */
-    String aborted() {
-        return aborted;
-    }
-
-    /** Announces the state that is about to take effect. */
-    void announce(Nic nic, DeviceState next, Fd backendSocket) {
-        announced = 0;
-        if (taker == null || aborted != null) {
-            return;
+    /**
+     * Announces what is about to change, under the next number, and then says in the block that this is the state in effect: in this
+     * order, or a successor would find itself behind.
+     */
+    void announce(Picture change) {
+        long seq = block.nextSeq();
+        for (Following f : all) {
+            if (f.aborted == null) {
+                try {
+                    f.follower.change(change.of(seq));
+                } catch (IOException e) {
+                    LOG.warn("NIC {}: a change could not be announced: {}", nic, e.getMessage());
+                    abort(f, "a change could not be announced: " + e.getMessage());
+                }
+            }
         }
-        long seq = nic.block().nextSeq();
-        try {
-            taker.accept(NicImages.change(nic, nic.state(), next, backendSocket, seq));
-            announced = seq;
-        } catch (IOException e) {
-            LOG.warn("NIC {}: a change could not be announced: {}", nic.id(), e.getMessage());
-            abort("a change could not be announced: " + e.getMessage());
-        }
-    }
-
-    /** The number under which the state was announced, or another one. */
-    long seqOr(long other) {
-        return announced != 0 ? announced : other;
+        block.seq(seq);
     }
 }

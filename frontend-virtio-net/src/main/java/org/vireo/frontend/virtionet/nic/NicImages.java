@@ -98,7 +98,10 @@ final class NicImages {
         }
     }
 
-    /** What differs between two states. */
+    /**
+     * What differs between two states. The connection is part of it whenever the session has just begun or ended, or its channel for
+     * requests is another one.
+     */
     static NicImage change(Nic nic, DeviceState from, DeviceState to, Fd backendSocket, long seq) throws IOException {
         List<Section> s = new ArrayList<>();
         try {
@@ -112,7 +115,9 @@ final class NicImages {
                 }
             }
             Session session = nic.session();
-            if (session != null && backendSocket != session.backendSocket()) {
+            if (session == null) {
+                s.add(Section.builder("connection").number("vmm-pid", 0).build());
+            } else if (from == to || backendSocket != session.backendSocket()) {
                 s.add(connection(session, backendSocket));
             }
             return NicImage.of(nic.id(), FORMAT.writes().newest(), seq, s, null);

@@ -24,6 +24,8 @@ import org.osgi.service.component.annotations.Reference;
 import org.osgi.service.component.annotations.ReferenceCardinality;
 import org.osgi.service.component.annotations.ReferencePolicy;
 import org.osgi.service.component.annotations.ReferencePolicyOption;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.session.Poller;
 import org.vireo.frontend.virtionet.slot.Slots;
@@ -52,10 +54,13 @@ public final class NicRegistry implements Nics {
     /** Framework property: worker threads. */
     public static final String WORKERS = "vireo.workers";
 
+    private static final Logger LOG = LoggerFactory.getLogger(NicRegistry.class);
+
     private final Map<String, Nic> nics = new LinkedHashMap<>();
     private final Map<String, NicOptions> awaiting = new LinkedHashMap<>();
     private final Set<String> busy = new HashSet<>();
     private final List<EventSink> sinks = new CopyOnWriteArrayList<>();
+    private final List<Runnable> watchers = new CopyOnWriteArrayList<>();
     private final ControlThreads executor;
     private final ScheduledThreadPoolExecutor timer;
     private final Watchdog watchdog = new Watchdog();
@@ -137,6 +142,17 @@ public final class NicRegistry implements Nics {
 
     private void event(String name, Map<String, ?> data) {
         sinks.forEach(s -> s.event(name, data));
+        changed();
+    }
+
+    private void changed() {
+        watchers.forEach(Runnable::run);
+    }
+
+    @Override
+    public Registration watch(Runnable what) {
+        watchers.add(what);
+        return () -> watchers.remove(what);
     }
 
     @Override
@@ -152,6 +168,10 @@ public final class NicRegistry implements Nics {
             }
             busy.add(o.id());
         }
+        begin(o);
+    }
+
+    private void begin(NicOptions o) throws NicException {
         try {
             Nic nic = new Nic(o, env, NicBlockMemory.create(env.fds(), o.id()));
             nic.realize();
@@ -165,6 +185,27 @@ public final class NicRegistry implements Nics {
                 busy.remove(o.id());
             }
         }
+        changed();
+    }
+
+    @Override
+    public List<String> startAwaiting() {
+        List<NicOptions> all;
+        synchronized (this) {
+            all = List.copyOf(awaiting.values());
+            awaiting.clear();
+            all.forEach(o -> busy.add(o.id()));
+        }
+        List<String> problems = new ArrayList<>();
+        for (NicOptions o : all) {
+            try {
+                begin(o);
+            } catch (NicException e) {
+                LOG.error("{}; it does not start", e.getMessage());
+                problems.add(e.getMessage());
+            }
+        }
+        return problems;
     }
 
     @Override
@@ -184,6 +225,7 @@ public final class NicRegistry implements Nics {
             nics.remove(id);
         }
         nic.close(Disposal.RELEASE);
+        changed();
     }
 
     @Override
@@ -232,6 +274,7 @@ public final class NicRegistry implements Nics {
             synchronized (this) {
                 nics.remove(nic.id(), nic);
             }
+            changed();
         });
     }
 
@@ -264,6 +307,7 @@ public final class NicRegistry implements Nics {
             awaiting.remove(received.id());
             nics.put(received.id(), received.nic());
         }
+        changed();
     }
 
     /** Makes the netdev's configuration if this process has none for it. */

@@ -93,6 +93,20 @@ final class PortBinding {
         applied = settings;
     }
 
+    /** Another process, whose port this is too, may have changed its settings. */
+    void appliedElsewhere() {
+        applied = null;
+    }
+
+    /** Brings a port whose settings are not known to a state, before its rings go on; attaches nothing. */
+    void settle(DeviceState s) throws NetdevException {
+        if (port != null && applied == null && s.running()) {
+            PortSettings wanted = wanted(s);
+            slot.apply(wanted);
+            applied = wanted;
+        }
+    }
+
     /** Virtio features that this NIC offers over this port. */
     long offered() {
         long bits = RINGS | (options.pairs() > 1 ? VirtioNet.MQ : 0) | (options.mtu() != 0 ? VirtioNet.MTU : 0);

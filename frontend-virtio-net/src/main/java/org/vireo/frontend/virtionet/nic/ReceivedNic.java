@@ -14,6 +14,7 @@ import org.vireo.frontend.virtionet.session.Session;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
+import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NicBlock;
@@ -62,7 +63,7 @@ final class ReceivedNic implements IncomingNic {
         boolean loads = transfer && options.backendTransfer();
         try {
             if (nic.binding() != null) {
-                nic.binding().slot().acquire(nic);
+                nic.binding().slot().acquire(nic.backend());
                 bind(nic, image, loads, deadlineNanos);
             }
             nic.receive(NicImages.state(image, nic.state(), options.anyMemory()), session(nic, image));
@@ -122,7 +123,7 @@ final class ReceivedNic implements IncomingNic {
 
     private static Session session(Nic nic, NicImage image) throws Exception {
         Section c = image.section("connection").orElse(null);
-        if (c == null) {
+        if (c == null || !c.has("socket")) {
             return null;
         }
         Fd socket = c.descriptor("socket").duplicate();
@@ -153,6 +154,9 @@ final class ReceivedNic implements IncomingNic {
         try (change) {
             call(() -> {
                 nic.update(NicImages.state(change, nic.state(), nic.options().anyMemory()));
+                if (change.section("connection").isPresent()) {
+                    nic.update(session(nic, change));
+                }
                 checkFeatures(nic);
                 seq = change.seq();
                 return null;
@@ -171,7 +175,7 @@ final class ReceivedNic implements IncomingNic {
             try {
                 nic.startTaken();
                 taken = true;
-            } catch (EngineException | RuntimeException e) {
+            } catch (EngineException | NetdevException | RuntimeException e) {
                 nic.stopTaken();
                 throw e;
             }
@@ -194,7 +198,8 @@ final class ReceivedNic implements IncomingNic {
 
     @Override
     public void own() {
-        nic.actor().post(Urgency.HANDOVER, nic::own);
+        boolean ahead = Long.compareUnsigned(seq, block().seq()) > 0;
+        nic.actor().post(Urgency.HANDOVER, () -> nic.own(ahead));
         closed = true;
         owned.accept(this);
         rehearsal.close();

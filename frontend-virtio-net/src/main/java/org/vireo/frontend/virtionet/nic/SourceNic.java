@@ -4,7 +4,6 @@ package org.vireo.frontend.virtionet.nic;
 import java.io.IOException;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Consumer;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
 import org.vireo.net.api.BackendState;
@@ -12,6 +11,7 @@ import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicFollower;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.TransferableNic;
 
@@ -23,6 +23,7 @@ final class SourceNic implements TransferableNic {
     private final Nic nic;
     private final Runnable gone;
     private volatile DressRehearsal rehearsal;
+    private volatile NicFeed.Following following;
 
     SourceNic(Nic nic, Runnable gone) {
         this.nic = nic;
@@ -40,39 +41,52 @@ final class SourceNic implements TransferableNic {
     }
 
     @Override
-    public NicImage begin(int version, boolean backendTransfer, Consumer<NicImage> changes) throws NicException {
+    public NicImage begin(int version, boolean backendTransfer, NicFollower follower) throws NicException {
         return call(() -> {
-            if (!NicImages.FORMAT.writes().contains(version)) {
-                throw new NicException("NIC " + id() + ": image version " + version + " cannot be written");
-            }
-            if (!nic.alive() || nic.failed()) {
-                throw new NicException("NIC " + id() + ": is " + nic.nicState() + ", it cannot be handed over");
-            }
-            if (nic.feed().active()) {
+            if (nic.feed().inHandover()) {
                 throw new NicException("NIC " + id() + ": is in a handover already");
             }
-            if (nic.binding() != null && nic.binding().port() == null) {
-                throw new NicException("NIC " + id() + ": netdev " + nic.options().netdev() + " has no backend now");
+            NicImage image = picture(version, backendTransfer && nic.options().backendTransfer());
+            rehearsal = DressRehearsal.of(image, nic.environment());
+            if (nic.environment().rehearsed().get()) {
+                rehearsal.known();
             }
-            BackendState state = null;
-            if (nic.binding() != null && backendTransfer && nic.options().backendTransfer()) {
-                state = nic.binding().slot().save(System.nanoTime() + SAVE_NANOS);
-            }
-            try {
-                NicImage image = NicImages.whole(nic, state);
-                rehearsal = DressRehearsal.of(image, nic.environment());
-                if (nic.environment().rehearsed().get()) {
-                    rehearsal.known();
-                }
-                nic.feed().begin(changes);
-                return image;
-            } catch (IOException e) {
-                if (state != null) {
-                    state.close();
-                }
-                throw e;
-            }
+            following = nic.feed().begin(follower, true);
+            return image;
         });
+    }
+
+    @Override
+    public NicImage follow(int version, NicFollower follower) throws NicException {
+        return call(() -> {
+            if (nic.binding() != null && !nic.options().backendTransfer()) {
+                throw new NicException("NIC " + id() + ": backend-transfer is off, so a standby cannot have its backend's descriptors");
+            }
+            NicImage image = picture(version, true);
+            following = nic.feed().begin(follower, false);
+            return image;
+        });
+    }
+
+    private NicImage picture(int version, boolean withBackend) throws NicException, NetdevException, IOException {
+        if (!NicImages.FORMAT.writes().contains(version)) {
+            throw new NicException("NIC " + id() + ": image version " + version + " cannot be written");
+        }
+        if (!nic.alive() || nic.failed()) {
+            throw new NicException("NIC " + id() + ": is " + nic.nicState() + ", it cannot be handed over");
+        }
+        if (nic.binding() != null && nic.binding().port() == null) {
+            throw new NicException("NIC " + id() + ": netdev " + nic.options().netdev() + " has no backend now");
+        }
+        BackendState state = nic.binding() == null || !withBackend ? null : nic.binding().slot().save(System.nanoTime() + SAVE_NANOS);
+        try {
+            return NicImages.whole(nic, state);
+        } catch (IOException e) {
+            if (state != null) {
+                state.close();
+            }
+            throw e;
+        }
     }
 
     @Override
@@ -83,8 +97,8 @@ final class SourceNic implements TransferableNic {
     @Override
     public void freeze(long deadlineNanos) throws NicException {
         named(() -> nic.actor().callHere(Urgency.HANDOVER, CALL_MILLIS, () -> {
-            if (nic.feed().aborted() != null) {
-                throw new NicException("NIC " + id() + ": " + nic.feed().aborted());
+            if (following.aborted() != null) {
+                throw new NicException("NIC " + id() + ": " + following.aborted());
             }
             try {
                 nic.freeze(deadlineNanos);
@@ -108,7 +122,10 @@ final class SourceNic implements TransferableNic {
 
     @Override
     public void end() {
-        nic.actor().post(Urgency.HANDOVER, nic.feed()::end);
+        NicFeed.Following f = following;
+        if (f != null) {
+            nic.actor().post(Urgency.HANDOVER, () -> nic.feed().end(f));
+        }
         endRehearsal();
     }
 

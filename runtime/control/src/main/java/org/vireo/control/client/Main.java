@@ -19,7 +19,8 @@ import org.vireo.control.json.Json;
 import org.vireo.control.qmp.OptionSyntax;
 
 /**
- * The command line's part that asks a running daemon: {@code vireo nic}, {@code netdev}, {@code backend}, {@code migrate}, {@code qmp}.
+ * The command line's part that asks a running daemon: {@code vireo nic}, {@code netdev}, {@code backend}, {@code migrate},
+ * {@code standby}, {@code qmp}.
  * A process of its own, not part of any framework. Exit codes: 0 done, 1 refused or failed, 2 the command line is wrong.
  */
 public final class Main {
@@ -109,14 +110,15 @@ public final class Main {
         if (socket == null || socket.isEmpty()) {
             throw new UsageException("which daemon? Give --qmp PATH or set VIREO_QMP, as in 'vireo run --qmp PATH'");
         }
-        String command = next("a command is missing: nic, netdev, backend, migrate, qmp");
+        String command = next("a command is missing: nic, netdev, backend, migrate, standby, qmp");
         return switch (command) {
             case "nic" -> nic(word("list"));
             case "netdev" -> netdev(word("list"));
             case "backend" -> backend(word("list"));
             case "migrate" -> migrate(next("migrate needs where to: unix:PATH"));
+            case "standby" -> standby();
             case "qmp" -> qmp();
-            default -> throw new UsageException("unknown command " + command + "; known are nic, netdev, backend, migrate, qmp");
+            default -> throw new UsageException("unknown command " + command + "; known are nic, netdev, backend, migrate, standby, qmp");
         };
     }
 
@@ -211,6 +213,28 @@ public final class Main {
             report(status);
             return detach || "completed".equals(status.get("status")) ? 0 : 1;
         }
+    }
+
+    private int standby() throws UsageException, IOException, QmpClient.RefusedException {
+        if (!arguments.isEmpty()) {
+            return change("standby", Map.of("uri", arguments.pop()));
+        }
+        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+            Map<Object, Object> status = new LinkedHashMap<>((Map<?, ?>) c.execute("query-standby", Map.of()));
+            Object standbys = json ? null : status.remove("standbys");
+            report(status);
+            for (Object o : standbys == null ? List.of() : (List<?>) standbys) {
+                Map<?, ?> one = (Map<?, ?>) o;
+                out.println("standby " + one.get("pid") + ": " + (Boolean.TRUE.equals(one.get("ready")) ? "ready" : "prepares"));
+                ((List<?>) one.get("nics")).forEach(n -> out.println("  " + fed((Map<?, ?>) n)));
+            }
+            return 0;
+        }
+    }
+
+    private static String fed(Map<?, ?> nic) {
+        Object why = nic.get("why");
+        return nic.get("id") + ": " + nic.get("state") + (why == null ? "" : ", " + why);
     }
 
     private void report(Map<?, ?> status) {

@@ -29,9 +29,17 @@ public enum RecordType {
     /** Source: the handover ends; what was not taken is to be let go. */
     END(11, true, "nic", "why"),
     /** Both: descriptors of the record that follows. */
-    DESCRIPTORS(12, true);
+    DESCRIPTORS(12, true),
+    /** Active, to its standby: answer. */
+    PING(13, true),
+    /** Standby: the answer to PING. */
+    PONG(14, true),
+    /** Active: a NIC is not fed from here any more: it has ended, has moved, or has to be prepared anew. The word decides. */
+    GONE(15, true, "nic", "why"),
+    /** Active: whatever there is now has been prepared or refused. */
+    SYNCED(16, false, "nics");
 
-    private static final RecordType[] BY_NUMBER = new RecordType[13];
+    private static final RecordType[] BY_NUMBER = new RecordType[17];
 
     static {
         for (RecordType t : values()) {

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.io.IOException;
+import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.device.EngineException;
+import org.vireo.frontend.virtionet.nic.Actor.Urgency;
+import org.vireo.frontend.virtionet.slot.SlotUser;
+import org.vireo.net.api.NetdevException;
+
+/** What a NIC does when its backend arrives, leaves, fails, or its link changes. Calls from the slot are posted to the NIC's actor. */
+final class NicBackend implements SlotUser {
+    private static final Logger LOG = LoggerFactory.getLogger(NicBackend.class);
+    private static final long CALL_MILLIS = 15_000;
+
+    private final Nic nic;
+    private final PortBinding binding;
+    private final PortAbsence absence;
+
+    NicBackend(Nic nic) {
+        this.nic = nic;
+        binding = nic.binding();
+        absence = new PortAbsence(nic.options(), nic.environment(), nic.actor(), nic.engine(), binding);
+    }
+
+    @Override
+    public String id() {
+        return nic.id();
+    }
+
+    String servedBy() {
+        return " (" + binding.slot().servedBy() + ")";
+    }
+
+    @Override
+    public void backendArrived() {
+        nic.actor().post(Urgency.UNBIND, this::open);
+    }
+
+    /** Opens the best backend that there is, if there is none yet. On the actor. */
+    void open() {
+        if (!nic.alive() || !nic.isOwner() || binding.port() != null || !binding.slot().servable()) {
+            return;
+        }
+        try {
+            binding.openBest(nic.state().features());
+            absence.end();
+            nic.recovered();
+            if (nic.state().running()) {
+                binding.follow(nic.state());
+                nic.resumeRings();
+            }
+            nic.ready();
+        } catch (NetdevException | EngineException | IOException e) {
+            nic.fail(e.getMessage());
+        }
+    }
+
+    @Override
+    public void backendLeaving() {
+        try {
+            nic.actor().finish(Urgency.UNBIND, CALL_MILLIS, this::letGo);
+        } catch (TimeoutException e) {
+            LOG.error("NIC {}: could not let go of its backend: {}", id(), e.getMessage());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void letGo() {
+        if (binding.port() == null) {
+            return;
+        }
+        nic.feed().abort("its backend leaves");
+        try {
+            boolean kept = binding.park();
+            LOG.info("NIC {}: netdev {} is {}", id(), nic.options().netdev(), kept ? "parked" : "released");
+            absence.begin(kept);
+            nic.listenAgain();
+        } catch (EngineException | IOException e) {
+            nic.fail(e.getMessage());
+        }
+        nic.refresh();
+        // another backend may be waiting already
+        nic.actor().post(Urgency.UNBIND, this::open);
+    }
+
+    @Override
+    public void portFailed(Exception reason) {
+        nic.actor().post(Urgency.DISCONNECT, () -> {
+            if (binding.port() != null && nic.alive()) {
+                nic.rings().stopAll();
+                broken(reason);
+            }
+        });
+    }
+
+    /** The port is of no use any more. Its rings have stopped. On the actor. */
+    void broken(Throwable reason) {
+        String by = servedBy();
+        LOG.warn("NIC {}: its backend{} failed", id(), by, reason);
+        nic.feed().abort("its backend failed");
+        try {
+            binding.fail();
+        } catch (EngineException e) {
+            LOG.warn("NIC {}: {}", id(), e.getMessage());
+        }
+        nic.fail((reason instanceof NetdevException ? reason.getMessage() : reason.toString()) + by);
+        absence.begin(false);
+        nic.resumeRings();
+    }
+
+    @Override
+    public void portLink(boolean up) {
+        nic.actor().post(Urgency.QUERY, () -> nic.link(up));
+    }
+
+    /** The NIC ends: nothing happens any more. On the actor. */
+    void end() {
+        absence.cancel();
+    }
+}

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.handover.FedNic.State;
+import org.vireo.handover.wire.Channel;
+import org.vireo.handover.wire.Message;
+import org.vireo.handover.wire.RecordType;
+import org.vireo.handover.wire.WireException;
+import org.vireo.net.api.Section;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.nic.TransferableNic;
+import org.vireo.posix.linux.Poll;
+
+/**
+ * Feeds one standby: prepares all NICs of this process there, those that come later too, and tells each change before it takes effect. A
+ * standby that lags, hangs or breaks a rule is expelled: the NICs go on. One thread; changes come from the NICs' actors.
+ */
+final class FeedSession {
+    private static final Logger LOG = LoggerFactory.getLogger(FeedSession.class);
+    private static final long PING_NANOS = 1_000 * Deadlines.NANOS;
+
+    private final Context context;
+    private final Channel channel;
+    private final Peer peer;
+    private final Cancel cancel;
+    private final Wake wake;
+    private final int version;
+    private final Map<String, FedNic> nics = new LinkedHashMap<>();
+    private final long since = System.currentTimeMillis();
+    private volatile String broken;
+    private volatile boolean synced;
+    private long lastHeard = System.nanoTime();
+    private long lastPing = System.nanoTime();
+
+    /**
+     * A session.
+     *
+     * @param context what it runs in
+     * @param channel after the greeting; closed by the caller
+     * @param peer the standby; closed by the caller
+     * @param cancel ends it
+     * @param wake wakes it; {@link #changed()} is called when NICs may have come or gone
+     */
+    FeedSession(Context context, Channel channel, Peer peer, Cancel cancel, Wake wake) {
+        this.context = context;
+        this.channel = channel;
+        this.peer = peer;
+        this.cancel = cancel;
+        this.wake = wake;
+        version = context.nics().imageFormat().writes().newest();
+    }
+
+    /** NICs may have come or gone. Any thread. */
+    void changed() {
+        wake.now();
+    }
+
+    /**
+     * Feeds until the standby is gone or expelled, or this is cancelled.
+     *
+     * @return why it ended
+     */
+    String run() {
+        try {
+            while (true) {
+                follow();
+                sync();
+                String why = over();
+                if (why != null) {
+                    return why;
+                }
+                pump();
+            }
+        } finally {
+            synchronized (nics) {
+                nics.values().forEach(FedNic::end);
+                nics.clear();
+            }
+        }
+    }
+
+    private String over() {
+        if (cancel.asked()) {
+            tell(RecordType.END, "", cancel.why());
+            return cancel.why();
+        }
+        if (broken != null) {
+            return broken;
+        }
+        long silence = System.nanoTime() - lastHeard;
+        boolean prepares = all().stream().anyMatch(n -> n.state() == State.PREPARING);
+        int limit = prepares ? context.deadlines().prepare() : Deadlines.STANDBY.silence();
+        return silence > limit * Deadlines.NANOS ? "expelled: it says nothing for " + limit + " ms" : null;
+    }
+
+    private List<FedNic> all() {
+        synchronized (nics) {
+            return new ArrayList<>(nics.values());
+        }
+    }
+
+    /** Makes what is fed the same as what there is. */
+    private void follow() {
+        Map<String, TransferableNic> there = new LinkedHashMap<>();
+        context.nics().transferable().forEach(n -> there.put(n.id(), n));
+        for (FedNic n : all()) {
+            TransferableNic now = there.get(n.id());
+            boolean gone = now == null || !n.is(now);
+            if (gone || n.lost() != null) {
+                n.end();
+                synchronized (nics) {
+                    nics.remove(n.id());
+                }
+                if (n.state() != State.REFUSED) {
+                    tell(RecordType.GONE, n.id(), gone ? "it has ended, or moved" : n.lost());
+                }
+            }
+        }
+        for (TransferableNic t : there.values()) {
+            if (!nics.containsKey(t.id()) && broken == null) {
+                begin(t);
+            }
+        }
+    }
+
+    private void begin(TransferableNic t) {
+        FedNic n = new FedNic(this, t);
+        synchronized (nics) {
+            nics.put(n.id(), n);
+        }
+        try {
+            n.begin(version);
+        } catch (NicException e) {
+            // told when its state changes
+            LOG.debug("NIC {}: no standby now: {}", n.id(), e.getMessage());
+            n.end();
+            synchronized (nics) {
+                nics.remove(n.id());
+            }
+        } catch (WireException e) {
+            broken = e.getMessage();
+        }
+    }
+
+    private void sync() {
+        if (!synced && broken == null && all().stream().noneMatch(n -> n.state() == State.PREPARING)) {
+            synced = true;
+            send(Message.of(RecordType.SYNCED, Section.builder(RecordType.SYNCED.name()).number("nics", nics.size()).build()));
+            LOG.info("standby {} is ready: {}", peer, Report.nics(all().stream().filter(n -> n.state() == State.PREPARED).count()));
+            context.events().accept("STANDBY_READY", Map.of("pid", peer.pid(), "nics", nics.size()));
+        }
+    }
+
+    private void pump() {
+        long now = System.nanoTime();
+        if (now - lastPing >= PING_NANOS) {
+            lastPing = now;
+            send(Message.of(RecordType.PING, Section.builder(RecordType.PING.name()).build()));
+        }
+        int millis = (int) Math.max(1, (lastPing + PING_NANOS - System.nanoTime()) / Deadlines.NANOS + 1);
+        int bits = Poll.readable(millis, channel.number(), cancel.number(), wake.number(), peer.number());
+        if ((bits & 4) != 0) {
+            wake.clear();
+        }
+        if ((bits & 1) != 0) {
+            read();
+        }
+        if ((bits & 8) != 0) {
+            broken = "it is dead";
+        }
+    }
+
+    private void read() {
+        try {
+            do {
+                Optional<Message> m = channel.receive(Deadlines.in(context.deadlines().record()));
+                lastHeard = System.nanoTime();
+                if (m.isPresent()) {
+                    try (Message message = m.get()) {
+                        handle(message);
+                    }
+                }
+            } while (broken == null && Poll.readable(0, channel.number()) != 0);
+        } catch (WireException e) {
+            broken = e.getMessage();
+        }
+    }
+
+    private void handle(Message m) throws WireException {
+        if (m.type() == RecordType.PONG) {
+            return;
+        }
+        if (m.type() == RecordType.REFUSED && m.nic().isEmpty()) {
+            broken = "it ends: " + m.text("why");
+            return;
+        }
+        FedNic n = nics.get(m.nic());
+        switch (m.type()) {
+            case PREPARED -> {
+                if (n != null) {
+                    n.prepared(m.number("seq"));
+                }
+            }
+            case REFUSED, FAILED -> {
+                if (n != null && n.state() != State.REFUSED) {
+                    n.refused(m.text("why"));
+                    LOG.warn("NIC {}: standby {} does not have it: {}", n.id(), peer, n.why());
+                    context.events().accept("STANDBY_REFUSED", Map.of("pid", peer.pid(), "nic", n.id(), "reason", n.why()));
+                }
+            }
+            default -> throw new WireException("the standby sent " + m.type() + ", which only an active process may send");
+        }
+    }
+
+    void sendPrepare(NicImage image) throws WireException {
+        channel.send(Message.of(RecordType.PREPARE, image), Deadlines.in(context.deadlines().freeze() * 10));
+    }
+
+    /** On a NIC's actor, whose VMM waits: so not for long. */
+    void feed(NicImage change) {
+        try (change) {
+            if (broken == null) {
+                channel.send(Message.of(RecordType.CHANGE, change), Deadlines.in(context.deadlines().freeze() * 2));
+            }
+        } catch (WireException | RuntimeException e) {
+            broken = "expelled: " + e.getMessage();
+            wake.now();
+        }
+    }
+
+    private void tell(RecordType type, String nic, String why) {
+        send(Message.of(type, Message.about(type, nic).text("why", why).build()));
+    }
+
+    private void send(Message m) {
+        if (broken != null) {
+            return;
+        }
+        try {
+            channel.send(m, Deadlines.in(context.deadlines().freeze() * 2));
+        } catch (WireException e) {
+            broken = "expelled: " + e.getMessage();
+        }
+    }
+
+    /** As query-standby tells it. Any thread. */
+    Map<String, Object> toMap() {
+        Map<String, Object> m = new LinkedHashMap<>();
+        m.put("pid", peer.pid());
+        m.put("since", since);
+        m.put("ready", synced);
+        List<Map<String, Object>> list = new ArrayList<>();
+        for (FedNic n : all()) {
+            Map<String, Object> one = new LinkedHashMap<>();
+            one.put("id", n.id());
+            one.put("state", n.state().name().toLowerCase(Locale.ROOT));
+            if (!n.why().isEmpty()) {
+                one.put("why", n.why());
+            }
+            list.add(one);
+        }
+        m.put("nics", list);
+        return m;
+    }
+
+    @Override
+    public String toString() {
+        return peer.toString();
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.handover.wire.Channel;
+import org.vireo.net.api.nic.Nics;
+
+/** The active side: listens for standbys and feeds each of them. */
+final class StandbyFeeds implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(StandbyFeeds.class);
+
+    private final Context context;
+    private final Acceptor acceptor;
+    private final Nics.Registration watch;
+    private final List<FeedSession> sessions = new CopyOnWriteArrayList<>();
+    private final List<Cancel> cancels = new CopyOnWriteArrayList<>();
+
+    /**
+     * Begins to listen.
+     *
+     * @param context what sessions run in
+     * @param path of the socket
+     * @throws IOException the socket is taken
+     */
+    StandbyFeeds(Context context, Path path) throws IOException {
+        this.context = context;
+        acceptor = new Acceptor(context, path, "standby socket", this::serve);
+        watch = context.nics().watch(() -> sessions.forEach(FeedSession::changed));
+    }
+
+    private void serve(Channel channel) throws HandoverException, IOException {
+        try (Peer peer = acceptor.greeted(channel, "standby", true, () -> { }); Cancel cancel = new Cancel(context.fds());
+                Wake wake = new Wake(context.fds())) {
+            acceptor.answer(channel, "active", true);
+            FeedSession s = new FeedSession(context, channel, peer, cancel, wake);
+            cancels.add(cancel);
+            sessions.add(s);
+            if (acceptor.stopped() != null) {
+                cancel.now(acceptor.stopped());
+            }
+            LOG.info("standby {} joins", peer);
+            context.events().accept("STANDBY_JOINED", Map.of("pid", peer.pid()));
+            String why = "";
+            try {
+                why = s.run();
+            } finally {
+                sessions.remove(s);
+                cancels.remove(cancel);
+                LOG.warn("standby {} has gone: {}", peer, why);
+                context.events().accept("STANDBY_LOST", Map.of("pid", peer.pid(), "reason", why));
+            }
+        }
+    }
+
+    Path path() {
+        return acceptor.path();
+    }
+
+    /** As query-standby tells them. */
+    List<Map<String, Object>> toList() {
+        return sessions.stream().map(FeedSession::toMap).toList();
+    }
+
+    @Override
+    public void close() {
+        String why = "the active process ends";
+        acceptor.stop(why);
+        cancels.forEach(c -> c.now(why));
+        watch.close();
+        acceptor.close();
+    }
+}

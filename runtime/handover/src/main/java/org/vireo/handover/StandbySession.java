@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.handover.wire.Channel;
+import org.vireo.handover.wire.Message;
+import org.vireo.handover.wire.RecordType;
+import org.vireo.handover.wire.WireException;
+import org.vireo.net.api.Section;
+import org.vireo.net.api.nic.IncomingNic;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.posix.linux.Threads;
+
+/**
+ * A standby, after the greeting: the target of a handover that comes when its source is dead. What it is given it keeps ready, for as
+ * long as the active process feeds it; when that dies it takes. Rehearsals run beside, so that a death is noticed at once.
+ */
+final class StandbySession extends TargetSession {
+    private static final Logger LOG = LoggerFactory.getLogger(StandbySession.class);
+    private static final long LOOK_AGAIN_FED_NANOS = 500 * Deadlines.NANOS;
+
+    private final Runnable synced;
+    private final ExecutorService rehearsals = Executors.newSingleThreadExecutor(Thread.ofPlatform().daemon().name("standby-rehearsal")
+            .factory());
+    private boolean warned;
+
+    /**
+     * A session.
+     *
+     * @param context what it runs in
+     * @param channel after the greeting
+     * @param peer the active process; both are closed at the end of {@link #run()}
+     * @param cancel ends it
+     * @param report says what became of each NIC
+     * @param synced told when all NICs that there are have been prepared, or refused
+     */
+    StandbySession(Context context, Channel channel, Peer peer, Cancel cancel, Report report, Runnable synced) {
+        super(context, channel, peer, cancel, report, true);
+        this.synced = synced;
+    }
+
+    @Override
+    void run() {
+        try {
+            super.run();
+        } finally {
+            rehearsals.shutdownNow();
+        }
+    }
+
+    @Override
+    String getReady(IncomingNic nic, long deadline) {
+        rehearsals.execute(() -> {
+            Threads.nicest();
+            LOG.debug("NIC {}: rehearsal: {}", nic.id(), nic.rehearse(Deadlines.in(deadlines().prepare())));
+        });
+        return "beside";
+    }
+
+    @Override
+    void other(Message m) throws WireException {
+        switch (m.type()) {
+            case PING -> send(Message.of(RecordType.PONG, Section.builder(RecordType.PONG.name()).build()));
+            case GONE -> gone(m.nic(), m.text("why"));
+            case SYNCED -> synced.run();
+            default -> super.other(m);
+        }
+        warned = false;
+    }
+
+    @Override
+    void gone(String id, String why) {
+        boolean ended = nics().stream().anyMatch(n -> n.id().equals(id) && n.isClosed());
+        super.gone(id, why);
+        if (ended) {
+            forget(id);
+        }
+    }
+
+    /** A NIC that was deleted is gone here too, where it waited. */
+    private void forget(String id) {
+        try {
+            context().nics().remove(id);
+        } catch (NicException e) {
+            LOG.debug("NIC {}: did not wait here: {}", id, e.getMessage());
+        }
+    }
+
+    /** It may be stopped, or hang: it owns its NICs until it is dead, and while it lives nobody else may serve them. */
+    @Override
+    void silent() {
+        if (!warned) {
+            warned = true;
+            LOG.warn("{} says nothing for {} ms: if it hangs, its NICs hang until it is killed", peer(), deadlines().silence());
+        }
+    }
+
+    @Override
+    long lookAgainNanos() {
+        return isOpen() ? LOOK_AGAIN_FED_NANOS : super.lookAgainNanos();
+    }
+
+    @Override
+    void summarise(String why) {
+        LOG.info("standby of {}: ended, {} taken{}", peer(), Report.nics(taken()), why.isEmpty() ? "" : "; " + why);
+    }
+}
