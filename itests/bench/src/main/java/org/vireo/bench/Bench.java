@@ -16,12 +16,13 @@ public final class Bench {
 
               (nothing)   transmit, receive, both ways, TSO, ping and idle, in pairs against a minimal device in C
               handover    freeze of N handovers under 50,000 numbered frames a second both ways
+              standby     the active process is killed under traffic: gap until a standby goes on, by the guest's memory
               start       from exec to the first frame forwarded
               idle-nics   CPU a frame of a busy NIC with 1,000 idle ones beside it, against none
               alloc       bytes that a worker allocates a frame
               dpdk        DPDK's testpmd as the guest (virtio-user), in both socket roles
 
-              --pairs N   pairs (5)        --count N   handovers (20), starts (5), idle NICs (1000)
+              --pairs N   pairs (5)        --count N   handovers (20), kills (5), starts (5), idle NICs (1000)
               --quick     short and rough  --json      one JSON object
 
             A quiet machine with at least two CPUs is needed for figures that mean something.
@@ -65,7 +66,7 @@ public final class Bench {
         for (int i = 0; i < args.length; i++) {
             String a = args[i];
             switch (a) {
-                case "handover", "start", "idle-nics", "alloc", "dpdk" -> what = a;
+                case "handover", "standby", "start", "idle-nics", "alloc", "dpdk" -> what = a;
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
                 case "--pairs", "--count" -> {
@@ -89,6 +90,8 @@ public final class Bench {
         try (Stage stage = new Stage("vireo-bench")) {
             switch (o.what) {
                 case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count));
+                case "standby" -> print(o, Failover.run(stage, o.count == 0 ? 5 : o.count,
+                        o.quick ? new int[] {16, 256} : new int[] {16, 64, 256, 512, 1024}));
                 case "start" -> print(o, Singles.start(stage, new Harness(stage), o.count == 0 ? 5 : o.count));
                 case "idle-nics" -> print(o, Singles.idleNics(stage, new Harness(stage), o.pairs,
                         o.count == 0 ? o.quick ? 50 : 1000 : o.count));

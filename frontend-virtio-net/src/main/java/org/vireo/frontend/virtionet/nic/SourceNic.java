@@ -97,7 +97,7 @@ final class SourceNic implements TransferableNic {
     @Override
     public void freeze(long deadlineNanos) throws NicException {
         named(() -> nic.actor().callHere(Urgency.HANDOVER, CALL_MILLIS, () -> {
-            if (following.aborted() != null) {
+            if (following != null && following.aborted() != null) {
                 throw new NicException("NIC " + id() + ": " + following.aborted());
             }
             try {

@@ -35,6 +35,9 @@ class HandoverInsideTest {
     private FakeNetwork net;
     private FakeBackend sourceBackend;
     private FakeBackend targetBackend;
+    private final AtomicBoolean stop = new AtomicBoolean();
+    private final AtomicReference<Throwable> failed = new AtomicReference<>();
+    private Thread traffic;
 
     @BeforeEach
     void start() throws Exception {
@@ -46,7 +49,12 @@ class HandoverInsideTest {
     }
 
     @AfterEach
-    void stop() {
+    void stop() throws InterruptedException {
+        // before the guest's memory goes
+        stop.set(true);
+        if (traffic != null) {
+            traffic.join(60_000);
+        }
         target.close();
         source.close();
     }
@@ -92,9 +100,7 @@ class HandoverInsideTest {
     void theGuestLosesNothing() throws Exception {
         source.nic("a");
         GuestNic g = source.guest("a", GuestNic.options());
-        AtomicBoolean stop = new AtomicBoolean();
-        AtomicReference<Throwable> failed = new AtomicReference<>();
-        Thread traffic = Thread.ofPlatform().start(() -> {
+        traffic = Thread.ofPlatform().start(() -> {
             try {
                 for (int i = 0; !stop.get(); i++) {
                     passBothWays(g, i);
@@ -135,10 +141,8 @@ class HandoverInsideTest {
     void nothingIsLostUnderFullLoad() throws Exception {
         source.nic("a");
         GuestNic g = source.guest("a", GuestNic.options());
-        AtomicBoolean stop = new AtomicBoolean();
-        AtomicReference<Throwable> failed = new AtomicReference<>();
         AtomicLong moved = new AtomicLong();
-        Thread traffic = Thread.ofPlatform().start(() -> {
+        traffic = Thread.ofPlatform().start(() -> {
             try {
                 flood(g, stop, moved);
             } catch (Throwable t) {
