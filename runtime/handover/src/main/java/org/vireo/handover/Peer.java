@@ -102,6 +102,23 @@ final class Peer implements AutoCloseable {
     }
 
     /**
+     * How the dead process of a slot ended.
+     *
+     * @param block the NIC's block
+     * @param slot of its holder table
+     * @return see {@link Processes#endedBy}
+     */
+    int endedBy(NicBlock block, int slot) {
+        Holder h = block.holder(slot);
+        try {
+            Fd dead = h.pid() == pid ? process : other(h);
+            return dead == null ? -1 : Processes.endedBy(dead, h.pid());
+        } catch (IOException e) {
+            return -1;
+        }
+    }
+
+    /**
      * Ends the process of a slot (SIGKILL).
      *
      * @param block the NIC's block

@@ -120,6 +120,21 @@ final class StandIns implements Nics {
         }
 
         @Override
+        public boolean entered() {
+            return false;
+        }
+
+        @Override
+        public long death() {
+            return 0;
+        }
+
+        @Override
+        public void succeed(long death) {
+            // nobody dies here
+        }
+
+        @Override
         public Holder holder(int slot) {
             return new Holder(ProcessHandle.current().pid(), 0, 0);
         }

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.handover;
 
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.handover.wire.Channel;
@@ -87,6 +92,25 @@ final class StandbySession extends TargetSession {
         } catch (NicException e) {
             LOG.debug("NIC {}: did not wait here: {}", id, e.getMessage());
         }
+    }
+
+    /** A NIC that ends processes does not start again by itself, not from its configuration either. */
+    @Override
+    void poisoned(String id, String why) {
+        super.poisoned(id, why);
+        forget(id);
+    }
+
+    /** The NIC that the dead process was in comes last: it may have been the reason. */
+    @Override
+    Collection<TargetNic> order(Collection<TargetNic> all) {
+        if (isOpen()) {
+            return all;
+        }
+        Map<Boolean, List<TargetNic>> entered = all.stream().collect(Collectors.partitioningBy(TargetNic::wasEntered));
+        List<TargetNic> order = new ArrayList<>(entered.get(false));
+        order.addAll(entered.get(true));
+        return order;
     }
 
     /** It may be stopped, or hang: it owns its NICs until it is dead, and while it lives nobody else may serve them. */

@@ -7,9 +7,12 @@ import org.vireo.handover.WordRules.Decision;
 import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.Ownership;
+import org.vireo.posix.linux.Processes;
 
 /** One NIC at its target: prepared, it watches the word; it takes when the word lets it. Of the session's thread. */
 final class TargetNic {
+    private static final long POISON_NANOS = 60_000 * Deadlines.NANOS;
+
     private final TargetSession session;
     private final IncomingNic nic;
     private final NicBlock block;
@@ -26,6 +29,19 @@ final class TargetNic {
     private boolean orphaned;
     private long orphanedAt;
     private long heartbeat;
+    /** Whose death was looked at, and what it means. */
+    private int judged = Ownership.NONE;
+    private Suspicion suspicion = Suspicion.NONE;
+
+    /** What a NIC had to do with its owner's death. */
+    private enum Suspicion {
+        /** Nothing. */
+        NONE,
+        /** The owner died in it. */
+        ONCE,
+        /** The one before did too, a short while ago. */
+        AGAIN
+    }
 
     TargetNic(TargetSession session, IncomingNic nic) {
         this.session = session;
@@ -61,6 +77,11 @@ final class TargetNic {
         return word().phase() == Ownership.Phase.CLOSED;
     }
 
+    /** Whether a worker of its owner is in it, or was when the owner died. */
+    boolean wasEntered() {
+        return block.entered();
+    }
+
     boolean isOwnerDead() {
         return session.peer().isDead(block, word().holder());
     }
@@ -80,6 +101,12 @@ final class TargetNic {
     long advance() {
         while (!done) {
             Decision d = watch.step();
+            if (suspicion == Suspicion.AGAIN) {
+                String reason = "two processes died in it within " + POISON_NANOS / 1_000_000_000 + " s: nobody takes it";
+                session.poisoned(id(), reason);
+                close(reason);
+                break;
+            }
             switch (d.act()) {
                 case WAIT -> {
                     return Math.min(d.waitNanos(), session.lookAgainNanos());
@@ -112,6 +139,9 @@ final class TargetNic {
     }
 
     private void take() {
+        if (judged != Ownership.NONE) {
+            block.succeed(suspicion == Suspicion.ONCE ? System.nanoTime() : block.death());
+        }
         reading = true;
         tookNanos = System.nanoTime();
         try {
@@ -145,16 +175,40 @@ final class TargetNic {
         }
     }
 
+    /**
+     * Once for each death. A process that somebody killed did not die of a NIC, unless we were it because it did not let go; where it
+     * cannot be told how it died, it may have.
+     */
+    private void judge(Ownership w, int slot) {
+        if (judged == slot) {
+            return;
+        }
+        judged = slot;
+        if (!block.entered()) {
+            return;
+        }
+        if (w.phase() != Ownership.Phase.FENCED && session.peer().endedBy(block, slot) == Processes.KILL) {
+            return;
+        }
+        long before = block.death();
+        boolean again = before != 0 && System.nanoTime() - before < POISON_NANOS;
+        suspicion = again ? Suspicion.AGAIN : Suspicion.ONCE;
+    }
+
     private void gather(Ownership w, Set<Fact> facts) {
         Peer peer = session.peer();
         if (peer.isDead(block, w.holder())) {
             facts.add(Fact.HOLDER_DEAD);
+            judge(w, w.holder());
         }
         if (peer.isDead(block, w.peer())) {
             facts.add(Fact.PEER_DEAD);
+            if (w.phase() == Ownership.Phase.FENCED) {
+                judge(w, w.peer());
+            }
         }
         // what the source sent before its death is read first
-        if (session.isDrained() && Long.compareUnsigned(nic.seq(), block.seq()) >= 0) {
+        if (suspicion != Suspicion.AGAIN && session.isDrained() && Long.compareUnsigned(nic.seq(), block.seq()) >= 0) {
             facts.add(Fact.CURRENT);
         }
         if (!orphaned) {

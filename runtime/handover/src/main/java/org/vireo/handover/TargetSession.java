@@ -386,6 +386,12 @@ class TargetSession {
         }
     }
 
+    /** A NIC kills who serves it. */
+    void poisoned(String id, String why) {
+        LOG.error("NIC {}: {}. Its guest or its backend does that; add it again when that is mended", id, why);
+        context.events().accept("NIC_POISONED", Map.of("nic", id, "reason", why));
+    }
+
     void warn(String what) {
         LOG.warn(what);
     }

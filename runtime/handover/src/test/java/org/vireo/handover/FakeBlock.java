@@ -87,6 +87,21 @@ final class FakeBlock implements NicBlock, AutoCloseable {
     }
 
     @Override
+    public boolean entered() {
+        return false;
+    }
+
+    @Override
+    public long death() {
+        return 0;
+    }
+
+    @Override
+    public void succeed(long death) {
+        // nobody dies here
+    }
+
+    @Override
     public Holder holder(int slot) {
         return new Holder((long) LONGS.getVolatile(MEMORY, address + HOLDERS + 8L * slot), 0, 0);
     }

@@ -47,6 +47,21 @@ class WordStressTest {
         }
 
         @Override
+        public boolean entered() {
+            return false;
+        }
+
+        @Override
+        public long death() {
+            return 0;
+        }
+
+        @Override
+        public void succeed(long death) {
+            // nobody dies here
+        }
+
+        @Override
         public Holder holder(int slot) {
             return new Holder(1, 1, 1);
         }

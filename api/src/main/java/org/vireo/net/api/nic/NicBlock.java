@@ -52,6 +52,27 @@ public interface NicBlock {
     long heartbeat();
 
     /**
+     * Whether a worker was inside this NIC when the process died that owned it; of one that lives it says little.
+     *
+     * @return whether
+     */
+    boolean entered();
+
+    /**
+     * When a process died at this NIC, as far as its successor could tell that the NIC was the reason.
+     *
+     * @return as of {@link System#nanoTime()}, which is the same in all processes of a host; 0: none did
+     */
+    long death();
+
+    /**
+     * This process has succeeded one that died.
+     *
+     * @param death when it died at this NIC; 0 if the NIC was not the reason, or what {@link #death()} said before
+     */
+    void succeed(long death);
+
+    /**
      * A process that may own the NIC.
      *
      * @param pid its pid, 0: none

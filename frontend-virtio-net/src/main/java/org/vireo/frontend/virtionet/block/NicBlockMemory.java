@@ -19,9 +19,10 @@ import org.vireo.posix.linux.SharedMemory;
  *
  * <pre>
  *     0  magic "VireoNB" and version       64  ownership word       128  heartbeat
- *   192  session word   200  seq          208  features offered     216  features acknowledged
+ *   192  session word   200  seq          208  features offered     216  features acknowledged    224  time of a death at it
  *  1024  holder table: 64 slots of {pid, start time, boot id, reserved}, 32 bytes each
- *  4096  ring journals: a cache line for each ring, its first word is {@link org.vireo.frontend.virtionet.ring.RingJournal}
+ *  4096  ring journals: a cache line for each ring, its first word is {@link org.vireo.frontend.virtionet.ring.RingJournal}; of a
+ *        pair's first ring the second word is 1 while a worker is inside the pair
  * 16384  end: room for 192 rings
  * </pre>
  */
@@ -50,6 +51,7 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
     private static final int SEQ = 200;
     private static final int OFFERED = 208;
     private static final int ACKNOWLEDGED = 216;
+    private static final int DEATH = 224;
     private static final int HOLDERS = 1024;
     private static final int HOLDER_BYTES = 32;
     private static final int SLOTS = 64;
@@ -235,6 +237,39 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
     @Override
     public synchronized long heartbeat() {
         return (long) LONG.getAcquire(MEMORY, at(HEARTBEAT));
+    }
+
+    @Override
+    public synchronized boolean entered() {
+        for (int pair = 0; pair < MAX_RINGS / 2; pair++) {
+            if ((long) LONG.getAcquire(MEMORY, mark(pair)) != 0) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /**
+     * Where a worker marks that it is inside a pair.
+     *
+     * @param pair its number
+     * @return address of a long, 1 inside
+     */
+    public synchronized long mark(int pair) {
+        return journal(2 * pair) + 8;
+    }
+
+    @Override
+    public synchronized long death() {
+        return (long) LONG.getAcquire(MEMORY, at(DEATH));
+    }
+
+    @Override
+    public synchronized void succeed(long death) {
+        LONG.setVolatile(MEMORY, at(DEATH), death);
+        for (int pair = 0; pair < MAX_RINGS / 2; pair++) {
+            LONG.setVolatile(MEMORY, mark(pair), 0L);
+        }
     }
 
     /** Counts the heartbeat up; does nothing on a closed block. */

@@ -2,6 +2,9 @@
 package org.vireo.frontend.virtionet.device;
 
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.VarHandle;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.BiConsumer;
 import java.util.function.Supplier;
@@ -14,6 +17,7 @@ import org.vireo.net.api.Fd;
 import org.vireo.net.api.FrameQueue;
 import org.vireo.net.api.NetdevException;
 import org.vireo.posix.linux.Epoll;
+import org.vireo.posix.linux.SharedMemory;
 
 /**
  * A queue pair at work: a receive ring, a transmit ring and a port's queue on one worker. Everything is called on the worker's thread.
@@ -22,6 +26,8 @@ import org.vireo.posix.linux.Epoll;
  * run; the port is read until it would block. A kick descriptor is polled only while its ring is started.
  */
 public final class FramePair extends Task {
+    private static final MemorySegment MEMORY = SharedMemory.addressSpace();
+    private static final VarHandle MARK = ValueLayout.JAVA_LONG.varHandle();
     private static final int KICK_RX = 0;
     private static final int KICK_TX = 1;
     private static final int PORT = 2;
@@ -29,6 +35,7 @@ public final class FramePair extends Task {
 
     private final String name;
     private final Object nic;
+    private final long mark;
     private final PairCounters counters;
     private final BiConsumer<FramePair, Throwable> onBroken;
     private final Runnable onReturned;
@@ -55,15 +62,17 @@ public final class FramePair extends Task {
      *
      * @param name for messages
      * @param nic the NIC that it belongs to
+     * @param mark address of a long that is 1 while the worker is inside
      * @param counters go on from there
      * @param onBroken told why it was taken out of its worker
      * @param onReturned told that a thread that was given up inside has come back
      * @param truncated whether the guest's memory was truncated
      */
-    public FramePair(String name, Object nic, PairCounters counters, BiConsumer<FramePair, Throwable> onBroken, Runnable onReturned,
-            Supplier<Boolean> truncated) {
+    public FramePair(String name, Object nic, long mark, PairCounters counters, BiConsumer<FramePair, Throwable> onBroken,
+            Runnable onReturned, Supplier<Boolean> truncated) {
         this.name = name;
         this.nic = nic;
+        this.mark = mark;
         this.counters = counters;
         this.onBroken = onBroken;
         this.onReturned = onReturned;
@@ -331,6 +340,16 @@ public final class FramePair extends Task {
 
     @Override
     protected boolean run(Scratch scratch) throws Exception {
+        // so that a successor knows where the process was when it died
+        MARK.setOpaque(MEMORY, mark, 1L);
+        try {
+            return work(scratch);
+        } finally {
+            MARK.setOpaque(MEMORY, mark, 0L);
+        }
+    }
+
+    private boolean work(Scratch scratch) throws Exception {
         boolean more = false;
         if (own != null) {
             sendOwn();

@@ -98,8 +98,8 @@ public final class RingEngine {
     }
 
     private FramePair pair(int i, PairCounters counters) {
-        FramePair p = new FramePair(nic + " pair " + i, group, counters, (pair, why) -> listener.broken(i, why), listener::threadReturned,
-                () -> memory.truncated() != null);
+        FramePair p = new FramePair(nic + " pair " + i, group, block.mark(i), counters, (pair, why) -> listener.broken(i, why),
+                listener::threadReturned, () -> memory.truncated() != null);
         p.format(format);
         return p;
     }

@@ -149,6 +149,10 @@ public final class MappedRegion {
         }
     }
 
+    void unload() {
+        SharedMemory.unload(mapping, mappedBytes);
+    }
+
     void revoke() throws IOException {
         SharedMemory.revoke(mapping, mappedBytes);
     }

@@ -198,4 +198,9 @@ public final class MemoryTable {
             r.revoke();
         }
     }
+
+    /** Takes all regions out of this process's page table; they come back page by page when they are touched. */
+    public void unload() {
+        regions.forEach(MappedRegion::unload);
+    }
 }

@@ -76,7 +76,8 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
                 fd -> actor.post(Urgency.VMM_MESSAGE, () -> connected(fd)));
         device = DeviceState.initial(options.pairs());
         rings = new DeviceRings(options.pairs(), block, engine, binding);
-        feed = new NicFeed(options.id(), block, env.timer());
+        feed = new NicFeed(options.id(), block, env.timer(),
+                new LoadedMemory(() -> actor.post(Urgency.QUERY, () -> device.memory().unload())));
         backend = binding == null ? null : new NicBackend(this);
         aftermath = new Aftermath(this, rings);
         if (binding == null) {

@@ -21,15 +21,23 @@ final class NicFeed {
     private static final Logger LOG = LoggerFactory.getLogger(NicFeed.class);
 
     private static final long BEAT_MILLIS = 50;
+    private static final long STANDBY_BEAT_MILLIS = 250;
 
     private final String nic;
     private final NicBlockMemory block;
     private final ScheduledExecutorService timer;
+    private final LoadedMemory memory;
     private final List<Following> all = new CopyOnWriteArrayList<>();
     private ScheduledFuture<?> beat;
 
-    NicFeed(String nic, NicBlockMemory block, ScheduledExecutorService timer) {
+    /**
+     * A feed that feeds nobody.
+     *
+     * @param memory kept small for standbys
+     */
+    NicFeed(String nic, NicBlockMemory block, ScheduledExecutorService timer, LoadedMemory memory) {
         this.nic = nic;
+        this.memory = memory;
         this.block = block;
         this.timer = timer;
     }
@@ -65,18 +73,29 @@ final class NicFeed {
     Following begin(NicFollower to, boolean handover) {
         Following f = new Following(to, handover);
         all.add(f);
-        if (beat == null) {
-            beat = timer.scheduleAtFixedRate(block::beat, 0, BEAT_MILLIS, TimeUnit.MILLISECONDS);
-        }
+        pace();
         return f;
     }
 
     void end(Following f) {
-        all.remove(f);
-        if (all.isEmpty() && beat != null) {
+        if (all.remove(f)) {
+            pace();
+        }
+    }
+
+    private void pace() {
+        if (beat != null) {
             beat.cancel(false);
             beat = null;
         }
+        if (!all.isEmpty()) {
+            beat = timer.scheduleAtFixedRate(this::beat, 0, inHandover() ? BEAT_MILLIS : STANDBY_BEAT_MILLIS, TimeUnit.MILLISECONDS);
+        }
+    }
+
+    private void beat() {
+        block.beat();
+        memory.look();
     }
 
     /** The NIC ends here. */

@@ -2,13 +2,16 @@
 package org.vireo.posix.linux;
 
 import java.io.IOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
+import org.vireo.posix.Posix;
 import org.vireo.posix.PosixException;
 import org.vireo.posix.internal.Native;
 
@@ -20,6 +23,14 @@ public final class Processes {
     private static final MethodHandle PIDFD_OPEN = Native.intFunction("pidfd_open", 2, -1);
     private static final MethodHandle GETTID = Native.intFunction("gettid", 0, -1);
     private static final MethodHandle PIDFD_SIGNAL = Native.intFunction("pidfd_send_signal", 4, -1);
+
+    private static final long PIDFD_GET_INFO = 0xc040ff0bL;
+    private static final int INFO_BYTES = 64;
+    private static final int INFO_STATUS = 60;
+    private static final long INFO_EXIT = 8;
+    private static final int STAT_START = 19;
+    private static final int STAT_STATUS = 49;
+    private static final int SIGNAL_MASK = 0x7f;
 
     private Processes() {
     }
@@ -54,6 +65,27 @@ public final class Processes {
      */
     public static boolean isDead(Fd process) {
         return Poll.readable(0, process.number()) != 0;
+    }
+
+    /**
+     * How a dead process ended, see waitpid(2), one whose parent has not asked yet (/proc/PID/stat) or has (PIDFD_GET_INFO, Linux 6.15).
+     *
+     * @param process of {@link #open}, dead
+     * @param pid its pid
+     * @return the number of the signal that ended it, 0 for one that exited; -1: it cannot be told
+     */
+    public static int endedBy(Fd process, long pid) {
+        try (Arena a = Arena.ofConfined()) {
+            MemorySegment info = a.allocate(INFO_BYTES, 8);
+            info.set(ValueLayout.JAVA_LONG, 0, INFO_EXIT);
+            int n = Posix.ioctl(process.number(), PIDFD_GET_INFO, info);
+            if (n >= 0 && (info.get(ValueLayout.JAVA_LONG, 0) & INFO_EXIT) != 0) {
+                return info.get(ValueLayout.JAVA_INT, INFO_STATUS) & SIGNAL_MASK;
+            }
+        }
+        String[] stat = stat(pid);
+        boolean zombie = stat.length > STAT_STATUS && stat[0].equals("Z");
+        return zombie ? Integer.parseInt(stat[STAT_STATUS]) & SIGNAL_MASK : -1;
     }
 
     /**
@@ -112,11 +144,17 @@ public final class Processes {
      * @return field 22 of /proc/PID/stat, clock ticks since boot; -1 if there is no such process
      */
     public static long startTime(long pid) {
+        String[] stat = stat(pid);
+        return stat.length > STAT_START ? Long.parseLong(stat[STAT_START]) : -1;
+    }
+
+    /** The fields of /proc/PID/stat from the third one, the state, on; none if there is no such process. */
+    private static String[] stat(long pid) {
         try {
-            String stat = Files.readString(Path.of("/proc/" + pid + "/stat"), StandardCharsets.ISO_8859_1);
-            return Long.parseLong(stat.substring(stat.lastIndexOf(')') + 2).split(" ")[19]);
+            String stat = Files.readString(Path.of("/proc/" + pid + "/stat"), StandardCharsets.ISO_8859_1).strip();
+            return stat.substring(stat.lastIndexOf(')') + 2).split(" ");
         } catch (IOException e) {
-            return -1;
+            return new String[0];
         }
     }
 

@@ -33,6 +33,7 @@ public final class SharedMemory {
     private static final int SEAL_SEAL_SHRINK_GROW = 1 | 2 | 4;
     private static final int PROT_READ_WRITE = 3;
     private static final int MAP_SHARED = 1;
+    private static final int MADV_DONTNEED = 4;
     private static final int MAP_PRIVATE_FIXED_ANONYMOUS_NORESERVE = 2 | 0x10 | 0x20 | 0x4000;
 
     private static final MethodHandle MEMFD = Native.intFunction("memfd_create", 2, -1);
@@ -40,6 +41,7 @@ public final class SharedMemory {
     private static final MethodHandle FCNTL = Native.intFunction("fcntl", 3, 2);
     private static final MethodHandle MMAP = Native.longFunction("mmap", 6);
     private static final MethodHandle MUNMAP = Native.intFunction("munmap", 2, -1);
+    private static final MethodHandle MADVISE = Native.intFunction("madvise", 3, -1);
     private static final MethodHandle FSTATFS = Native.intFunction("fstatfs", 2, -1);
 
     private SharedMemory() {
@@ -168,6 +170,40 @@ public final class SharedMemory {
         } catch (Throwable t) {
             throw Native.unexpected(t);
         }
+    }
+
+    /**
+     * Takes a mapping of a file out of this process's page table; its content stays, and comes back page by page when it is touched. What
+     * is not in the table need not be taken out of it when the process dies.
+     *
+     * @param address of the mapping
+     * @param bytes its length
+     */
+    public static void unload(long address, long bytes) {
+        MemorySegment s = Native.state();
+        try {
+            int ignored = (int) MADVISE.invokeExact(s, address, bytes, (long) MADV_DONTNEED);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * How much memory of files in memory this process has in its page table.
+     *
+     * @return bytes; 0 if the kernel does not tell
+     */
+    public static long loaded() {
+        try {
+            for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
+                if (line.startsWith("RssShmem:")) {
+                    return Long.parseLong(line.substring(9).replace("kB", "").strip()) * 1024;
+                }
+            }
+        } catch (IOException e) {
+            return 0;
+        }
+        return 0;
     }
 
     /**
