@@ -98,7 +98,7 @@ final class FeedSession {
         }
         long silence = System.nanoTime() - lastHeard;
         boolean prepares = all().stream().anyMatch(n -> n.state() == State.PREPARING);
-        int limit = prepares ? context.deadlines().prepare() : Deadlines.STANDBY.silence();
+        int limit = prepares ? context.deadlines().prepare() : context.deadlines().silence();
         return silence > limit * Deadlines.NANOS ? "expelled: it says nothing for " + limit + " ms" : null;
     }
 

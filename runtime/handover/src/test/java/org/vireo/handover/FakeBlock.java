@@ -21,6 +21,8 @@ final class FakeBlock implements NicBlock, AutoCloseable {
     private static final int READERS = 24;
     private static final int SLOTS = 32;
     private static final int TWICE = 40;
+    private static final int ENTERED = 48;
+    private static final int DEATH = 56;
     private static final int HOLDERS = 64;
 
     private final long address;
@@ -86,19 +88,24 @@ final class FakeBlock implements NicBlock, AutoCloseable {
         return self;
     }
 
+    void entered(boolean inside) {
+        LONGS.setVolatile(MEMORY, address + ENTERED, inside ? 1L : 0L);
+    }
+
     @Override
     public boolean entered() {
-        return false;
+        return (long) LONGS.getVolatile(MEMORY, address + ENTERED) != 0;
     }
 
     @Override
     public long death() {
-        return 0;
+        return (long) LONGS.getVolatile(MEMORY, address + DEATH);
     }
 
     @Override
     public void succeed(long death) {
-        // nobody dies here
+        LONGS.setVolatile(MEMORY, address + DEATH, death);
+        entered(false);
     }
 
     @Override

@@ -32,6 +32,7 @@ final class FakeHost implements Nics, AutoCloseable {
     }
 
     final Map<String, Nic> owned = Collections.synchronizedMap(new LinkedHashMap<>());
+    final List<String> removed = Collections.synchronizedList(new ArrayList<>());
     final List<Incoming> incoming = Collections.synchronizedList(new ArrayList<>());
     StateFormat format = StateFormat.of("nic", 1, 1).build();
     Hook<NicImage> onPrepare = i -> { };
@@ -109,7 +110,12 @@ final class FakeHost implements Nics, AutoCloseable {
 
     @Override
     public void remove(String id) {
-        throw new UnsupportedOperationException();
+        removed.add(id);
+    }
+
+    /** Whoever watches is told that NICs came or went. */
+    void changed() {
+        watchers.forEach(Runnable::run);
     }
 
     @Override

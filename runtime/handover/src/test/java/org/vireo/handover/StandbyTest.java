@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.handover;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.vireo.handover.wire.Channel;
+import org.vireo.handover.wire.Message;
+import org.vireo.handover.wire.RecordType;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.Section;
+import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.nic.Ownership;
+import org.vireo.net.api.nic.Ownership.Phase;
+import org.vireo.posix.Descriptors;
+import org.vireo.posix.linux.EventFd;
+import org.vireo.posix.linux.Processes;
+import org.vireo.posix.linux.UnixSockets;
+
+/** A standby whose active process is made by hand: another process that dies in this way or that. */
+@Timeout(60)
+class StandbyTest {
+    private final Descriptors fds = new Descriptors();
+    private final FakeHost host = new FakeHost(fds);
+    private final List<String> events = Collections.synchronizedList(new ArrayList<>());
+    private final CountDownLatch synced = new CountDownLatch(1);
+    private Process active;
+    private Channel channel;
+    private Cancel cancel;
+    private Thread thread;
+
+    @BeforeEach
+    void start() throws Exception {
+        // waits for a line and exits with 3
+        active = new ProcessBuilder("sh", "-c", "read x; exit 3").start();
+        Fd[] pair = UnixSockets.pair(fds, 1, false, "standby channel");
+        channel = new Channel(pair[0], fds);
+        Channel mine = new Channel(pair[1], fds);
+        Peer peer = new Peer(fds, active.pid(), Processes.open(fds, active.pid()));
+        Context context = new Context(host, fds, Deadlines.STANDBY, (name, data) -> events.add(name + " " + data), false);
+        cancel = new Cancel(fds);
+        thread = Thread.ofPlatform().start(() -> new StandbySession(context, mine, peer, cancel, new Report("standby", context.events()),
+                synced::countDown).run());
+    }
+
+    @AfterEach
+    void stop() throws InterruptedException {
+        active.destroyForcibly().waitFor(10, TimeUnit.SECONDS);
+        channel.close();
+        cancel.now("the test ends");
+        thread.join(20_000);
+        assertFalse(thread.isAlive());
+        cancel.close();
+        host.close();
+    }
+
+    private static void until(String what, BooleanSupplier condition) {
+        org.vireo.testsupport.Await.until(java.time.Duration.ofSeconds(20), what, condition::getAsBoolean);
+    }
+
+    private Message next() throws IOException {
+        while (true) {
+            var m = channel.receive(Deadlines.in(10_000));
+            if (m.isPresent()) {
+                return m.get();
+            }
+        }
+    }
+
+    /** A NIC of the active process, prepared. */
+    private FakeBlock prepare(String id) throws IOException {
+        FakeBlock block;
+        try (Fd file = FakeBlock.create(fds, id); Fd connection = EventFd.create(fds, "connection")) {
+            block = new FakeBlock(file);
+            block.initialise();
+            block.setHolder(0, active.pid());
+            try (NicImage i = NicImage.of(id, 1, 1L << 32, List.of(Section.builder("device").descriptor("block", file)
+                    .descriptor("connection", connection).build()), null)) {
+                channel.send(Message.of(RecordType.PREPARE, i), Deadlines.in(5_000));
+            }
+        }
+        Message m = next();
+        assertEquals(RecordType.PREPARED, m.type(), m.toString());
+        return block;
+    }
+
+    private void change(String id, long seq) throws IOException {
+        NicImage i = NicImage.of(id, 1, seq, List.of(Section.builder("ring 0").number("size", 256).build()), null);
+        channel.send(Message.of(RecordType.CHANGE, i), Deadlines.in(1_000));
+    }
+
+    private void tell(RecordType type, String id, String why) throws IOException {
+        channel.send(Message.of(type, Message.about(type, id).text("why", why).build()), Deadlines.in(1_000));
+    }
+
+    private void killActive() throws InterruptedException {
+        active.destroyForcibly().waitFor();
+        channel.close();
+    }
+
+    private void exitActive() throws Exception {
+        active.getOutputStream().close();
+        active.waitFor();
+        channel.close();
+    }
+
+    private List<String> calls(int nic) {
+        return host.incoming.get(nic).calls;
+    }
+
+    /** After the death of the active process. */
+    private void assertOwned(FakeBlock block) throws InterruptedException {
+        until("the standby owns", () -> {
+            Ownership w = Ownership.decode(block.word());
+            return w.phase() == Phase.OWNED && w.holder() == 1;
+        });
+        // with what it does once it owns
+        thread.join(20_000);
+        assertFalse(thread.isAlive());
+        assertFalse(block.wasReadByTwo());
+    }
+
+    @Test
+    void theNicsOfADeadProcessGoOn() throws Exception {
+        FakeBlock one = prepare("nic0");
+        FakeBlock two = prepare("nic1");
+        channel.send(Message.of(RecordType.PING, Section.builder("PING").build()), Deadlines.in(1_000));
+        assertEquals(RecordType.PONG, next().type());
+        channel.send(Message.of(RecordType.SYNCED, Section.builder("SYNCED").number("nics", 2).build()), Deadlines.in(1_000));
+        assertTrue(synced.await(10, TimeUnit.SECONDS));
+        killActive();
+        assertOwned(one);
+        assertOwned(two);
+        assertEquals(List.of("take", "own"), calls(0));
+        assertEquals(List.of("take", "own"), calls(1));
+    }
+
+    /** What ends is the channel; the process goes on, with its heartbeat, and keeps its NICs. */
+    @Test
+    void aBrokenChannelIsNoDeath() throws Exception {
+        FakeBlock block = prepare("nic0");
+        channel.close();
+        until("let go", () -> calls(0).contains("close"));
+        assertEquals(new Ownership(1, Phase.OWNED, 0, Ownership.NONE), Ownership.decode(block.word()));
+    }
+
+    /** The owner died after it had said in the block what the standby had not heard. */
+    @Test
+    void whoIsBehindDoesNotTake() throws Exception {
+        FakeBlock block = prepare("nic0");
+        block.seq(block.seq() + 1);
+        killActive();
+        until("let go", () -> calls(0).contains("close"));
+        assertEquals(List.of("close"), calls(0));
+        assertEquals(Phase.OWNED, Ownership.decode(block.word()).phase());
+    }
+
+    /** The owner died after it had announced what it had not yet brought into effect. */
+    @Test
+    void whoIsOneAheadTakes() throws Exception {
+        FakeBlock block = prepare("nic0");
+        change("nic0", block.seq() + 1);
+        killActive();
+        assertOwned(block);
+        assertEquals(List.of("change", "take", "own"), calls(0));
+    }
+
+    @Test
+    void aDeletedNicIsGoneHereToo() throws Exception {
+        FakeBlock gone = prepare("nic0");
+        FakeBlock stays = prepare("nic1");
+        long w = gone.word();
+        assertTrue(gone.compareAndSet(w, Ownership.decode(w).next(Phase.CLOSED, 0, Ownership.NONE).encode()));
+        tell(RecordType.GONE, "nic0", "it has ended");
+        until("let go", () -> calls(0).contains("close"));
+        until("forgotten", () -> host.removed.equals(List.of("nic0")));
+        killActive();
+        assertOwned(stays);
+        assertEquals(List.of("close"), calls(0));
+    }
+
+    /** A NIC of which the picture is void may come again under the same id. */
+    @Test
+    void aNicThatCannotBeFollowedComesAgain() throws Exception {
+        prepare("nic0");
+        tell(RecordType.GONE, "nic0", "its backend leaves");
+        until("let go", () -> calls(0).contains("close"));
+        assertEquals(List.of(), host.removed);
+        FakeBlock again = prepare("nic0");
+        killActive();
+        assertOwned(again);
+        assertEquals(List.of("take", "own"), calls(1));
+    }
+
+    /** The process died by itself, in this NIC: once may be chance, twice within a minute is not. */
+    @Test
+    void aNicThatKillsTwiceIsNotTaken() throws Exception {
+        FakeBlock once = prepare("once");
+        FakeBlock twice = prepare("twice");
+        FakeBlock other = prepare("other");
+        FakeBlock longAgo = prepare("long-ago");
+        for (FakeBlock b : List.of(once, twice, longAgo)) {
+            b.entered(true);
+        }
+        twice.succeed(System.nanoTime() - 30_000_000_000L);
+        twice.entered(true);
+        longAgo.succeed(System.nanoTime() - 61_000_000_000L);
+        longAgo.entered(true);
+        exitActive();
+        assertOwned(once);
+        assertOwned(other);
+        assertOwned(longAgo);
+        until("not taken", () -> calls(1).contains("close"));
+        assertEquals(List.of("close"), calls(1));
+        assertTrue(once.death() != 0, "the death is noted for the next one");
+        assertEquals(0, other.death());
+        until("it is said", () -> events.stream().anyMatch(e -> e.startsWith("NIC_POISONED") && e.contains("nic=twice")));
+        until("it does not wait any more", () -> host.removed.equals(List.of("twice")));
+    }
+
+    /** Who was killed from outside did not die of the NIC that it was in. */
+    @Test
+    void sigkillIsNotTheNicsFault() throws Exception {
+        FakeBlock block = prepare("nic0");
+        block.succeed(System.nanoTime());
+        long before = block.death();
+        block.entered(true);
+        killActive();
+        assertOwned(block);
+        assertEquals(before, block.death());
+    }
+
+    @Test
+    void aStandbyThatEndsLeavesEverythingAlone() throws Exception {
+        FakeBlock block = prepare("nic0");
+        cancel.now("this process is ending");
+        Message m = next();
+        assertEquals(RecordType.REFUSED, m.type());
+        assertEquals("this process is ending", m.text("why"));
+        thread.join(20_000);
+        assertEquals(List.of("close"), calls(0));
+        assertEquals(new Ownership(1, Phase.OWNED, 0, Ownership.NONE), Ownership.decode(block.word()));
+    }
+}
