@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.itests.vm;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.vireo.guest.FrontEnd;
+import org.vireo.guest.GuestNic;
+import org.vireo.guest.TransmitQueue;
+import org.vireo.posix.Descriptors;
+import org.vireo.testsupport.Await;
+import org.vireo.testsupport.Requirements;
+import org.vireo.testsupport.TestNamespace;
+import org.vireo.testsupport.TestProcess;
+import org.vireo.vhostuser.Request;
+
+/** Daemons that stand by for one another are killed; the guest keeps its NIC, and its VMM its connection. */
+final class StandbyIT {
+    private static final Duration LIMIT = Duration.ofSeconds(30);
+    private static final String TAP = "vstandby0";
+
+    @TempDir
+    private Path folder;
+    private TestNamespace namespace;
+    private final Descriptors fds = new Descriptors();
+    private long sent;
+
+    @BeforeEach
+    void requirements() {
+        Requirements.root();
+        Requirements.tap();
+        Requirements.namespaces();
+        namespace = TestNamespace.create();
+        namespace.run("ip", "tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr");
+        namespace.run("sysctl", "-qw", "net.ipv6.conf." + TAP + ".disable_ipv6=1");
+        namespace.run("ip", "link", "set", TAP, "up");
+    }
+
+    @AfterEach
+    void cleanUp() {
+        if (namespace != null) {
+            namespace.close();
+        }
+    }
+
+    /** All are started alike, as units of a service manager are. */
+    private Vireo daemon() {
+        return Vireo.run(namespace, folder.resolve("qmp"), "--standby", "unix:" + folder.resolve("pair"), "--netdev",
+                "tap,id=net0,ifname=" + TAP, "--nic", "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
+    }
+
+    private GuestNic guest() throws IOException {
+        return GuestNic.options().start(fds, FrontEnd.connect(fds, folder.resolve("nic0"), Duration.ofSeconds(10)));
+    }
+
+    private static long soon() {
+        return System.nanoTime() + LIMIT.toNanos();
+    }
+
+    private static byte[] frame() {
+        byte[] f = new byte[60];
+        Arrays.fill(f, 0, 6, (byte) 0xff);
+        f[6] = 2;
+        f[12] = (byte) 0x88;
+        f[13] = (byte) 0xb5;
+        return f;
+    }
+
+    /** Frames that the TAP has had from the guest. */
+    private long arrived() {
+        return Long.parseLong(namespace.run("cat", "/proc/net/dev").lines().filter(l -> l.strip().startsWith(TAP + ":")).findFirst()
+                .orElseThrow().strip().split("\\s+")[2]);
+    }
+
+    /** Sends some; all are taken, and the ring has got all its descriptors back. */
+    private void send(GuestNic g, int count) {
+        TransmitQueue q = g.transmit(0);
+        for (int i = 0; i < count; i++) {
+            assertTrue(q.send(frame(), soon()), "a frame is taken");
+            sent++;
+        }
+        assertTrue(q.awaitAll(soon()), "what was sent is given back");
+        assertEquals(0, q.outstanding());
+    }
+
+    private void kill(Vireo daemon) {
+        daemon.process().signal("KILL");
+        daemon.process().exitCode(LIMIT);
+    }
+
+    private void awaitRole(Vireo daemon, String text) {
+        Await.until(LIMIT, text + " of " + daemon.client("standby"), () -> String.join("\n", daemon.client("standby")).contains(text));
+    }
+
+    @Test
+    void theGuestGoesOnHoweverOftenItsDaemonIsKilled() throws Exception {
+        try (Vireo first = daemon(); Vireo second = daemon(); GuestNic guest = guest()) {
+            awaitRole(first, "nic0: prepared");
+            send(guest, 1_000);
+            kill(first);
+            send(guest, 1_000);
+            // the same QMP socket is served by whoever is active
+            Await.until(LIMIT, "QMP of the second", () -> {
+                try {
+                    return String.join("\n", second.client("nic", "list")).contains("running");
+                } catch (AssertionError e) {
+                    return false;
+                }
+            });
+            try (Vireo third = daemon()) {
+                awaitRole(second, "standby " + third.process().pid() + ": ready");
+                // a NIC that comes later, and one that goes
+                second.client("netdev", "add", "tap,id=net1,ifname=vstandby1");
+                second.client("nic", "add", "id=nic1,netdev=net1,socket=" + folder.resolve("nic1"));
+                awaitRole(second, "nic1: prepared");
+                second.client("netdev", "add", "tap,id=net2,ifname=vstandby2");
+                second.client("nic", "add", "id=nic2,netdev=net2,socket=" + folder.resolve("nic2"));
+                awaitRole(second, "nic2: prepared");
+                second.client("nic", "del", "nic2");
+                kill(second);
+                send(guest, 1_000);
+                Await.until(LIMIT, "QMP of the third", () -> {
+                    try {
+                        List<String> nics = third.client("nic", "list");
+                        return nics.stream().anyMatch(l -> l.startsWith("nic0") && l.contains("running"))
+                                && nics.stream().anyMatch(l -> l.startsWith("nic1") && l.contains("listening"))
+                                && nics.stream().noneMatch(l -> l.startsWith("nic2"));
+                    } catch (AssertionError e) {
+                        return false;
+                    }
+                });
+                // each kill may have repeated or lost one frame of the ring
+                Await.until(LIMIT, "all frames of the guest on the TAP", () -> Math.abs(arrived() - sent) <= 2);
+                third.process().signal("TERM");
+                assertEquals(0, third.process().exitCode(LIMIT));
+                assertTrue(guest.frontEnd().awaitClosed(soon()), "an orderly end is an end");
+            }
+        }
+    }
+
+    /** The VMM says something at the moment of each death: it is answered once, or has to connect anew; its NIC works afterwards. */
+    @Test
+    void aRequestAtTheMomentOfDeathIsAnsweredOrTheConnectionEnds() throws Exception {
+        Random random = new Random(4711);
+        Vireo active = daemon();
+        Vireo standby = daemon();
+        GuestNic guest = guest();
+        try {
+            for (int round = 0; round < 6; round++) {
+                awaitRole(active, "nic0: prepared");
+                TestProcess victim = active.process();
+                long after = random.nextLong(TimeUnit.MILLISECONDS.toNanos(30));
+                Thread killer = Thread.ofPlatform().start(() -> {
+                    LockSupport.parkNanos(after);
+                    victim.signal("KILL");
+                });
+                guest = talkUntilDead(guest, killer);
+                send(guest, 100);
+                active.close();
+                active = standby;
+                standby = daemon();
+            }
+        } finally {
+            guest.close();
+            active.close();
+            standby.close();
+        }
+    }
+
+    /** Stops and starts a ring again and again; both have an answer, or show in the next answer. */
+    private GuestNic talkUntilDead(GuestNic guest, Thread killer) throws Exception {
+        int base = guest.transmit(0).usedSeen();
+        long end = 0;
+        while (end == 0 || System.nanoTime() - end < 0) {
+            try {
+                assertEquals(base & 0xffff, guest.frontEnd().stop(1), "where the ring stopped");
+                guest.frontEnd().vringDescriptor(Request.SET_VRING_KICK, 1, guest.transmit(0).kickFd());
+            } catch (IOException e) {
+                // nobody knew whether the answer had been sent
+                assertFalse(killer.isAlive(), "the connection ended before the kill: " + e);
+                guest.close();
+                return Await.value(LIMIT, "the VMM connects anew", () -> {
+                    try {
+                        return guest();
+                    } catch (IOException again) {
+                        return null;
+                    }
+                });
+            }
+            if (end == 0 && !killer.isAlive()) {
+                end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(100);
+            }
+        }
+        return guest;
+    }
+}
