@@ -24,7 +24,9 @@ final class HostInterface implements AutoCloseable {
     private static final long SIOCGIFMTU = 0x8921;
     private static final long SIOCSIFMTU = 0x8922;
     private static final long SIOCGIFINDEX = 0x8933;
+    private static final long SIOCETHTOOL = 0x8946;
     private static final long SIOCBRADDIF = 0x89a2;
+    private static final int ETHTOOL_GLINK = 0x0a;
     private static final short IFF_UP = 1;
     private static final short IFF_RUNNING = 0x40;
     /** The columns of /proc/net/dev. */
@@ -43,7 +45,7 @@ final class HostInterface implements AutoCloseable {
     /** Whether it exists. */
     boolean exists() throws PosixException {
         try {
-            integer(SIOCGIFINDEX, "index");
+            index();
             return true;
         } catch (PosixException e) {
             if (e.errno() == Errno.ENODEV) {
@@ -58,6 +60,23 @@ final class HostInterface implements AutoCloseable {
         try (Arena a = Arena.ofConfined()) {
             return (flags(TapIoctl.request(a, name)) & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
         }
+    }
+
+    /** Whether it is up and has a carrier. SIOCGIFFLAGS would not do: its IFF_RUNNING follows the carrier later. */
+    boolean linkUp() throws PosixException {
+        try (Arena a = Arena.ofConfined()) {
+            // struct ethtool_value
+            MemorySegment value = a.allocate(8, 8);
+            value.set(ValueLayout.JAVA_INT, 0, ETHTOOL_GLINK);
+            MemorySegment r = TapIoctl.request(a, name);
+            r.set(ValueLayout.ADDRESS, TapIoctl.NAME_BYTES, value);
+            Posix.check(Posix.ioctl(socket.number(), SIOCETHTOOL, r), "link of " + name);
+            return value.get(ValueLayout.JAVA_INT, 4) != 0;
+        }
+    }
+
+    int index() throws PosixException {
+        return integer(SIOCGIFINDEX, "index");
     }
 
     int mtu() throws PosixException {
@@ -85,7 +104,7 @@ final class HostInterface implements AutoCloseable {
 
     /** Puts it into a bridge; nothing if it is there already. */
     void joinBridge(String bridge) throws PosixException {
-        int index = integer(SIOCGIFINDEX, "index");
+        int index = index();
         try (Arena a = Arena.ofConfined()) {
             MemorySegment r = TapIoctl.request(a, bridge);
             r.set(ValueLayout.JAVA_INT, TapIoctl.NAME_BYTES, index);

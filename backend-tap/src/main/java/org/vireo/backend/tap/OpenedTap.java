@@ -11,6 +11,7 @@ import org.vireo.net.api.Fd;
  * @param queues a descriptor for each queue pair
  * @param headerLength the header's length now
  * @param offload the TUN_F_ bits now, or {@link TapControl#UNKNOWN}
+ * @param linkUp whether the interface is up and has a carrier, as far as can be seen from here
  */
-record OpenedTap(TapFacts facts, List<Fd> queues, int headerLength, int offload) {
+record OpenedTap(TapFacts facts, List<Fd> queues, int headerLength, int offload, boolean linkUp) {
 }

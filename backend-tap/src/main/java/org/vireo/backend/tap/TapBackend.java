@@ -77,6 +77,7 @@ public final class TapBackend implements NetBackend, BackendStateTransfer {
         }
         TapOptions options = TapOptions.parse(id, raw);
         port = new TapPort(options, context, TapOpener.open(options, context));
+        port.watchLink();
         return port;
     }
 
@@ -140,10 +141,11 @@ public final class TapBackend implements NetBackend, BackendStateTransfer {
         return port;
     }
 
-    /** The port, if there is one, is closed by whoever opened it. */
+    /** The port, if there is one, is closed by whoever opened it; nothing of the bundle waits for news of its link any more. */
     @Deactivate
     void deactivate() {
         if (isOpen()) {
+            port.unwatchLink();
             LoggerFactory.getLogger(TapBackend.class).debug("netdev {}: deactivated with an open port", id);
         }
     }

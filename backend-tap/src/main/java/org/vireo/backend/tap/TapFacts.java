@@ -43,8 +43,8 @@ record TapFacts(String name, boolean vnetHdr, boolean ufo, boolean uso, boolean 
         return header + (mtu == 0 ? "" : ", MTU " + mtu);
     }
 
-    PortProfile profile(int pairs) {
-        PortProfile.Builder b = PortProfile.builder().pairs(pairs).mtu(mtu);
+    PortProfile profile(int pairs, boolean linkUp) {
+        PortProfile.Builder b = PortProfile.builder().pairs(pairs).mtu(mtu).linkUp(linkUp);
         if (vnetHdr) {
             b.headerLengths(10, 12).features(ALWAYS | (ufo ? GUEST_UFO | HOST_UFO : 0) | (uso ? GUEST_USO4 | GUEST_USO6 | HOST_USO : 0));
         } else {

@@ -23,6 +23,7 @@ final class TapOpener {
     private String name;
     private boolean created;
     private boolean shared;
+    private boolean linkUp = true;
 
     private TapOpener(TapOptions options, OpenContext context) {
         this.options = options;
@@ -223,7 +224,7 @@ final class TapOpener {
         int mtu = outside();
         TapFacts facts = new TapFacts(name, vnetHdr, probe.ufo(), probe.uso(), probe.tunnel(), mtu);
         LOG.info("netdev {}: opened {} with {} queue pair(s), {}", options.id(), name, queues.size(), facts);
-        return new OpenedTap(facts, List.copyOf(queues), header, offload);
+        return new OpenedTap(facts, List.copyOf(queues), header, offload, linkUp);
     }
 
     private int header() throws PosixException {
@@ -235,7 +236,7 @@ final class TapOpener {
         return bytes;
     }
 
-    /** What concerns the interface as others see it; returns its MTU, 0 where it cannot be read. */
+    /** What concerns the interface as others see it; returns its MTU, 0 where it cannot be read, and looks at its link. */
     private int outside() throws NetdevException, IOException {
         if (!options.fds().isEmpty() && !HostInterface.isHere(first(), context.fds())) {
             return 0;
@@ -253,6 +254,7 @@ final class TapOpener {
                 host.up();
                 LOG.info("netdev {}: made interface {} and brought it up, since no script does", options.id(), name);
             }
+            linkUp = host.linkUp();
             int mtu = host.mtu();
             return mtu < 68 || mtu > 65535 ? 0 : mtu;
         }

@@ -17,7 +17,7 @@ import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.StatisticsSink;
 import org.vireo.posix.PosixException;
 
-/** An open TAP. It has no threads. */
+/** An open TAP. It has no thread of its own: its link is watched by the {@link LinkMonitor}. */
 final class TapPort implements FramePort {
     private static final Logger LOG = LoggerFactory.getLogger(TapPort.class);
     /** How long a downscript may take: {@link #close} has no deadline of its own. */
@@ -33,7 +33,11 @@ final class TapPort implements FramePort {
     private boolean live;
     /** Whether the interface's name means the same in this process; null: not looked yet. */
     private Boolean here;
-    private boolean closed;
+    private volatile boolean linkUp;
+    private boolean watched;
+    private LinkMonitor.Watch watch;
+    /** Written with the lock on this port: who has the lock and finds it open may use the descriptors. */
+    private volatile boolean closed;
 
     TapPort(TapOptions options, OpenContext context, OpenedTap tap) {
         this(options, context, tap, firstOnly(), true);
@@ -50,7 +54,8 @@ final class TapPort implements FramePort {
         this.options = options;
         this.context = context;
         this.facts = tap.facts();
-        this.profile = facts.profile(tap.queues().size());
+        this.linkUp = tap.linkUp();
+        this.profile = facts.profile(tap.queues().size(), linkUp);
         BitSet attached = tap.queues().size() > 1 ? enabled : firstOnly();
         control = new TapControl(tap.queues(), attached, tap.headerLength(), tap.offload(), sure);
         for (int i = 0; i < tap.queues().size(); i++) {
@@ -82,6 +87,89 @@ final class TapPort implements FramePort {
 
     List<Fd> descriptors() {
         return queues.stream().map(FrameQueue::events).toList();
+    }
+
+    /** Whether the link is up, as far as is known. */
+    boolean isLinkUp() {
+        return linkUp;
+    }
+
+    /**
+     * From now on the link's changes are told; at once, if it is not as the profile says. Once, and not for an interface that is not
+     * in this process's name space: the news of another one cannot be had from here.
+     */
+    void watchLink() {
+        if (watched || closed || context.rehearsal()) {
+            return;
+        }
+        watched = true;
+        try {
+            if (!isHere()) {
+                LOG.info("netdev {}: {} is in another name space, or that cannot be told: its link is not watched and taken for up",
+                        options.id(), facts.name());
+                takeForUp();
+                return;
+            }
+            try (HostInterface host = new HostInterface(context.fds(), TapIoctl.attachment(first().number()).name())) {
+                watch = LinkMonitor.watch(host.index(), linkUp, new LinkNews());
+            }
+        } catch (IOException e) {
+            LOG.warn("netdev {}: the link of {} is not watched and taken for up: {}", options.id(), facts.name(), e.getMessage());
+            takeForUp();
+        }
+    }
+
+    /** Frames pass, perhaps; a link that is down for good because nobody looks would let none pass. */
+    private void takeForUp() {
+        if (!linkUp) {
+            linkUp = true;
+            context.listener().link(true);
+        }
+    }
+
+    /** Ends the watch, if there is one. */
+    void unwatchLink() {
+        LinkMonitor.Watch w = watch;
+        watch = null;
+        if (w != null) {
+            w.close();
+        }
+    }
+
+    /** On the monitor's thread. */
+    private final class LinkNews implements LinkMonitor.Listener {
+        @Override
+        public void link(boolean up) {
+            if (!closed) {
+                linkUp = up;
+                context.listener().link(up);
+            }
+        }
+
+        @Override
+        public void gone() {
+            NetdevException failure = null;
+            synchronized (TapPort.this) {
+                if (closed) {
+                    return;
+                }
+                try {
+                    TapIoctl.attachment(first().number());
+                } catch (PosixException e) {
+                    failure = new NetdevException(options.prefix() + "interface " + facts.name()
+                            + " was deleted; make it again and reopen the netdev", e);
+                }
+            }
+            if (failure == null) {
+                LOG.info("netdev {}: {} was moved to another name space: its link is not watched any more and taken for up",
+                        options.id(), facts.name());
+                takeForUp();
+            } else {
+                linkUp = false;
+                context.listener().link(false);
+                context.listener().failed(failure);
+            }
+        }
     }
 
     /** The descriptor that the interface's requests go through. */
@@ -130,6 +218,7 @@ final class TapPort implements FramePort {
         for (int i = 0; i < queues.size(); i++) {
             queues.get(i).enable(wanted.get(i));
         }
+        watchLink();
     }
 
     @Override
@@ -173,7 +262,10 @@ final class TapPort implements FramePort {
         if (closed) {
             return;
         }
-        closed = true;
+        synchronized (this) {
+            closed = true;
+        }
+        unwatchLink();
         if (how == Disposal.RELEASE && options.downscript() != null && !context.rehearsal()) {
             try {
                 DutyScript.run(options.id(), "downscript", options.downscript(), nameNow(), System.nanoTime() + DOWNSCRIPT_NANOS);

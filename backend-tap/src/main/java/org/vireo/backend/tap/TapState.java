@@ -25,7 +25,8 @@ import org.vireo.posix.Posix;
  * enabled            flag        the queue is attached
  * host_vnet_hdr_len  number      the header's length: 0, 10 or 12
  * </pre>
- * The port's section has what a reader may do without: {@code ifname} (text), for messages, and {@code mtu} (number).
+ * The port's section has what a reader may do without: {@code ifname} (text), for messages, {@code mtu} (number), and {@code link_up}
+ * (flag), which is what a loaded port takes for true until it may look.
  */
 final class TapState {
     static final String TYPE = "tap";
@@ -42,7 +43,8 @@ final class TapState {
     private static final Set<String> QUEUE_FIELDS = Set.of(FD, USING_VNET_HDR, HAS_UFO, HAS_USO, HAS_TUNNEL, ENABLED, HOST_VNET_HDR_LEN);
     private static final String IFNAME = "ifname";
     private static final String MTU = "mtu";
-    private static final Set<String> PORT_FIELDS = Set.of(IFNAME, MTU);
+    private static final String LINK_UP = "link_up";
+    private static final Set<String> PORT_FIELDS = Set.of(IFNAME, MTU, LINK_UP);
 
     private TapState() {
     }
@@ -70,7 +72,8 @@ final class TapState {
             duplicates.forEach(Fd::close);
             throw new StateTransferException("netdev " + id + ": cannot save " + facts.name() + ": " + e.getMessage(), e);
         }
-        Section p = Section.builder("port").text(IFNAME, facts.name()).optional(IFNAME).number(MTU, facts.mtu()).optional(MTU).build();
+        Section p = Section.builder("port").text(IFNAME, facts.name()).optional(IFNAME).number(MTU, facts.mtu()).optional(MTU)
+                .flag(LINK_UP, port.isLinkUp()).optional(LINK_UP).build();
         return BackendState.of(TYPE, VERSION, p, queues);
     }
 
@@ -83,6 +86,7 @@ final class TapState {
         state.port().requireKnown(PORT_FIELDS);
         checkCount(options, state.queues().size(), context.pairs());
         int mtu = state.port().has(MTU) ? mtu(state.port()) : 0;
+        boolean linkUp = !state.port().has(LINK_UP) || state.port().flag(LINK_UP);
         TapFacts facts = null;
         int header = 0;
         BitSet enabled = new BitSet();
@@ -100,7 +104,7 @@ final class TapState {
             enabled.set(i, q.flag(ENABLED));
         }
         checkOptions(options, state, facts);
-        return new TapPort(options, context, new OpenedTap(facts, duplicates(options, state), header, TapControl.UNKNOWN), enabled);
+        return new TapPort(options, context, new OpenedTap(facts, duplicates(options, state), header, TapControl.UNKNOWN, linkUp), enabled);
     }
 
     private static void checkCount(TapOptions options, int found, int pairs) throws StateTransferException {

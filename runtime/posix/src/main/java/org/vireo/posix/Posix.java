@@ -21,6 +21,8 @@ public final class Posix {
 
     /** socket(2): Internet, version 4. */
     public static final int AF_INET = 2;
+    /** socket(2): news of the kernel (netlink(7)). */
+    public static final int AF_NETLINK = 16;
     /** socket(2): datagrams. */
     public static final int SOCK_DGRAM = 2;
     /** socket(2): close on exec. */
@@ -49,6 +51,11 @@ public final class Posix {
         static final MethodHandle FCNTL = Native.intFunction("fcntl", 3, 2);
         static final MethodHandle IOCTL = Native.intFunction("ioctl", 3, 2);
         static final MethodHandle SOCKET = Native.intFunction("socket", 3, -1);
+    }
+
+    /** Addresses; loaded by those who bind only. */
+    private static final class Addresses {
+        static final MethodHandle BIND = Native.intFunction("bind", 3, -1);
     }
 
     /**
@@ -182,6 +189,23 @@ public final class Posix {
         MemorySegment s = Native.state();
         try {
             int n = (int) Descriptors.SOCKET.invokeExact(s, (long) domain, (long) (type | SOCK_CLOEXEC), (long) protocol);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * bind(2).
+     *
+     * @param fd a socket
+     * @param address native memory that is exactly the address, a struct sockaddr_
+     * @return 0 or the negative errno
+     */
+    public static int bind(int fd, MemorySegment address) {
+        MemorySegment s = Native.state();
+        try {
+            int n = (int) Addresses.BIND.invokeExact(s, (long) fd, address.address(), address.byteSize());
             return n >= 0 ? n : -Native.errno(s);
         } catch (Throwable t) {
             throw Native.unexpected(t);

@@ -54,6 +54,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     private final NicReport report;
     private final NicBackend backend;
     private final Aftermath aftermath;
+    private final NicLink link = new NicLink(this);
 
     private volatile DeviceState device;
     private volatile Session session;
@@ -62,7 +63,6 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     private boolean frozen;
     private volatile boolean closed;
     private boolean owner = true;
-    private boolean linkUp = true;
 
     Nic(NicOptions options, Environment env, NicBlockMemory block) {
         this.options = options;
@@ -129,6 +129,15 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         return rings;
     }
 
+    NicLink link() {
+        return link;
+    }
+
+    /** Whether this process may use the VMM's connection. */
+    boolean isServing() {
+        return owner && !frozen;
+    }
+
     boolean isOwner() {
         return owner;
     }
@@ -171,6 +180,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
 
     /** With a port, or without a netdev at all, VMMs are accepted. */
     void ready() throws IOException {
+        link.ofPort();
         if (binding == null || binding.port() != null) {
             block.features(offered(), device.features());
             endpoint.start(session != null);
@@ -355,7 +365,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     @Override
     public MemorySegment config() {
         int mtu = options.mtu() != 0 ? options.mtu() : device.mtu();
-        return ConfigSpace.of(options.mac(), linkUp, options.pairs(), mtu);
+        return ConfigSpace.of(options.mac(), link.isUp(), options.pairs(), mtu);
     }
 
     @Override
@@ -436,17 +446,6 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         failure = null;
     }
 
-    /** The port's link is up or down. */
-    void link(boolean up) {
-        if (linkUp != up) {
-            linkUp = up;
-            LOG.info("NIC {}: link {}", options.id(), up ? "up" : "down");
-            if (session != null && owner) {
-                session.configChanged();
-            }
-        }
-    }
-
     @Override
     public void threadReturned() {
         actor.post(Urgency.QUERY, () -> {
@@ -496,6 +495,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         } catch (IOException e) {
             LOG.warn("NIC {}: {}", options.id(), e.getMessage());
         }
+        link.tell();
         refresh();
     }
 
@@ -505,6 +505,8 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         device = received;
         engine.initialMemory(received.memory());
         session = with;
+        link.ofPort();
+        link.toldElsewhere();
         refresh();
     }
 
@@ -564,6 +566,9 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
             disconnect("the predecessor died while it answered: nobody knows whether the answer was sent");
         } else {
             listen();
+        }
+        if (binding != null) {
+            binding.confirm();
         }
     }
 

@@ -114,7 +114,7 @@ final class NicBackend implements SlotUser {
 
     @Override
     public void portLink(boolean up) {
-        nic.actor().post(Urgency.QUERY, () -> nic.link(up));
+        nic.actor().post(Urgency.QUERY, () -> nic.link().set(up));
     }
 
     /** The NIC ends: nothing happens any more. On the actor. */

@@ -155,6 +155,19 @@ final class PortBinding {
         attach(s.enabledPairs());
     }
 
+    /** Tells a port that this process has become the owner of, by the settings that are in force: what it may do only now, it begins. */
+    void confirm() {
+        if (port == null || applied == null) {
+            // it will be told with the next settings
+            return;
+        }
+        try {
+            slot.apply(applied);
+        } catch (NetdevException e) {
+            LOG.warn("NIC {}: {}", options.id(), e.getMessage());
+        }
+    }
+
     private void attach(BitSet pairs) throws EngineException {
         for (int i = 0; i < options.pairs(); i++) {
             if (pairs.get(i) && !engine.attached(i)) {

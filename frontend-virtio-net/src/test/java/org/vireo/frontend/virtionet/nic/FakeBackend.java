@@ -25,6 +25,7 @@ import org.vireo.net.api.NetBackend;
 import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
+import org.vireo.net.api.PortListener;
 import org.vireo.net.api.PortProfile;
 import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.ReceiveWindow;
@@ -51,6 +52,10 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     /** Errno for the next readv instead of the call, 0: none. */
     volatile IntSupplier receiveError = () -> 0;
     volatile boolean validationFails;
+    /** The link, as an opened port's profile tells it. */
+    volatile boolean linkUp = true;
+    /** Of who opened or loaded last. */
+    volatile PortListener listener;
     volatile PortSettings applied;
     volatile Port port;
 
@@ -125,6 +130,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
             throw new NetdevException("open: " + e.getMessage(), e);
         }
         port = new Port(queues, features, true);
+        listener = context.listener();
         return port;
     }
 
@@ -172,6 +178,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         Port p = new Port(queues, features & state.port().number("features"), !context.rehearsal());
         if (!context.rehearsal()) {
             port = p;
+            listener = context.listener();
         }
         return p;
     }
@@ -197,7 +204,8 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         @Override
         public PortProfile profile() {
             at("profile");
-            return PortProfile.builder().pairs(queues.size()).headerLengths(headerLengths).features(features).mtu(mtu).build();
+            return PortProfile.builder().pairs(queues.size()).headerLengths(headerLengths).features(features).mtu(mtu)
+                    .linkUp(linkUp).build();
         }
 
         @Override

@@ -85,7 +85,7 @@ class HandoverInsideTest {
     }
 
     /** One handover in good order; the block's slots are the same, as both are one process. */
-    private static void handOver(TransferableNic from, IncomingNic to) throws NicException {
+    static void handOver(TransferableNic from, IncomingNic to) throws NicException {
         from.freeze(deadline());
         move(from, Phase.OFFERED, from.block().self(), to.block().self());
         move(from, Phase.TAKEN, to.block().self(), from.block().self());

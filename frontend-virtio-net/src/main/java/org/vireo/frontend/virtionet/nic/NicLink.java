@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.session.Session;
+import org.vireo.vhostuser.ProtocolFeatures;
+
+/** A NIC's link as its guest sees it: what the port says of it, and whether the VMM was told. Of the NIC's actor. */
+final class NicLink {
+    private static final Logger LOG = LoggerFactory.getLogger(NicLink.class);
+
+    private final Nic nic;
+    private boolean up = true;
+    private boolean untold;
+
+    NicLink(Nic nic) {
+        this.nic = nic;
+    }
+
+    boolean isUp() {
+        return up;
+    }
+
+    /** A port was opened or loaded: its link is the NIC's. */
+    void ofPort() {
+        if (nic.binding() != null && nic.binding().port() != null) {
+            set(nic.binding().port().profile().linkUp());
+        }
+    }
+
+    void set(boolean now) {
+        if (up != now) {
+            up = now;
+            untold = true;
+            LOG.info("NIC {}: link {}", nic.id(), up ? "up" : "down");
+            tell();
+        }
+    }
+
+    /** What another process told the VMM last is not known here: it is told anew. */
+    void toldElsewhere() {
+        untold = true;
+    }
+
+    /** Tells the VMM to read the configuration space, if something changed and this process may use the connection now. */
+    void tell() {
+        Session s = nic.session();
+        if (s == null) {
+            // the next VMM reads it anyhow
+            untold = false;
+        } else if (untold && nic.isServing()) {
+            untold = false;
+            if ((nic.state().protocolFeatures() & ProtocolFeatures.CONFIG) != 0) {
+                s.configChanged();
+            }
+        }
+    }
+}
