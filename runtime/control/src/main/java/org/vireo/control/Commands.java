@@ -19,6 +19,9 @@ import org.vireo.net.api.nic.NicStatus;
 
 /** The QMP commands: from arguments to {@link Operations} and back. Any thread. */
 final class Commands {
+    private static final String BACKEND_TRANSFER = "backend-transfer";
+    private static final String BREAK_BEFORE_MAKE = "break-before-make";
+
     private final Operations operations;
     private final Version version;
     private final Runnable quit;
@@ -49,7 +52,7 @@ final class Commands {
         all.put("migrate-incoming", this::migrateIncoming);
         all.put("migrate-set-parameters", this::migrateSetParameters);
         all.put("migrate_cancel", this::migrateCancel);
-        all.put("query-migrate-parameters", asking(() -> Map.of("backend-transfer", operations.handovers().backendTransfer())));
+        all.put("query-migrate-parameters", asking(this::migrateParameters));
         all.put("query-migrate", asking(() -> operations.handovers().status()));
         all.put("standby", this::standby);
         all.put("query-standby", asking(() -> operations.handovers().standbyStatus()));
@@ -233,12 +236,22 @@ final class Commands {
         return apply(() -> operations.listen(uri));
     }
 
+    private Object migrateParameters() throws NicException {
+        Handovers h = operations.handovers();
+        Map<String, Object> map = new LinkedHashMap<>();
+        map.put(BACKEND_TRANSFER, h.backendTransfer());
+        map.put(BREAK_BEFORE_MAKE, h.breakBeforeMake());
+        return map;
+    }
+
     private Object migrateSetParameters(Arguments a) throws QmpException {
-        Optional<Boolean> transfer = a.optionalFlag("backend-transfer");
+        Optional<Boolean> transfer = a.optionalFlag(BACKEND_TRANSFER);
+        Optional<Boolean> breaks = a.optionalFlag(BREAK_BEFORE_MAKE);
         a.end();
         return apply(() -> {
             Handovers h = operations.handovers();
             transfer.ifPresent(h::backendTransfer);
+            breaks.ifPresent(h::breakBeforeMake);
         });
     }
 

@@ -12,6 +12,7 @@ final class FakeHandovers implements Handovers {
     final List<String> calls = new ArrayList<>();
     volatile Map<String, Object> status = Map.of("status", "none");
     private volatile boolean transfer = true;
+    private volatile boolean breaks;
 
     @Override
     public void start(String uri, List<String> nics) throws NicException {
@@ -50,6 +51,16 @@ final class FakeHandovers implements Handovers {
     @Override
     public boolean backendTransfer() {
         return transfer;
+    }
+
+    @Override
+    public void breakBeforeMake(boolean on) {
+        breaks = on;
+    }
+
+    @Override
+    public boolean breakBeforeMake() {
+        return breaks;
     }
 
     @Override

@@ -174,9 +174,11 @@ class QmpTest {
     @Test
     void migration() throws Exception {
         client.negotiate();
-        assertEquals(Map.of("backend-transfer", true), client.execute("query-migrate-parameters", Map.of()));
+        assertEquals(Map.of("backend-transfer", true, "break-before-make", false), client.execute("query-migrate-parameters", Map.of()));
         assertEquals(Map.of(), client.execute("migrate-set-parameters", Map.of("backend-transfer", false)));
-        assertEquals(Map.of("backend-transfer", false), client.execute("query-migrate-parameters", Map.of()));
+        assertEquals(Map.of(), client.execute("migrate-set-parameters", Map.of("break-before-make", true)));
+        assertEquals(Map.of("backend-transfer", false, "break-before-make", true),
+                client.execute("query-migrate-parameters", Map.of()));
         assertTrue(client.refused("migrate-set-parameters", Map.of("backend-transfer", "off")).contains("expected: boolean, got a string"));
         assertTrue(client.refused("migrate", Map.of("uri", "tcp:1")).contains("'tcp:1' is not unix:PATH"));
         assertTrue(client.refused("migrate", Map.of("uri", "unix:/a", "nics", List.of(1))).contains("array of strings"));

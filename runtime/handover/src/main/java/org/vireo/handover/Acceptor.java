@@ -148,17 +148,17 @@ final class Acceptor implements AutoCloseable {
      *
      * @param channel the connection
      * @param role what the other side must be
-     * @param transfer the parameter backend-transfer here
+     * @param parameters as they are here
      * @param check may refuse it too
      * @return the other side
      * @throws HandoverException it does not fit; it was told so
      * @throws WireException the channel broke, or no greeting came
      */
-    Peer greeted(Channel channel, String role, boolean transfer, Check check) throws HandoverException, IOException {
+    Peer greeted(Channel channel, String role, Parameters parameters, Check check) throws HandoverException, IOException {
         UnixSockets.Peer connected = Greeting.checkUser(channel.socket());
         Peer peer = null;
         try {
-            peer = read(channel, connected.pid(), role, transfer);
+            peer = read(channel, connected.pid(), role, parameters);
             check.run();
             return peer;
         } catch (HandoverException | WireException e) {
@@ -176,7 +176,7 @@ final class Acceptor implements AutoCloseable {
         }
     }
 
-    private Peer read(Channel channel, int connected, String role, boolean transfer) throws HandoverException, WireException {
+    private Peer read(Channel channel, int connected, String role, Parameters parameters) throws HandoverException, WireException {
         long deadline = Deadlines.in(context.deadlines().hello());
         Optional<Message> m = Optional.empty();
         while (m.isEmpty()) {
@@ -184,7 +184,7 @@ final class Acceptor implements AutoCloseable {
         }
         try {
             Greeting g = Greeting.of(m.get());
-            g.agree(role, context.nics().imageFormat(), transfer);
+            g.agree(role, context.nics().imageFormat(), parameters);
             return g.peer(context.fds(), connected);
         } catch (HandoverException | WireException e) {
             m.get().close();
@@ -202,9 +202,9 @@ final class Acceptor implements AutoCloseable {
     }
 
     /** Answers a greeting. */
-    void answer(Channel channel, String role, boolean transfer) throws IOException {
+    void answer(Channel channel, String role, Parameters parameters) throws IOException {
         try (Fd self = Greeting.self(context.fds())) {
-            channel.send(Greeting.hello(role, context.nics().imageFormat(), transfer, self), Deadlines.in(context.deadlines().hello()));
+            channel.send(Greeting.hello(role, context.nics().imageFormat(), parameters, self), Deadlines.in(context.deadlines().hello()));
         }
     }
 

@@ -24,7 +24,16 @@ record Deadlines(int hello, int prepare, int freeze, int offered, int othersOffe
     /** Of a standby: it hears a PING each second, and keeps its sets until an owner whose guest's memory is large is seen to be dead. */
     static final Deadlines STANDBY = new Deadlines(2_000, 30_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 5_000, 60_000);
 
+    /** What a backend may take to open, and for its settings. */
+    private static final int OPENING_MILLIS = 10_000;
+
     static final long NANOS = 1_000_000L;
+
+    /** With time for a target that opens its backend between TAKEN and RUNNING. */
+    Deadlines opening() {
+        return new Deadlines(hello, prepare, freeze, offered, othersOffer, taken + OPENING_MILLIS, fenced, running, owning, record, silence,
+                orphaned);
+    }
 
     /** The moment that lies this many milliseconds ahead. */
     static long in(int millis) {

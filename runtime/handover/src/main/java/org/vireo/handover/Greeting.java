@@ -27,11 +27,13 @@ import org.vireo.posix.linux.UnixSockets;
  */
 final class Greeting {
     private static final String READS = "image reads";
+    private static final String BACKEND_TRANSFER = "backend-transfer";
+    private static final String BREAK_BEFORE_MAKE = "break-before-make";
 
     private final Message message;
     private final String role;
     private final long pid;
-    private final boolean backendTransfer;
+    private final Parameters parameters;
     private final Versions stream;
     private final String imageType;
     private final Versions imageWrites;
@@ -41,7 +43,8 @@ final class Greeting {
         message = m;
         role = m.text("role");
         pid = m.number("pid");
-        backendTransfer = m.flag("backend-transfer");
+        // who does not know the second one does not do it
+        parameters = new Parameters(m.flag(BACKEND_TRANSFER), m.head().has(BREAK_BEFORE_MAKE) && m.flag(BREAK_BEFORE_MAKE));
         stream = versions("stream", m.number("stream-oldest"), m.number("stream-newest"));
         imageType = m.text("image-type");
         imageWrites = versions("image", m.number("image-oldest"), m.number("image-newest"));
@@ -76,16 +79,17 @@ final class Greeting {
      *
      * @param role source or target, active or standby
      * @param format of the NICs' images
-     * @param backendTransfer the parameter
+     * @param parameters as they are here
      * @param self this process's pidfd; stays the caller's
      * @return the record
      */
-    static Message hello(String role, StateFormat format, boolean backendTransfer, Fd self) {
+    static Message hello(String role, StateFormat format, Parameters parameters, Fd self) {
         Section head = Section.builder(RecordType.HELLO.name())
                 .text("role", role)
                 .number("pid", ProcessHandle.current().pid())
                 .descriptor("pidfd", self)
-                .flag("backend-transfer", backendTransfer)
+                .flag(BACKEND_TRANSFER, parameters.backendTransfer())
+                .flag(BREAK_BEFORE_MAKE, parameters.breakBeforeMake()).optional(BREAK_BEFORE_MAKE)
                 .number("stream-oldest", RecordLayout.OLDEST).number("stream-newest", RecordLayout.NEWEST)
                 .text("image-type", format.type())
                 .number("image-oldest", format.writes().oldest()).number("image-newest", format.writes().newest())
@@ -119,21 +123,26 @@ final class Greeting {
      *
      * @param otherRole what the other side must be
      * @param format of the NICs' images here
-     * @param transfer the parameter here
+     * @param here the parameters of this side
      * @return version of the image that travels
      * @throws HandoverException it cannot work: what, and both sides' values
      */
-    int agree(String otherRole, StateFormat format, boolean transfer) throws HandoverException {
+    int agree(String otherRole, StateFormat format, Parameters here) throws HandoverException {
         if (!role.equals(otherRole)) {
             throw new HandoverException("the other side is a " + role + ", not a " + otherRole);
         }
         highestCommon("stream", new Versions(RecordLayout.OLDEST, RecordLayout.NEWEST), stream);
-        if (transfer != backendTransfer) {
-            throw new HandoverException("parameter backend-transfer is " + onOff(transfer) + " here and " + onOff(backendTransfer)
-                    + " at the other side, the " + role + ": set it alike (migrate-set-parameters)");
-        }
+        same(BACKEND_TRANSFER, here.backendTransfer(), parameters.backendTransfer());
+        same(BREAK_BEFORE_MAKE, here.breakBeforeMake(), parameters.breakBeforeMake());
         boolean theyRead = role.equals("target") || role.equals("standby");
         return theyRead ? image(format.type(), format.writes(), imageReads) : image(imageType, imageWrites, format.reads());
+    }
+
+    private void same(String parameter, boolean here, boolean there) throws HandoverException {
+        if (here != there) {
+            throw new HandoverException("parameter " + parameter + " is " + onOff(here) + " here and " + onOff(there)
+                    + " at the other side, the " + role + ": set it alike (migrate-set-parameters)");
+        }
     }
 
     private int image(String type, Versions writes, Map<String, Versions> reads) throws HandoverException {

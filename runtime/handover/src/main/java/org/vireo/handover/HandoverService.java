@@ -39,7 +39,7 @@ public final class HandoverService implements Handovers {
     private final Context context;
     private final List<EventSink> sinks = new CopyOnWriteArrayList<>();
     private final Semaphore serving = new Semaphore(1);
-    private volatile boolean backendTransfer = true;
+    private volatile Parameters parameters = Parameters.STANDARD;
     private volatile Report report;
     private HandoverTarget target;
     private Pairing pairing;
@@ -161,7 +161,7 @@ public final class HandoverService implements Handovers {
         LOG.info("handover of {} to {} begins", Report.nics(list.size()), path);
         try {
             Channel channel = new Channel(connect(path), context.fds());
-            new SourceSession(context, channel, c, r, backendTransfer).run(list);
+            new SourceSession(context, channel, c, r, parameters).run(list);
         } catch (IOException e) {
             r.end("failed", e.getMessage());
         } catch (RuntimeException e) {
@@ -200,7 +200,7 @@ public final class HandoverService implements Handovers {
             target = null;
         }
         try {
-            target = new HandoverTarget(context, path, () -> backendTransfer, serving, r -> report = r);
+            target = new HandoverTarget(context, path, () -> parameters, serving, r -> report = r);
         } catch (IOException e) {
             throw new NicException(e.getMessage(), e);
         }
@@ -244,13 +244,23 @@ public final class HandoverService implements Handovers {
     }
 
     @Override
-    public void backendTransfer(boolean on) {
-        backendTransfer = on;
+    public synchronized void backendTransfer(boolean on) {
+        parameters = parameters.withBackendTransfer(on);
     }
 
     @Override
     public boolean backendTransfer() {
-        return backendTransfer;
+        return parameters.backendTransfer();
+    }
+
+    @Override
+    public synchronized void breakBeforeMake(boolean on) {
+        parameters = parameters.withBreakBeforeMake(on);
+    }
+
+    @Override
+    public boolean breakBeforeMake() {
+        return parameters.breakBeforeMake();
     }
 
     @Override

@@ -5,8 +5,8 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
-import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.handover.wire.Channel;
@@ -16,7 +16,7 @@ final class HandoverTarget implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(HandoverTarget.class);
 
     private final Context context;
-    private final BooleanSupplier backendTransfer;
+    private final Supplier<Parameters> parameters;
     private final Consumer<Report> reports;
     private final Semaphore serving;
     private final Acceptor acceptor;
@@ -27,15 +27,15 @@ final class HandoverTarget implements AutoCloseable {
      *
      * @param context what sessions run in
      * @param path of the socket; a missing folder is made, for this user alone
-     * @param backendTransfer the parameter, as it is when somebody connects
+     * @param parameters as they are when somebody connects
      * @param serving one permit: one handover at a time in a process
      * @param reports takes the report of each session
      * @throws IOException the socket is taken, or the folder cannot be made
      */
-    HandoverTarget(Context context, Path path, BooleanSupplier backendTransfer, Semaphore serving, Consumer<Report> reports)
+    HandoverTarget(Context context, Path path, Supplier<Parameters> parameters, Semaphore serving, Consumer<Report> reports)
             throws IOException {
         this.context = context;
-        this.backendTransfer = backendTransfer;
+        this.parameters = parameters;
         this.serving = serving;
         this.reports = reports;
         acceptor = new Acceptor(context, path, "handover socket", this::greet);
@@ -46,10 +46,10 @@ final class HandoverTarget implements AutoCloseable {
     }
 
     private void greet(Channel channel) throws HandoverException, IOException {
-        boolean transfer = backendTransfer.getAsBoolean();
-        Peer peer = acceptor.greeted(channel, "source", transfer, this::acquire);
+        Parameters p = parameters.get();
+        Peer peer = acceptor.greeted(channel, "source", p, this::acquire);
         try {
-            serve(channel, peer, transfer);
+            serve(channel, peer, p);
         } finally {
             serving.release();
         }
@@ -67,17 +67,17 @@ final class HandoverTarget implements AutoCloseable {
         throw new HandoverException("another handover is under way in process " + ProcessHandle.current().pid() + "; try again later");
     }
 
-    private void serve(Channel channel, Peer peer, boolean transfer) throws IOException {
+    private void serve(Channel channel, Peer peer, Parameters p) throws IOException {
         LOG.info("handover from {} begins", peer);
         try (Cancel cancel = new Cancel(context.fds())) {
             session = cancel;
             if (acceptor.stopped() != null) {
                 cancel.now(acceptor.stopped());
             }
-            acceptor.answer(channel, "target", transfer);
+            acceptor.answer(channel, "target", p);
             Report report = new Report("target", context.events());
             reports.accept(report);
-            new TargetSession(context, channel, peer, cancel, report, transfer).run();
+            new TargetSession(context, channel, peer, cancel, report, p).run();
         } finally {
             session = null;
             peer.close();

@@ -160,7 +160,8 @@ final class Pairing implements AutoCloseable {
     private Peer greet(Channel channel) throws HandoverException, IOException {
         Greeting.checkUser(channel.socket());
         try (Fd self = Greeting.self(context.fds())) {
-            channel.send(Greeting.hello("standby", context.nics().imageFormat(), true, self), Deadlines.in(context.deadlines().hello()));
+            channel.send(Greeting.hello("standby", context.nics().imageFormat(), Parameters.STANDARD, self),
+                    Deadlines.in(context.deadlines().hello()));
         }
         Message m = channel.receive(Deadlines.in(context.deadlines().hello())).orElseThrow(() -> new WireException("no HELLO"));
         try {
@@ -168,7 +169,7 @@ final class Pairing implements AutoCloseable {
                 throw new HandoverException("refused by the active process: " + m.text("why"));
             }
             Greeting g = Greeting.of(m);
-            g.agree("active", context.nics().imageFormat(), true);
+            g.agree("active", context.nics().imageFormat(), Parameters.STANDARD);
             return g.peer(context.fds(), -1);
         } catch (HandoverException | WireException e) {
             m.close();

@@ -116,7 +116,7 @@ final class Rehearsal {
         Channel other = new Channel(pair[1], fds);
         Thread target = Thread.ofPlatform().daemon().name("handover-rehearsal-target").start(() -> target(context, other));
         try (Cancel never = new Cancel(fds)) {
-            new SourceSession(context, mine, never, report, true).run(new ArrayList<>(nics.transferable()));
+            new SourceSession(context, mine, never, report, Parameters.STANDARD).run(new ArrayList<>(nics.transferable()));
         } finally {
             join(target, PATIENT.prepare());
         }
@@ -142,12 +142,13 @@ final class Rehearsal {
         try (Cancel never = new Cancel(context.fds()); channel) {
             Message hello = channel.receive(Deadlines.in(PATIENT.hello())).orElseThrow(() -> new WireException("no HELLO"));
             Greeting g = Greeting.of(hello);
-            g.agree("source", context.nics().imageFormat(), true);
+            g.agree("source", context.nics().imageFormat(), Parameters.STANDARD);
             Peer peer = g.peer(context.fds(), (int) ProcessHandle.current().pid());
             try (Fd self = Greeting.self(context.fds())) {
-                channel.send(Greeting.hello("target", context.nics().imageFormat(), true, self), Deadlines.in(PATIENT.hello()));
+                channel.send(Greeting.hello("target", context.nics().imageFormat(), Parameters.STANDARD, self),
+                        Deadlines.in(PATIENT.hello()));
             }
-            new TargetSession(context, channel, peer, never, new Report("target", context.events()), true).run();
+            new TargetSession(context, channel, peer, never, new Report("target", context.events()), Parameters.STANDARD).run();
         } catch (HandoverException | IOException | RuntimeException e) {
             LOG.warn("rehearsal of the handover: {}; the first NIC's freeze may take longer", e.toString());
         }

@@ -24,7 +24,7 @@ final class SourceNic {
     private final SourceSession session;
     private final TransferableNic nic;
     private final NicBlock block;
-    private final WordWatch watch;
+    private WordWatch watch;
     private List<NicImage> early = new ArrayList<>();
     private boolean fed = true;
     private volatile long fedSeq;
@@ -89,8 +89,15 @@ final class SourceNic {
         session.feed(image);
     }
 
-    /** PREPARE was sent: changes follow. */
-    synchronized void opened() {
+    /**
+     * PREPARE was sent: changes follow.
+     *
+     * @param breaks whether the target opens its own backend only when it has taken, for which it is given the time
+     */
+    synchronized void opened(boolean breaks) {
+        if (breaks) {
+            watch = new WordWatch(block, session.deadlines().opening(), this::gather);
+        }
         early.forEach(session::feed);
         early = null;
     }

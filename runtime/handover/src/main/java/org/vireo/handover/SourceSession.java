@@ -36,19 +36,19 @@ final class SourceSession {
     private final Channel channel;
     private final Cancel cancel;
     private final Report report;
-    private final boolean backendTransfer;
+    private final Parameters parameters;
     private final Map<String, SourceNic> nics = new LinkedHashMap<>();
     private Peer peer;
     private Outbox outbox;
     private String broken;
     private boolean peerDead;
 
-    SourceSession(Context context, Channel channel, Cancel cancel, Report report, boolean backendTransfer) {
+    SourceSession(Context context, Channel channel, Cancel cancel, Report report, Parameters parameters) {
         this.context = context;
         this.channel = channel;
         this.cancel = cancel;
         this.report = report;
-        this.backendTransfer = backendTransfer;
+        this.parameters = parameters;
     }
 
     Deadlines deadlines() {
@@ -93,7 +93,7 @@ final class SourceSession {
     private int greet() throws HandoverException, IOException {
         Greeting.checkUser(channel.socket());
         try (Fd self = Greeting.self(context.fds())) {
-            channel.send(Greeting.hello("source", context.nics().imageFormat(), backendTransfer, self), Deadlines.in(deadlines().hello()));
+            channel.send(Greeting.hello("source", context.nics().imageFormat(), parameters, self), Deadlines.in(deadlines().hello()));
         }
         Message m = firstRecord();
         try {
@@ -101,7 +101,7 @@ final class SourceSession {
                 throw new HandoverException("refused by the target: " + m.text("why"));
             }
             Greeting g = Greeting.of(m);
-            int version = g.agree("target", context.nics().imageFormat(), backendTransfer);
+            int version = g.agree("target", context.nics().imageFormat(), parameters);
             peer = g.peer(context.fds(), -1);
             return version;
         } catch (HandoverException e) {
@@ -131,9 +131,9 @@ final class SourceSession {
         SourceNic n = new SourceNic(this, transferable);
         nics.put(n.id(), n);
         long began = System.nanoTime();
-        try (NicImage image = transferable.begin(version, backendTransfer, n::change)) {
+        try (NicImage image = transferable.begin(version, parameters.backendTransfer(), parameters.breakBeforeMake(), n::change)) {
             channel.send(Message.of(RecordType.PREPARE, image), Deadlines.in(deadlines().record()));
-            n.opened();
+            n.opened(parameters.breakBeforeMake() && image.backend().isEmpty());
         } catch (NicException e) {
             n.unfeed();
             nics.remove(n.id());

@@ -166,7 +166,7 @@ final class StandIns implements Nics {
         }
 
         @Override
-        public NicImage begin(int version, boolean backendTransfer, NicFollower changes) throws NicException {
+        public NicImage begin(int version, boolean backendTransfer, boolean breakBeforeMake, NicFollower changes) throws NicException {
             try {
                 Fd fd = EventFd.create(fds, "rehearsal");
                 Section device = Section.builder("device").number("features", 1).flag("started", true).text("text", id)

@@ -35,9 +35,9 @@ final class StandbyFeeds implements AutoCloseable {
     }
 
     private void serve(Channel channel) throws HandoverException, IOException {
-        try (Peer peer = acceptor.greeted(channel, "standby", true, () -> { }); Cancel cancel = new Cancel(context.fds());
+        try (Peer peer = acceptor.greeted(channel, "standby", Parameters.STANDARD, () -> { }); Cancel cancel = new Cancel(context.fds());
                 Wake wake = new Wake(context.fds())) {
-            acceptor.answer(channel, "active", true);
+            acceptor.answer(channel, "active", Parameters.STANDARD);
             FeedSession s = new FeedSession(context, channel, peer, cancel, wake);
             cancels.add(cancel);
             sessions.add(s);

@@ -43,7 +43,7 @@ final class StandbySession extends TargetSession {
      * @param synced told when all NICs that there are have been prepared, or refused
      */
     StandbySession(Context context, Channel channel, Peer peer, Cancel cancel, Report report, Runnable synced) {
-        super(context, channel, peer, cancel, report, true);
+        super(context, channel, peer, cancel, report, Parameters.STANDARD);
         this.synced = synced;
     }
 

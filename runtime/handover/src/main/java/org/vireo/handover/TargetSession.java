@@ -35,7 +35,7 @@ class TargetSession {
     private final Peer peer;
     private final Cancel cancel;
     private final Report report;
-    private final boolean backendTransfer;
+    private final Parameters parameters;
     private final Map<String, TargetNic> nics = new LinkedHashMap<>();
     private final ExecutorService settling = Executors.newSingleThreadExecutor(
             Thread.ofPlatform().daemon().name("handover-settling").factory());
@@ -55,15 +55,15 @@ class TargetSession {
      * @param peer the source; both are closed at the end of {@link #run()}
      * @param cancel ends it
      * @param report says what became of each NIC
-     * @param backendTransfer the parameter, the same on both sides
+     * @param parameters the same on both sides
      */
-    TargetSession(Context context, Channel channel, Peer peer, Cancel cancel, Report report, boolean backendTransfer) {
+    TargetSession(Context context, Channel channel, Peer peer, Cancel cancel, Report report, Parameters parameters) {
         this.context = context;
         this.channel = channel;
         this.peer = peer;
         this.cancel = cancel;
         this.report = report;
-        this.backendTransfer = backendTransfer;
+        this.parameters = parameters;
     }
 
     Deadlines deadlines() {
@@ -254,7 +254,7 @@ class TargetSession {
         long deadline = Deadlines.in(deadlines().prepare());
         IncomingNic nic;
         try {
-            nic = context.nics().prepare(m.image(), backendTransfer, deadline);
+            nic = context.nics().prepare(m.image(), parameters.backendTransfer(), deadline);
         } catch (NicException | RuntimeException e) {
             refuse(id, e instanceof NicException ? e.getMessage() : "unexpected: " + e, e);
             return;

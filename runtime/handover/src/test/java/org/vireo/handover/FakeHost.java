@@ -182,8 +182,9 @@ final class FakeHost implements Nics, AutoCloseable {
         }
 
         @Override
-        public synchronized NicImage begin(int version, boolean backendTransfer, NicFollower to) throws NicException {
-            calls.add("begin");
+        public synchronized NicImage begin(int version, boolean backendTransfer, boolean breakBeforeMake, NicFollower to)
+                throws NicException {
+            calls.add(breakBeforeMake ? "begin breaking" : "begin");
             changes = to;
             try {
                 Section port = Section.builder("port").text("ifname", "tap0").build();
@@ -197,7 +198,7 @@ final class FakeHost implements Nics, AutoCloseable {
 
         @Override
         public NicImage follow(int version, NicFollower to) throws NicException {
-            return begin(version, true, to);
+            return begin(version, true, false, to);
         }
 
         @Override

@@ -20,6 +20,10 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.vireo.handover.wire.Message;
+import org.vireo.handover.wire.RecordType;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.Ownership;
@@ -354,5 +358,80 @@ class HandoverServiceTest {
         a.backendTransfer(false);
         Map<String, Object> s = handOver();
         assertTrue(s.get("error-desc").toString().contains("backend-transfer is on here and off at the other side"), s.toString());
+        a.backendTransfer(true);
+        a.breakBeforeMake(true);
+        s = handOver();
+        assertTrue(s.get("error-desc").toString().contains("break-before-make is off here and on at the other side"), s.toString());
+        a.breakBeforeMake(false);
+        b.breakBeforeMake(true);
+        s = handOver();
+        assertTrue(s.get("error-desc").toString().contains("break-before-make is on here and off at the other side"), s.toString());
+    }
+
+    /** A target that opens its backend after it took is not fenced for it; and the parameter reaches the NIC. */
+    @Test
+    void whoOpensAfterItTookIsGivenTheTime() throws Exception {
+        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 100, 100, 100, 200, 5_000, 5_000, 60_000, 300));
+        for (HandoverService s : List.of(a, b)) {
+            s.backendTransfer(false);
+            s.breakBeforeMake(true);
+            assertTrue(s.breakBeforeMake());
+        }
+        FakeHost.Nic n = here.make("nic0");
+        there.onTake = i -> {
+            try {
+                // three times as long as another one that took may stand still
+                assertFalse(new CountDownLatch(1).await(300, TimeUnit.MILLISECONDS));
+            } catch (InterruptedException e) {
+                throw new NicException(e.toString());
+            }
+        };
+        Map<String, Object> s = handOver();
+        assertEquals("completed", s.get("status"), s.toString());
+        assertEquals("begin breaking", n.calls.getFirst());
+        assertOwnedBySlot(n.block, 1);
+    }
+
+    /** The way back when the target cannot open. */
+    @Test
+    void whoCannotOpenAfterItTookGivesBack() throws Exception {
+        for (HandoverService s : List.of(a, b)) {
+            s.backendTransfer(false);
+            s.breakBeforeMake(true);
+        }
+        FakeHost.Nic n = here.make("nic0");
+        there.onTake = i -> {
+            throw new NicException("NIC nic0: cannot open tap0: EBUSY");
+        };
+        Map<String, Object> s = handOver();
+        assertEquals("failed", s.get("status"), s.toString());
+        assertEquals("stayed", nic(s, 0).get("result"));
+        assertTrue(s.get("error-desc").toString().contains("EBUSY"), s.toString());
+        assertEquals(List.of("begin breaking", "freeze", "resume", "end"), n.calls);
+        assertOwnedBySlot(n.block, 0);
+    }
+
+    /** A peer of a former version says nothing of break-before-make: it does not do it. */
+    @Test
+    void aGreetingWithoutTheNewerParameterMeansOff() throws Exception {
+        StateFormat format = StateFormat.of("nic", 1, 1).build();
+        try (Fd self = Greeting.self(fds); Message m = Greeting.hello("target", format, Parameters.STANDARD, self)) {
+            Section.Builder old = Section.builder(m.head().name());
+            for (String field : m.head().names()) {
+                switch (m.head().value(field)) {
+                    case Long v -> old.number(field, v);
+                    case Boolean v when !field.equals("break-before-make") -> old.flag(field, v);
+                    case String v -> old.text(field, v);
+                    case Fd v -> old.descriptor(field, v);
+                    default -> assertEquals("break-before-make", field);
+                }
+            }
+            Greeting g = Greeting.of(Message.of(RecordType.HELLO, old.build(), m.sections()));
+            assertEquals(1, g.agree("target", format, Parameters.STANDARD));
+            HandoverException e = assertThrows(HandoverException.class,
+                    () -> g.agree("target", format, Parameters.STANDARD.withBreakBeforeMake(true)));
+            assertTrue(e.getMessage().contains("break-before-make is on here and off at the other side"), e.getMessage());
+            assertTrue(m.head().optional("break-before-make"), "a peer that does not know it has to skip it");
+        }
     }
 }

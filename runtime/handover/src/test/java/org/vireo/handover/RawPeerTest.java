@@ -74,7 +74,7 @@ class RawPeerTest {
     }
 
     private Message hello(String role, long pid, Fd pidfd) {
-        Message m = Greeting.hello(role, FORMAT, true, pidfd);
+        Message m = Greeting.hello(role, FORMAT, Parameters.STANDARD, pidfd);
         if (pid == ProcessHandle.current().pid()) {
             return m;
         }
@@ -267,7 +267,7 @@ class RawPeerTest {
         Cancel cancel = new Cancel(fds);
         Thread t = Thread.ofPlatform().start(() -> {
             try (cancel) {
-                new TargetSession(context, mine, peer, cancel, new Report("target", context.events()), true).run();
+                new TargetSession(context, mine, peer, cancel, new Report("target", context.events()), Parameters.STANDARD).run();
             }
         });
         try (Fd file = FakeBlock.create(fds, "nic0"); Fd connection = EventFd.create(fds, "connection")) {

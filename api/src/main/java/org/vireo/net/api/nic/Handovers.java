@@ -44,6 +44,21 @@ public interface Handovers {
     boolean backendTransfer();
 
     /**
+     * Sets whether a backend whose state does not travel is closed by the source before the target opens its own: for what only one
+     * process can have open. The guest is without network from one to the other. Default off.
+     *
+     * @param on whether
+     */
+    void breakBeforeMake(boolean on);
+
+    /**
+     * Whether the source closes before the target opens.
+     *
+     * @return whether
+     */
+    boolean breakBeforeMake();
+
+    /**
      * The last handover, or the one under way, as query-migrate tells it.
      *
      * @return status ({@code none}, {@code setup}, {@code active}, {@code completed}, {@code failed}, {@code cancelled}),

@@ -45,7 +45,7 @@ public interface IncomingNic extends AutoCloseable {
     long seq();
 
     /**
-     * Starts rings and port. The word says TAKEN by this process.
+     * Starts rings and port; opens the port before, if the source has closed its own for that. The word says TAKEN by this process.
      *
      * @throws NicException it cannot; everything is let go again, so that the NIC can be given back
      */

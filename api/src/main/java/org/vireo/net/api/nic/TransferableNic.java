@@ -28,11 +28,13 @@ public interface TransferableNic {
      *
      * @param version the image's version
      * @param backendTransfer whether the backend's state travels, if the NIC's option allows it
+     * @param breakBeforeMake whether {@link #freeze} closes a backend whose state does not travel, and the target opens its own only when
+     *     it takes; {@link #resume} opens it again
      * @param follower is told of changes
      * @return the picture; the caller closes it
      * @throws NicException it cannot be handed over, and why; it runs on untouched
      */
-    NicImage begin(int version, boolean backendTransfer, NicFollower follower) throws NicException;
+    NicImage begin(int version, boolean backendTransfer, boolean breakBeforeMake, NicFollower follower) throws NicException;
 
     /**
      * Takes a picture of the whole NIC and tells later changes to a follower, for a standby: any number at once, and beside a handover.

@@ -479,6 +479,9 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     /** Goes on after {@link #freeze}. */
     void thaw() {
         frozen = false;
+        if (backend != null) {
+            backend.reopen();
+        }
         resumeRings();
         listen();
     }

@@ -41,7 +41,7 @@ final class NicBackend implements SlotUser {
 
     /** Opens the best backend that there is, if there is none yet. On the actor. */
     void open() {
-        if (!nic.alive() || !nic.isOwner() || binding.port() != null || !binding.slot().servable()) {
+        if (!nic.alive() || !nic.isServing() || binding.port() != null || !binding.slot().servable()) {
             return;
         }
         try {
@@ -55,6 +55,29 @@ final class NicBackend implements SlotUser {
             nic.ready();
         } catch (NetdevException | EngineException | IOException e) {
             nic.fail(e.getMessage());
+        }
+    }
+
+    /** A handover that closed the port is over, and the NIC has stayed: opens it again, before the rings go on. On the actor. */
+    void reopen() {
+        if (!binding.broken() || !nic.alive()) {
+            return;
+        }
+        if (!binding.slot().servable()) {
+            // its bundle left meanwhile: it is opened when one comes
+            absence.begin(false);
+            return;
+        }
+        try {
+            binding.openBest(nic.state().features());
+            binding.settle(nic.state());
+            nic.link().ofPort();
+            LOG.info("NIC {}: netdev {} is open again", id(), nic.options().netdev());
+        } catch (NetdevException | EngineException e) {
+            LOG.error("NIC {}: netdev {} was closed for a handover that failed, and does not open again: {}", id(),
+                    nic.options().netdev(), e.getMessage());
+            nic.fail(e.getMessage());
+            absence.begin(false);
         }
     }
 

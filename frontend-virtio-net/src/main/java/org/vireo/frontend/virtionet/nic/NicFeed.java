@@ -69,6 +69,11 @@ final class NicFeed {
         return all.stream().anyMatch(f -> f.handover);
     }
 
+    /** Any thread. */
+    boolean isFollowed() {
+        return !all.isEmpty();
+    }
+
     /** From here on a successor may ask whether this process still lives: the block's heartbeat goes on. */
     Following begin(NicFollower to, boolean handover) {
         Following f = new Following(to, handover);

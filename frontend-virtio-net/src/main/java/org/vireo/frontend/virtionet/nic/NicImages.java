@@ -31,6 +31,7 @@ final class NicImages {
     /** Versions of the image that are written and read. */
     static final StateFormat FORMAT = StateFormat.of("virtio-net", 1, 1).build();
 
+    private static final String BREAK_BEFORE_MAKE = "break-before-make";
     private static final Set<String> DEVICE_FIELDS = Set.of("features", "protocol-features", "status", "mtu", "pairs");
     private static final Set<String> MEMORY_FIELDS = Set.of("guest", "bytes", "user", "offset", "file");
     private static final Set<String> RING_FIELDS = Set.of("size", "descriptors", "available", "used", "flags", "log", "base", "started",
@@ -39,11 +40,16 @@ final class NicImages {
     private NicImages() {
     }
 
-    /** The whole NIC. */
-    static NicImage whole(Nic nic, BackendState backend) throws IOException {
+    /**
+     * The whole NIC.
+     *
+     * @param backend the backend's state, owned by the image from then on; or null
+     * @param breaks whether the source closes its port before the target opens its own
+     */
+    static NicImage whole(Nic nic, BackendState backend, boolean breaks) throws IOException {
         List<Section> s = new ArrayList<>();
         try {
-            s.add(nic(nic));
+            s.add(nic(nic, breaks));
             s.add(Section.builder("block").descriptor("file", nic.block().file().duplicate()).build());
             s.add(device(nic.state()));
             memory(nic.state(), s);
@@ -127,12 +133,21 @@ final class NicImages {
         }
     }
 
-    private static Section nic(Nic nic) {
+    /** Whether the source closes its port before this process may open its own. */
+    static boolean breaks(NicImage image) throws StateTransferException {
+        Section s = require(image, "nic");
+        return s.has(BREAK_BEFORE_MAKE) && s.flag(BREAK_BEFORE_MAKE);
+    }
+
+    private static Section nic(Nic nic, boolean breaks) {
         Section.Builder b = Section.builder("nic").flag("backend-transfer", nic.options().backendTransfer());
         nic.options().effective().forEach((k, v) -> b.text("option." + k, v));
         if (nic.slot() != null) {
             b.text("netdev-type", nic.slot().type());
             nic.slot().options().forEach((k, v) -> b.text("netdev-option." + k, v));
+        }
+        if (breaks) {
+            b.flag(BREAK_BEFORE_MAKE, true);
         }
         return b.build();
     }

@@ -41,6 +41,9 @@ final class PortBinding {
     private final RingEngine engine;
     private OpenedPort port;
     private PortSettings applied;
+    /** Whether a handover that is under way closes the port, and whether it has. */
+    private boolean breaks;
+    private boolean broken;
 
     PortBinding(NicOptions options, NetdevSlot slot, RingEngine engine) {
         this.options = options;
@@ -60,7 +63,29 @@ final class PortBinding {
         return applied;
     }
 
+    /** Whether a handover that is under way closes the port while the NIC is frozen. */
+    boolean breaks() {
+        return breaks;
+    }
+
+    void breaks(boolean on) {
+        breaks = on;
+    }
+
+    /** Whether the port was closed for a handover and is not open again. */
+    boolean broken() {
+        return broken;
+    }
+
+    /** Closes the port, if there is one, so that another process can open it. No worker uses it any more. */
+    void breakOff() {
+        broken |= port != null;
+        forget();
+        slot.close(Disposal.LEAVE);
+    }
+
     void open() throws NetdevException {
+        broken = false;
         port = slot.open(options.pairs(), System.nanoTime() + OPEN_NANOS);
     }
 

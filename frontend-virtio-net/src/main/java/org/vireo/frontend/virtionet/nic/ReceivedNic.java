@@ -31,15 +31,18 @@ final class ReceivedNic implements IncomingNic {
     private final Consumer<ReceivedNic> owned;
     private final Runnable dropped;
     private final boolean loaded;
+    /** Whether the port is opened when the NIC is taken: the source has it until then. */
+    private final boolean opensLate;
     private final DressRehearsal rehearsal;
     private volatile long seq;
     private boolean taken;
     private boolean closed;
 
-    private ReceivedNic(Nic nic, NicImage image, boolean loaded, Consumer<ReceivedNic> owned, Runnable dropped) {
+    private ReceivedNic(Nic nic, NicImage image, boolean loaded, boolean opensLate, Consumer<ReceivedNic> owned, Runnable dropped) {
         this.nic = nic;
         rehearsal = DressRehearsal.of(image, nic.environment());
         this.loaded = loaded;
+        this.opensLate = opensLate;
         seq = image.seq();
         this.owned = owned;
         this.dropped = dropped;
@@ -62,18 +65,23 @@ final class ReceivedNic implements IncomingNic {
         Nic nic = new Nic(options, env, block);
         boolean loads = transfer && options.backendTransfer();
         try {
+            boolean opensLate = !loads && nic.binding() != null && NicImages.breaks(image);
             if (nic.binding() != null) {
                 nic.binding().slot().acquire(nic.backend());
-                bind(nic, image, loads, deadlineNanos);
+                if (!opensLate) {
+                    bind(nic, image, loads, deadlineNanos);
+                }
             }
             nic.receive(NicImages.state(image, nic.state(), options.anyMemory()), session(nic, image));
-            checkFeatures(nic);
+            if (!opensLate) {
+                checkFeatures(nic);
+            }
             Section listener = image.section("listener").orElse(null);
             if (listener != null) {
                 nic.endpoint().adopt(listener.descriptor("socket").duplicate());
             }
             nic.engine().startCountersFrom(NicImages.counters(image));
-            return new ReceivedNic(nic, image, loads, owned, dropped);
+            return new ReceivedNic(nic, image, loads, opensLate, owned, dropped);
         } catch (Exception e) {
             nic.close(loads ? Disposal.LEAVE : Disposal.RELEASE);
             throw e;
@@ -82,7 +90,12 @@ final class ReceivedNic implements IncomingNic {
 
     private static void bind(Nic nic, NicImage image, boolean loads, long deadlineNanos) throws Exception {
         if (!loads) {
-            nic.binding().open();
+            try {
+                nic.binding().open();
+            } catch (NetdevException e) {
+                throw new NetdevException(e.getMessage() + "; if only one process at a time can have it open: with break-before-make=on,"
+                        + " set on both sides (migrate-set-parameters), the source closes it first", e);
+            }
             return;
         }
         BackendState state = image.backend().orElseThrow(() -> new NicException("NIC " + image.nic()
@@ -157,7 +170,9 @@ final class ReceivedNic implements IncomingNic {
                 if (change.section("connection").isPresent()) {
                     nic.update(session(nic, change));
                 }
-                checkFeatures(nic);
+                if (!opensLate) {
+                    checkFeatures(nic);
+                }
                 seq = change.seq();
                 return null;
             });
@@ -173,14 +188,27 @@ final class ReceivedNic implements IncomingNic {
     public void take() throws NicException {
         callHere(() -> {
             try {
+                if (opensLate && nic.binding().port() == null) {
+                    nic.binding().open();
+                    nic.link().ofPort();
+                    checkFeatures(nic);
+                }
                 nic.startTaken();
                 taken = true;
-            } catch (EngineException | NetdevException | RuntimeException e) {
-                nic.stopTaken();
+            } catch (NicException | EngineException | NetdevException | RuntimeException e) {
+                stop();
                 throw e;
             }
             return null;
         });
+    }
+
+    /** The source may open the port again as soon as the word says so. What a worker does not let go of is closed with the NIC. */
+    private void stop() {
+        nic.stopTaken();
+        if (opensLate && nic.engine().quiet().isDone()) {
+            nic.binding().breakOff();
+        }
     }
 
     @Override
@@ -188,7 +216,7 @@ final class ReceivedNic implements IncomingNic {
         taken = false;
         try {
             // the word follows: nothing here may still read then
-            nic.actor().finish(Urgency.HANDOVER, CALL_MILLIS, nic::stopTaken);
+            nic.actor().finish(Urgency.HANDOVER, CALL_MILLIS, this::stop);
         } catch (TimeoutException e) {
             LOG.error("NIC {}: {}", id(), e.getMessage());
         } catch (InterruptedException e) {
@@ -210,7 +238,7 @@ final class ReceivedNic implements IncomingNic {
         if (!closed) {
             closed = true;
             rehearsal.close();
-            nic.close(loaded || taken ? Disposal.LEAVE : Disposal.RELEASE);
+            nic.close(loaded || opensLate || taken ? Disposal.LEAVE : Disposal.RELEASE);
             dropped.run();
         }
     }

@@ -117,7 +117,7 @@ final class RehearsalStage implements AutoCloseable {
                 long each = (System.nanoTime() - taken) / Math.max(1, moved);
                 in.own();
                 SourceNic out = new SourceNic(in.nic(), () -> { });
-                out.begin(image.version(), false, NicImage::close).close();
+                out.begin(image.version(), false, false, NicImage::close).close();
                 for (int i = 0; i < moves; i++) {
                     out.freeze(System.nanoTime() + CALL_NANOS);
                     out.resume();

@@ -24,6 +24,7 @@ final class SourceNic implements TransferableNic {
     private final Runnable gone;
     private volatile DressRehearsal rehearsal;
     private volatile NicFeed.Following following;
+    private volatile boolean breaks;
 
     SourceNic(Nic nic, Runnable gone) {
         this.nic = nic;
@@ -41,12 +42,22 @@ final class SourceNic implements TransferableNic {
     }
 
     @Override
-    public NicImage begin(int version, boolean backendTransfer, NicFollower follower) throws NicException {
+    public NicImage begin(int version, boolean backendTransfer, boolean breakBeforeMake, NicFollower follower) throws NicException {
         return call(() -> {
             if (nic.feed().inHandover()) {
                 throw new NicException("NIC " + id() + ": is in a handover already");
             }
-            NicImage image = picture(version, backendTransfer && nic.options().backendTransfer());
+            boolean transfers = backendTransfer && nic.options().backendTransfer();
+            boolean closes = breakBeforeMake && !transfers && nic.binding() != null;
+            if (closes && nic.feed().isFollowed()) {
+                throw new NicException("NIC " + id() + ": a standby has its backend's descriptors, so break-before-make would not"
+                        + " free netdev " + nic.options().netdev() + ": end the standby first");
+            }
+            NicImage image = picture(version, transfers, closes);
+            breaks = closes;
+            if (nic.binding() != null) {
+                nic.binding().breaks(closes);
+            }
             rehearsal = DressRehearsal.of(image, nic.environment());
             if (nic.environment().rehearsed().get()) {
                 rehearsal.known();
@@ -62,13 +73,16 @@ final class SourceNic implements TransferableNic {
             if (nic.binding() != null && !nic.options().backendTransfer()) {
                 throw new NicException("NIC " + id() + ": backend-transfer is off, so a standby cannot have its backend's descriptors");
             }
-            NicImage image = picture(version, true);
+            if (nic.binding() != null && nic.binding().breaks()) {
+                throw new NicException("NIC " + id() + ": is in a handover with break-before-make, after which its backend is another one");
+            }
+            NicImage image = picture(version, true, false);
             following = nic.feed().begin(follower, false);
             return image;
         });
     }
 
-    private NicImage picture(int version, boolean withBackend) throws NicException, NetdevException, IOException {
+    private NicImage picture(int version, boolean withBackend, boolean closes) throws NicException, NetdevException, IOException {
         if (!NicImages.FORMAT.writes().contains(version)) {
             throw new NicException("NIC " + id() + ": image version " + version + " cannot be written");
         }
@@ -80,7 +94,7 @@ final class SourceNic implements TransferableNic {
         }
         BackendState state = nic.binding() == null || !withBackend ? null : nic.binding().slot().save(System.nanoTime() + SAVE_NANOS);
         try {
-            return NicImages.whole(nic, state);
+            return NicImages.whole(nic, state, closes);
         } catch (IOException e) {
             if (state != null) {
                 state.close();
@@ -106,6 +120,9 @@ final class SourceNic implements TransferableNic {
                 nic.thaw();
                 throw e;
             }
+            if (breaks) {
+                nic.binding().breakOff();
+            }
             return null;
         }));
     }
@@ -124,7 +141,12 @@ final class SourceNic implements TransferableNic {
     public void end() {
         NicFeed.Following f = following;
         if (f != null) {
-            nic.actor().post(Urgency.HANDOVER, () -> nic.feed().end(f));
+            nic.actor().post(Urgency.HANDOVER, () -> {
+                nic.feed().end(f);
+                if (breaks) {
+                    nic.binding().breaks(false);
+                }
+            });
         }
         endRehearsal();
     }

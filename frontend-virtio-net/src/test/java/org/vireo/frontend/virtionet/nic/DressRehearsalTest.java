@@ -84,7 +84,7 @@ class DressRehearsalTest {
         List<String> events = List.copyOf(host.events);
         TransferableNic nic = host.registry.transferable("a").orElseThrow();
         long word = nic.block().word();
-        try (NicImage image = nic.begin(1, true, NicImage::close)) {
+        try (NicImage image = nic.begin(1, true, false, NicImage::close)) {
             assertNotNull(image);
         }
         int calls = backend.calls.size();
@@ -108,7 +108,7 @@ class DressRehearsalTest {
         other.backend("neta", net);
         other.registry.add(other.options("a", "socket", host.socket("a").toString()), true);
         TransferableNic nic = host.registry.transferable("a").orElseThrow();
-        try (IncomingNic in = other.registry.prepare(nic.begin(1, true, NicImage::close), true, deadline())) {
+        try (IncomingNic in = other.registry.prepare(nic.begin(1, true, false, NicImage::close), true, deadline())) {
             assertDone(in.rehearse(deadline()));
             assertFalse(rehearsalThreads().isEmpty(), "it is kept for the next time");
         }
@@ -142,7 +142,7 @@ class DressRehearsalTest {
         host.nic("a");
         host.guest("a", GuestNic.options());
         TransferableNic nic = host.registry.transferable("a").orElseThrow();
-        nic.begin(1, true, NicImage::close).close();
+        nic.begin(1, true, false, NicImage::close).close();
         FutureTask<String> runs = new FutureTask<>(() -> nic.rehearse(deadline()));
         Thread.ofPlatform().daemon().start(runs);
         Await.until(Harness.LIMIT, "its begin", () -> !rehearsalThreads().isEmpty());

@@ -52,6 +52,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     /** Errno for the next readv instead of the call, 0: none. */
     volatile IntSupplier receiveError = () -> 0;
     volatile boolean validationFails;
+    volatile boolean openFails;
     /** The link, as an opened port's profile tells it. */
     volatile boolean linkUp = true;
     /** Of who opened or loaded last. */
@@ -129,7 +130,12 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         } catch (IOException e) {
             throw new NetdevException("open: " + e.getMessage(), e);
         }
+        if (openFails || !network.claim()) {
+            queues.forEach(Fd::close);
+            throw new NetdevException("open: EBUSY (device busy)");
+        }
         port = new Port(queues, features, true);
+        port.claimed = true;
         listener = context.listener();
         return port;
     }
@@ -189,6 +195,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         private final long features;
         private final boolean real;
         private volatile boolean closed;
+        private volatile boolean claimed;
 
         private Port(List<Fd> fds, long features, boolean real) {
             this.features = features;
@@ -242,6 +249,9 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
             }
             closed = true;
             queues.forEach(q -> q.fd.close());
+            if (claimed) {
+                network.release();
+            }
         }
     }
 

@@ -21,6 +21,8 @@ final class FakeNetwork implements AutoCloseable {
 
     private final List<Fd> nearEnds = new ArrayList<>();
     private final List<Fd> farEnds = new ArrayList<>();
+    private volatile boolean exclusive;
+    private int opened;
     private final Arena arena = Arena.ofShared();
     private final MemorySegment out = arena.allocate(LARGEST, 8);
     private final MemorySegment in = arena.allocate(LARGEST, 8);
@@ -31,6 +33,24 @@ final class FakeNetwork implements AutoCloseable {
             nearEnds.add(pair[0]);
             farEnds.add(pair[1]);
         }
+    }
+
+    /** From now on one port at a time may be opened, as of a TAP with a single queue. */
+    void exclusive() {
+        exclusive = true;
+    }
+
+    /** Opens: false if it is open already and only one may be. */
+    synchronized boolean claim() {
+        if (exclusive && opened > 0) {
+            return false;
+        }
+        opened++;
+        return true;
+    }
+
+    synchronized void release() {
+        opened--;
     }
 
     int queues() {

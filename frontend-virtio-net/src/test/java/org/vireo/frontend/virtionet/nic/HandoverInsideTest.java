@@ -113,7 +113,7 @@ class HandoverInsideTest {
         Harness to = target;
         for (int round = 0; round < 20; round++) {
             TransferableNic out = from.registry.transferable("a").orElseThrow();
-            NicImage image = out.begin(1, true, NicImage::close);
+            NicImage image = out.begin(1, true, false, NicImage::close);
             IncomingNic in = to.registry.prepare(image, true, deadline());
             assertEquals(out.block().seq(), in.seq());
             if (round == 0) {
@@ -155,7 +155,7 @@ class HandoverInsideTest {
             long before = moved.get();
             Await.until(Harness.LIMIT, "traffic before round " + round, () -> moved.get() > before + 200 || failed.get() != null);
             TransferableNic out = from.registry.transferable("a").orElseThrow();
-            IncomingNic in = to.registry.prepare(out.begin(1, true, NicImage::close), true, deadline());
+            IncomingNic in = to.registry.prepare(out.begin(1, true, false, NicImage::close), true, deadline());
             if (round % 3 == 0) {
                 out.freeze(deadline());
                 in.close();
@@ -253,7 +253,7 @@ class HandoverInsideTest {
         for (int round = 0; round < 10; round++) {
             passBothWays(g, round);
             TransferableNic out = source.registry.transferable("a").orElseThrow();
-            try (IncomingNic in = target.registry.prepare(out.begin(1, true, NicImage::close), true, deadline())) {
+            try (IncomingNic in = target.registry.prepare(out.begin(1, true, false, NicImage::close), true, deadline())) {
                 out.freeze(deadline());
                 in.take();
                 passBothWays(g, 100 + round);
@@ -283,7 +283,7 @@ class HandoverInsideTest {
         await("backend-transfer", "off");
         for (int round = 0; round < 3; round++) {
             TransferableNic out = source.registry.transferable("a").orElseThrow();
-            NicImage image = out.begin(1, true, NicImage::close);
+            NicImage image = out.begin(1, true, false, NicImage::close);
             assertTrue(image.backend().isEmpty(), "the option is off");
             IncomingNic in = target.registry.prepare(image, true, deadline());
             assertTrue(targetBackend.calls.contains("open"), targetBackend.calls.toString());
@@ -302,7 +302,7 @@ class HandoverInsideTest {
         GuestNic g = source.guest("a", GuestNic.options().features(GuestNic.RING_FEATURES | VirtioNet.CSUM | VirtioNet.GUEST_TSO4));
         targetBackend.features = VirtioNet.CSUM;
         TransferableNic out = source.registry.transferable("a").orElseThrow();
-        NicImage image = out.begin(1, true, NicImage::close);
+        NicImage image = out.begin(1, true, false, NicImage::close);
         NicException e = assertThrows(NicException.class, () -> target.registry.prepare(image, true, deadline()));
         assertTrue(e.getMessage().contains("GUEST_TSO4"), e.getMessage());
         out.end();
@@ -312,7 +312,7 @@ class HandoverInsideTest {
         // and again at once, with a target that can
         targetBackend.features = FakeBackend.OFFLOADS;
         TransferableNic again = source.registry.transferable("a").orElseThrow();
-        handOver(again, target.registry.prepare(again.begin(1, true, NicImage::close), true, deadline()));
+        handOver(again, target.registry.prepare(again.begin(1, true, false, NicImage::close), true, deadline()));
         passBothWays(g, 2);
     }
 
@@ -337,7 +337,7 @@ class HandoverInsideTest {
     private IncomingNic prepare() throws NicException {
         TransferableNic out = source.registry.transferable("a").orElseThrow();
         try {
-            return target.registry.prepare(out.begin(1, true, NicImage::close), true, deadline());
+            return target.registry.prepare(out.begin(1, true, false, NicImage::close), true, deadline());
         } finally {
             out.end();
         }
@@ -381,7 +381,7 @@ class HandoverInsideTest {
         AtomicReference<IncomingNic> in = new AtomicReference<>();
         AtomicReference<Exception> failed = new AtomicReference<>();
         TransferableNic out = source.registry.transferable("a").orElseThrow();
-        NicImage image = out.begin(1, true, c -> {
+        NicImage image = out.begin(1, true, false, c -> {
             try {
                 in.get().change(c);
             } catch (NicException e) {
@@ -411,12 +411,12 @@ class HandoverInsideTest {
         source.nic("a");
         TransferableNic out = source.registry.transferable("a").orElseThrow();
         long before = out.block().heartbeat();
-        out.begin(1, true, NicImage::close).close();
+        out.begin(1, true, false, NicImage::close).close();
         Await.until(Harness.LIMIT, "ten beats", () -> out.block().heartbeat() >= before + 10);
         out.end();
         assertThrows(NicException.class, () -> {
-            out.begin(1, true, NicImage::close).close();
-            out.begin(1, true, NicImage::close).close();
+            out.begin(1, true, false, NicImage::close).close();
+            out.begin(1, true, false, NicImage::close).close();
         });
         out.end();
     }
@@ -425,7 +425,7 @@ class HandoverInsideTest {
     void aNicThatNeverConnectedMoves() throws Exception {
         source.nic("a");
         TransferableNic out = source.registry.transferable("a").orElseThrow();
-        handOver(out, target.registry.prepare(out.begin(1, true, NicImage::close), true, deadline()));
+        handOver(out, target.registry.prepare(out.begin(1, true, false, NicImage::close), true, deadline()));
         GuestNic g = source.guest("a", GuestNic.options());
         passBothWays(g, 1);
         target.awaitState("a", NicState.RUNNING);

@@ -126,7 +126,7 @@ class NicLinkTest {
         try (Harness target = new Harness(1)) {
             FakeBackend there = target.backend("neta", net);
             TransferableNic out = h.registry.transferable("a").orElseThrow();
-            IncomingNic in = target.registry.prepare(out.begin(1, true, NicImage::close), true, deadline());
+            IncomingNic in = target.registry.prepare(out.begin(1, true, false, NicImage::close), true, deadline());
             out.freeze(deadline());
             backend.listener.link(false);
             there.listener.link(false);
@@ -141,7 +141,7 @@ class NicLinkTest {
 
             TransferableNic again = h.registry.transferable("a").orElseThrow();
             there.linkUp = false;
-            IncomingNic next = target.registry.prepare(again.begin(1, true, NicImage::close), true, deadline());
+            IncomingNic next = target.registry.prepare(again.begin(1, true, false, NicImage::close), true, deadline());
             there.listener.link(true);
             HandoverInsideTest.handOver(again, next);
             awaitConfigChange();

@@ -241,7 +241,8 @@ class WatchdogProofTest {
         traffic.more(100);
         GuestNic g = guestOfGuilty();
         guilty.stall("save");
-        NicException e = assertThrows(NicException.class, () -> h.registry.transferable("a").orElseThrow().begin(1, true, i -> i.close()));
+        NicException e = assertThrows(NicException.class,
+                () -> h.registry.transferable("a").orElseThrow().begin(1, true, false, i -> i.close()));
         assertTrue(e.getMessage().contains("save of"), e.getMessage());
         // it runs on untouched
         assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, 4), Harness.soon()));

@@ -7,7 +7,8 @@ import java.util.Set;
 public enum RecordType {
     /** Both: versions, formats, parameters, own pidfd. The first record each way. */
     HELLO(1, true,
-            "role", "pid", "pidfd", "backend-transfer", "stream-oldest", "stream-newest", "image-type", "image-oldest", "image-newest"),
+            "role", "pid", "pidfd", "backend-transfer", "break-before-make", "stream-oldest", "stream-newest", "image-type", "image-oldest",
+            "image-newest"),
     /** Source: a NIC, whole. */
     PREPARE(2, true, "nic", "version", "seq"),
     /** Target: a NIC is ready in this state. */
