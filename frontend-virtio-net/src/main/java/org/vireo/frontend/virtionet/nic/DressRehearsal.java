@@ -61,8 +61,15 @@ final class DressRehearsal implements AutoCloseable {
      * @param real what the NIC lives in
      */
     static DressRehearsal of(NicImage image, Environment real) {
-        return new DressRehearsal(real, () -> new RehearsalStage(image, real, image.backend().isEmpty() ? new Slots(real.fds())
-                : real.slots().twin(NicImages.options(NicImages.require(image, "nic"), "option.").getOrDefault("netdev", ""))));
+        return new DressRehearsal(real, () -> {
+            String netdev = NicImages.options(NicImages.require(image, "nic"), "option.").getOrDefault("netdev", "");
+            if (netdev.isEmpty()) {
+                return new RehearsalStage(image, real, new Slots(real.fds()));
+            }
+            // a backend that stays behind has no state to make stand-ins of
+            return image.backend().isEmpty() ? typical(real, NicImages.require(image, "device").number("features"))
+                    : new RehearsalStage(image, real, real.slots().twin(netdev));
+        });
     }
 
     /**
@@ -71,16 +78,20 @@ final class DressRehearsal implements AutoCloseable {
      * @param real what it would live in
      */
     static DressRehearsal ofAny(Environment real) {
-        return new DressRehearsal(real, () -> {
-            Section nic = Section.builder("nic").flag("backend-transfer", true).text("option.id", NAME).text("option.netdev", NAME)
-                    .text("option.socket", "none").build();
-            Section device = Section.builder("device").number("features", TYPICAL).number("protocol-features", 0).number("status", 0)
-                    .number("mtu", 0).number("pairs", 1).build();
-            try (NicImage image = NicImage.of(NAME, NicImages.FORMAT.writes().newest(), 1, List.of(nic, device),
-                    StandInBackend.state(real.fds()))) {
-                return new RehearsalStage(image, real, Slots.of(NAME, new StandInBackend(TYPICAL), real.fds()));
-            }
-        });
+        return new DressRehearsal(real, () -> typical(real, TYPICAL));
+    }
+
+    /** With a stand-in for the backend too, one pair, and what the guest acknowledged, if there is one. */
+    private static RehearsalStage typical(Environment real, long acknowledged) throws Exception {
+        long features = acknowledged == 0 ? TYPICAL : acknowledged & ~(VirtioNet.MQ | VirtioNet.MTU);
+        Section nic = Section.builder("nic").flag("backend-transfer", true).text("option.id", NAME).text("option.netdev", NAME)
+                .text("option.socket", "none").build();
+        Section device = Section.builder("device").number("features", features).number("protocol-features", 0).number("status", 0)
+                .number("mtu", 0).number("pairs", 1).build();
+        try (NicImage image = NicImage.of(NAME, NicImages.FORMAT.writes().newest(), 1, List.of(nic, device),
+                StandInBackend.state(real.fds()))) {
+            return new RehearsalStage(image, real, Slots.of(NAME, new StandInBackend(features), real.fds()));
+        }
     }
 
     /** This process has rehearsed another NIC before: a short one is enough. */

@@ -23,6 +23,7 @@ import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.testsupport.Await;
+import org.vireo.vhostuser.VirtioNet;
 
 /** A rehearsal does the real thing with stand-ins: it moves frames, touches nobody, and leaves nothing. */
 @Timeout(120)
@@ -99,6 +100,25 @@ class DressRehearsalTest {
         assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, 7), Harness.soon()));
         assertEquals(7, FakeBackend.number(net.take(0), 12));
         Await.until(Harness.LIMIT, "the end of its threads", () -> rehearsalThreads().isEmpty());
+    }
+
+    /** It has no state that stand-ins could be made of: another backend takes its part. */
+    @Test
+    void aBackendThatStaysBehindIsNotTouched() throws Exception {
+        host.nic("a", "backend-transfer", "off", "mtu", "1400");
+        TransferableNic nic = host.registry.transferable("a").orElseThrow();
+        nic.begin(1, true, false, NicImage::close).close();
+        assertDone(nic.rehearse(deadline()));
+        nic.end();
+        GuestNic g = host.guest("a", GuestNic.options().features(GuestNic.RING_FEATURES | VirtioNet.CSUM));
+        TransferableNic again = host.registry.transferable("a").orElseThrow();
+        int calls = backend.calls.size();
+        again.begin(1, true, true, NicImage::close).close();
+        assertEquals("done before", again.rehearse(deadline()));
+        again.end();
+        assertEquals(calls, backend.calls.size(), backend.calls.toString());
+        assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, 7), Harness.soon()));
+        assertEquals(7, FakeBackend.number(net.take(0), 12));
     }
 
     @Test
