@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.control;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -24,7 +25,7 @@ final class Commands {
 
     private final Operations operations;
     private final Version version;
-    private final Runnable quit;
+    private final Control control;
     private final Map<String, Command> all = new TreeMap<>();
 
     /**
@@ -32,12 +33,12 @@ final class Commands {
      *
      * @param operations does them
      * @param version what query-version tells
-     * @param quit ends the process, in the background
+     * @param control what concerns the whole process
      */
-    Commands(Operations operations, Version version, Runnable quit) {
+    Commands(Operations operations, Version version, Control control) {
         this.operations = operations;
         this.version = version;
-        this.quit = quit;
+        this.control = control;
         all.put("query-version", asking(() -> version(version)));
         all.put("query-status", asking(this::status));
         all.put("query-commands", asking(this::names));
@@ -56,11 +57,33 @@ final class Commands {
         all.put("query-migrate", asking(() -> operations.handovers().status()));
         all.put("standby", this::standby);
         all.put("query-standby", asking(() -> operations.handovers().standbyStatus()));
+        all.put("upgrade", this::upgrade);
+        all.put("query-upgrade", asking(() -> control.upgrade().toMap()));
+        all.put("take-control", this::takeControl);
         all.put("quit", this::quit);
     }
 
     Map<String, Command> all() {
         return all;
+    }
+
+    /** What concerns the whole process. */
+    interface Control {
+        /** Ends it, in the background. */
+        void quit();
+
+        /** Its replacement by another build. */
+        Upgrade upgrade();
+
+        /**
+         * The NICs of another process have come: from now on this one is what that one was.
+         *
+         * @param qmp where QMP is served
+         * @param standby where others stand by for it, or null
+         * @param previous command of the build that the other process was, or null
+         * @throws NicException the socket cannot be moved there
+         */
+        void take(Path qmp, String standby, Path previous) throws NicException;
     }
 
     /** A query: takes no arguments. */
@@ -267,9 +290,25 @@ final class Commands {
         return apply(() -> operations.standBy(uri, true, problems -> { }));
     }
 
+    private Object upgrade(Arguments a) throws QmpException {
+        Optional<String> command = a.optionalText("command");
+        boolean dryRun = a.optionalFlag("dry-run").orElse(false);
+        a.end();
+        return apply(() -> control.upgrade().start(command.map(Path::of).orElse(null), dryRun));
+    }
+
+    /** Said by the process before, at the end of an upgrade. */
+    private Object takeControl(Arguments a) throws QmpException {
+        Path qmp = Path.of(a.text("qmp"));
+        Optional<String> standby = a.optionalText("standby");
+        Optional<String> previous = a.optionalText("previous");
+        a.end();
+        return apply(() -> control.take(qmp, standby.orElse(null), previous.map(Path::of).orElse(null)));
+    }
+
     private Object quit(Arguments a) throws QmpException {
         a.end();
-        quit.run();
+        control.quit();
         return Map.of();
     }
 }

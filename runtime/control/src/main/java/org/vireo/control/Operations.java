@@ -29,6 +29,7 @@ final class Operations {
     private final Supplier<Handovers> handovers;
     private final ReentrantLock changing = new ReentrantLock();
     private volatile boolean incoming;
+    private volatile String held;
 
     /**
      * Operations.
@@ -84,9 +85,24 @@ final class Operations {
         return n == null ? List.of() : n.netdevs();
     }
 
+    /** No changes from now on, and why; null: they are made again. One that is being made is waited for. */
+    void holdChanges(String why) {
+        changing.lock();
+        held = why;
+        changing.unlock();
+    }
+
+    private void requireChangeable() throws NicException {
+        String why = held;
+        if (why != null) {
+            throw new NicException(why);
+        }
+    }
+
     void addNetdev(String type, String id, Map<String, String> options) throws NicException {
         changing.lock();
         try {
+            requireChangeable();
             Nics frontend = frontend();
             netdevs.create(type, id, options);
             try {
@@ -111,6 +127,7 @@ final class Operations {
     void deleteNetdev(String id) throws NicException, NotFoundException {
         changing.lock();
         try {
+            requireChangeable();
             for (NicStatus n : nics()) {
                 if (n.netdev().equals(id)) {
                     throw new NicException("netdev " + id + " is in use by NIC " + n.id() + "; delete that first");
@@ -127,6 +144,7 @@ final class Operations {
     void addNic(Map<String, String> options) throws NicException {
         changing.lock();
         try {
+            requireChangeable();
             String id = options.get("id");
             if (id == null) {
                 throw new NicException("a NIC needs an id: id=NAME");
@@ -168,6 +186,7 @@ final class Operations {
     void deleteNic(String id) throws NicException, NotFoundException {
         changing.lock();
         try {
+            requireChangeable();
             Nics frontend = frontend();
             if (frontend.list().stream().noneMatch(n -> n.id().equals(id))) {
                 throw new NotFoundException(id);

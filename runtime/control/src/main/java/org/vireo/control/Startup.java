@@ -37,7 +37,7 @@ import org.vireo.net.api.nic.Nics;
  * {@code vireo.incoming} ({@code unix:PATH}, or {@code defer} to wait for migrate-incoming), {@code vireo.standby} ({@code unix:PATH}).
  */
 @Component(service = Callable.class, immediate = true, property = "vireo.role=startup")
-public final class Startup implements Callable<Map<String, Object>> {
+public final class Startup implements Callable<Map<String, Object>>, Commands.Control {
     private static final Logger LOG = LoggerFactory.getLogger(Startup.class);
 
     private final BundleContext context;
@@ -53,6 +53,10 @@ public final class Startup implements Callable<Map<String, Object>> {
     private QmpServer qmp;
     private EventSink qmpEvents;
     private boolean stopped;
+    private Path qmpPath;
+    private String standbyUri;
+    private Path previous;
+    private final Upgrade upgrade;
 
     /**
      * Made by the framework.
@@ -66,6 +70,7 @@ public final class Startup implements Callable<Map<String, Object>> {
         this.context = context;
         this.events = events;
         this.operations = new Operations(netdevs, () -> nics, () -> handovers);
+        this.upgrade = new Upgrade(operations, this::own, this::quit, status -> events.event("UPGRADE", Map.of("status", status)));
     }
 
     /** For tests: with these services. */
@@ -130,6 +135,9 @@ public final class Startup implements Callable<Map<String, Object>> {
     }
 
     private void standBy(String uri, boolean begins, Path qmpLater) throws NicException {
+        synchronized (this) {
+            standbyUri = uri;
+        }
         AtomicReference<List<String>> first = new AtomicReference<>(List.of());
         operations.standBy(uri, begins, problems -> {
             first.set(problems);
@@ -193,14 +201,55 @@ public final class Startup implements Callable<Map<String, Object>> {
             throw new IOException("QMP on " + path + ": the process is ending, or has started already");
         }
         Version version = context.getBundle().getVersion();
-        Commands commands = new Commands(operations, version, this::quit);
+        Commands commands = new Commands(operations, version, this);
         qmp = QmpServer.listen(path, commands.all(), Commands.version(version), Clock.systemUTC());
+        qmpPath = path;
         qmpEvents = qmp::event;
         events.add(qmpEvents);
         return qmp;
     }
 
-    private void quit() {
+    private synchronized Upgrade.Own own() {
+        String command = System.getProperty("vireo.command");
+        return new Upgrade.Own(command == null ? null : Path.of(command), previous, qmpPath, standbyUri,
+                context.getProperty("vireo.workers"));
+    }
+
+    @Override
+    public Upgrade upgrade() {
+        return upgrade;
+    }
+
+    @Override
+    public void take(Path path, String standby, Path former) throws NicException {
+        synchronized (this) {
+            if (qmp == null) {
+                throw new NicException("this process is ending");
+            }
+            try {
+                qmp.move(path);
+            } catch (IOException e) {
+                throw new NicException("QMP cannot be served on " + path + ": " + e.getMessage(), e);
+            }
+            qmpPath = path;
+            previous = former;
+            standbyUri = standby;
+        }
+        operations.expectNothing();
+        if (standby != null) {
+            // until the other process has ended this one is its standby, with nothing to take
+            Thread.ofPlatform().daemon().name("vireo-standby").start(() -> {
+                try {
+                    operations.standBy(standby, true, problems -> { });
+                } catch (NicException e) {
+                    LOG.error("{}", e.getMessage());
+                }
+            });
+        }
+    }
+
+    @Override
+    public void quit() {
         events.event("SHUTDOWN", Map.of("guest", false, "reason", "host-qmp-quit"));
         Thread t = new Thread(() -> {
             try {

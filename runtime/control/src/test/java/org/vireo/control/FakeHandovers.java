@@ -23,6 +23,11 @@ final class FakeHandovers implements Handovers {
     }
 
     @Override
+    public void check(String uri, List<String> nics) {
+        calls.add("check " + uri + " " + nics);
+    }
+
+    @Override
     public void cancel() {
         calls.add("cancel");
     }

@@ -47,7 +47,8 @@ class GuestNicTest {
         frontEnd.close();
         device.close();
         assertNull(device.failure());
-        assertEquals(descriptorsBefore, new File("/proc/self/fd").list().length, "descriptors are left open");
+        int now = new File("/proc/self/fd").list().length;
+        assertTrue(now <= descriptorsBefore, now + " descriptors are open, before the test " + descriptorsBefore);
     }
 
     private static long soon() {

@@ -107,7 +107,16 @@ public final class HandoverService implements Handovers {
     }
 
     @Override
-    public synchronized void start(String uri, List<String> nics) throws NicException {
+    public void start(String uri, List<String> nics) throws NicException {
+        begin(uri, nics, true);
+    }
+
+    @Override
+    public void check(String uri, List<String> nics) throws NicException {
+        begin(uri, nics, false);
+    }
+
+    private synchronized void begin(String uri, List<String> nics, boolean moves) throws NicException {
         Path path = path(uri);
         if (stopped) {
             throw new NicException("this process is ending");
@@ -126,7 +135,7 @@ public final class HandoverService implements Handovers {
             report = r;
             source = Thread.ofPlatform().daemon().name("handover-source").start(() -> {
                 Threads.urgent();
-                run(path, list, c, r);
+                run(path, list, c, r, moves);
             });
         } catch (IOException e) {
             serving.release();
@@ -157,11 +166,11 @@ public final class HandoverService implements Handovers {
         }
     }
 
-    private void run(Path path, List<TransferableNic> list, Cancel c, Report r) {
-        LOG.info("handover of {} to {} begins", Report.nics(list.size()), path);
+    private void run(Path path, List<TransferableNic> list, Cancel c, Report r, boolean moves) {
+        LOG.info("{} of {} to {} begins", moves ? "handover" : "check of a handover", Report.nics(list.size()), path);
         try {
             Channel channel = new Channel(connect(path), context.fds());
-            new SourceSession(context, channel, c, r, parameters).run(list);
+            new SourceSession(context, channel, c, r, parameters).run(list, moves);
         } catch (IOException e) {
             r.end("failed", e.getMessage());
         } catch (RuntimeException e) {

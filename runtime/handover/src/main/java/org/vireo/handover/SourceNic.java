@@ -51,8 +51,8 @@ final class SourceNic {
     private long dropped;
     private boolean killFailed;
 
-    /** What became of a NIC. */
-    enum Result { MOVED, STAYED, LOST }
+    /** What became of a NIC; READY: it was to stay, and could have moved. */
+    enum Result { MOVED, STAYED, LOST, READY }
 
     private Result result;
     private String reason = "";
@@ -379,7 +379,7 @@ final class SourceNic {
             result = r;
             reason = why;
             unfeed();
-            if (r == Result.STAYED) {
+            if (r == Result.STAYED || r == Result.READY) {
                 nic.end();
             }
         }

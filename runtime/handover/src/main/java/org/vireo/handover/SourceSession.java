@@ -69,6 +69,15 @@ final class SourceSession {
 
     /** Moves NICs; the report says what became of them. Returns when all that concerns this handover is closed. */
     void run(List<TransferableNic> all) {
+        run(all, true);
+    }
+
+    /**
+     * Moves NICs, or only sees whether they could move.
+     *
+     * @param moves whether they move
+     */
+    void run(List<TransferableNic> all, boolean moves) {
         String why = "";
         report.status("setup");
         try {
@@ -79,7 +88,12 @@ final class SourceSession {
                 prepare(n, version);
             }
             for (SourceNic n : nics.values()) {
-                commit(n);
+                if (moves) {
+                    commit(n);
+                } else {
+                    n.end(SourceNic.Result.READY, "");
+                    tellResult(n);
+                }
             }
         } catch (HandoverException | IOException e) {
             why = e.getMessage();
@@ -199,7 +213,9 @@ final class SourceSession {
         if (context.rehearsal()) {
             return;
         }
-        if (n.result() == SourceNic.Result.MOVED) {
+        if (n.result() == SourceNic.Result.READY) {
+            LOG.info("nic {}: {} could take it", n.id(), peer);
+        } else if (n.result() == SourceNic.Result.MOVED) {
             LOG.info("nic {}: handed over to {}, frozen for {} us", n.id(), peer, report.nic(n.id()).get("freeze-micros"));
         } else {
             LOG.warn("nic {}: {} in the handover to {}: {}", n.id(), n.result(), peer, n.reason());

@@ -109,7 +109,8 @@ class HandoverServiceTest {
         for (long end = System.nanoTime() + 10_000_000_000L; openDescriptors() > expected && System.nanoTime() < end;) {
             java.util.concurrent.locks.LockSupport.parkNanos(1_000_000);
         }
-        assertEquals(expected, openDescriptors(), "descriptors");
+        int now = openDescriptors();
+        assertTrue(now <= expected, now + " descriptors, expected " + expected);
     }
 
     private static void assertOwnedBySlot(FakeBlock block, int slot) {

@@ -134,7 +134,7 @@ class PairingTest {
         FakeHost.Nic nic = here.make("nic0");
         a.standBy(uri(), true, problems -> { });
         try (Channel c = new Channel(UnixSockets.connect(fds, path(), "raw standby"), fds); Fd self = Greeting.self(fds)) {
-            c.send(Greeting.hello("standby", here.format, true, self), Deadlines.in(2_000));
+            c.send(Greeting.hello("standby", here.format, Parameters.STANDARD, self), Deadlines.in(2_000));
             Message hello = c.receive(Deadlines.in(2_000)).orElseThrow();
             assertEquals("active", hello.text("role"));
             hello.close();
@@ -156,7 +156,7 @@ class PairingTest {
     void whoeverIsNoStandbyIsRefused() throws Exception {
         a.standBy(uri(), true, problems -> { });
         try (Channel c = new Channel(UnixSockets.connect(fds, path(), "raw source"), fds); Fd self = Greeting.self(fds)) {
-            c.send(Greeting.hello("source", here.format, true, self), Deadlines.in(2_000));
+            c.send(Greeting.hello("source", here.format, Parameters.STANDARD, self), Deadlines.in(2_000));
             Message m = c.receive(Deadlines.in(2_000)).orElseThrow();
             assertEquals(RecordType.REFUSED, m.type());
             assertTrue(m.text("why").contains("is a source, not a standby"), m.text("why"));

@@ -18,6 +18,16 @@ public interface Handovers {
      */
     void start(String uri, List<String> nics) throws NicException;
 
+    /**
+     * Does all of a handover that comes before a NIC stops: both sides agree, the target gets each NIC ready; then it lets them be. How it
+     * went tells {@link #status()}.
+     *
+     * @param uri {@code unix:PATH} of the target
+     * @param nics their ids; empty for all
+     * @throws NicException wrong address, unknown NIC, another handover under way
+     */
+    void check(String uri, List<String> nics) throws NicException;
+
     /** Cancels the handover under way: NICs that have not moved stay. Does nothing if there is none. */
     void cancel();
 

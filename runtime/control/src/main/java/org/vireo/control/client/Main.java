@@ -20,7 +20,7 @@ import org.vireo.control.qmp.OptionSyntax;
 
 /**
  * The command line's part that asks a running daemon: {@code vireo nic}, {@code netdev}, {@code backend}, {@code migrate},
- * {@code standby}, {@code qmp}.
+ * {@code standby}, {@code upgrade}, {@code qmp}.
  * A process of its own, not part of any framework. Exit codes: 0 done, 1 refused or failed, 2 the command line is wrong.
  */
 public final class Main {
@@ -32,6 +32,9 @@ public final class Main {
     private final boolean detach;
     private final String socket;
     private final String nics;
+    private final String build;
+    private final boolean back;
+    private final boolean dryRun;
 
     /** The command line is wrong; the message says where. */
     static final class UsageException extends Exception {
@@ -50,9 +53,13 @@ public final class Main {
         String path = option(left, "--qmp");
         socket = path == null ? environment.get("VIREO_QMP") : path;
         nics = option(left, "--nics");
+        build = option(left, "--build");
+        back = left.remove("--return");
+        dryRun = left.remove("--dry-run");
         for (String s : left) {
             if (s.startsWith("--")) {
-                throw new UsageException("unknown option " + s + "; known are --detach, --json, --nics, --qmp");
+                throw new UsageException("unknown option " + s
+                        + "; known are --build, --detach, --dry-run, --json, --nics, --qmp, --return");
             }
         }
         arguments = new ArrayDeque<>(left);
@@ -110,15 +117,17 @@ public final class Main {
         if (socket == null || socket.isEmpty()) {
             throw new UsageException("which daemon? Give --qmp PATH or set VIREO_QMP, as in 'vireo run --qmp PATH'");
         }
-        String command = next("a command is missing: nic, netdev, backend, migrate, standby, qmp");
+        String command = next("a command is missing: nic, netdev, backend, migrate, standby, upgrade, qmp");
         return switch (command) {
             case "nic" -> nic(word("list"));
             case "netdev" -> netdev(word("list"));
             case "backend" -> backend(word("list"));
             case "migrate" -> migrate(next("migrate needs where to: unix:PATH"));
             case "standby" -> standby();
+            case "upgrade" -> upgrade();
             case "qmp" -> qmp();
-            default -> throw new UsageException("unknown command " + command + "; known are nic, netdev, backend, migrate, standby, qmp");
+            default -> throw new UsageException("unknown command " + command
+                    + "; known are nic, netdev, backend, migrate, standby, upgrade, qmp");
         };
     }
 
@@ -212,6 +221,23 @@ public final class Main {
             }
             report(status);
             return detach || "completed".equals(status.get("status")) ? 0 : 1;
+        }
+    }
+
+    private int upgrade() throws UsageException, IOException, QmpClient.RefusedException {
+        end();
+        if (back && build != null) {
+            throw new UsageException("--return and --build at once: --return goes to the build before");
+        }
+        Map<String, Object> with = new LinkedHashMap<>();
+        with.put("dry-run", dryRun);
+        if (!back) {
+            with.put("command", build == null ? System.getProperty("vireo.command", "")
+                    : Path.of(build).resolve("vireo").toAbsolutePath().toString());
+        }
+        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+            c.execute("upgrade", with);
+            return new UpgradeProgress(c, out, json).follow();
         }
     }
 

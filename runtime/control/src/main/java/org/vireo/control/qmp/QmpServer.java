@@ -99,6 +99,17 @@ public final class QmpServer implements AutoCloseable {
     }
 
     /**
+     * Moves the socket to another path of the same file system, in place of another process's: clients find this server there from now
+     * on, and the other's clients stay with the other. Any thread.
+     *
+     * @param to where
+     * @throws IOException it cannot be moved there
+     */
+    public void move(Path to) throws IOException {
+        socket.move(to);
+    }
+
+    /**
      * Tells all clients that are in command mode what happened. Any thread, does not block.
      *
      * @param name the event's name

@@ -24,7 +24,7 @@ final class QmpSocket implements AutoCloseable {
     private static final int S_IFMT = 0170000;
     private static final int S_IFSOCK = 0140000;
 
-    private final Path path;
+    private volatile Path path;
     private final ServerSocketChannel channel;
     private final Object fileKey;
 
@@ -113,6 +113,12 @@ final class QmpSocket implements AutoCloseable {
 
     Path path() {
         return path;
+    }
+
+    /** Is found elsewhere from now on, in place of what lies there; at no moment is there nothing. */
+    void move(Path to) throws IOException {
+        Files.move(path, to, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        path = to;
     }
 
     private static Object key(Path path) throws IOException {

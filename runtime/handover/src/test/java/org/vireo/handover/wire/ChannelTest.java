@@ -58,7 +58,9 @@ class ChannelTest {
     void nothingLeaks() throws IOException {
         sender.close();
         receiver.close();
-        assertEquals(before, openDescriptors(), "descriptors");
+        // what tests before this one left to a thread may have been closed meanwhile
+        int now = openDescriptors();
+        assertTrue(now <= before, now + " descriptors, before the test " + before);
     }
 
     private static int openDescriptors() throws IOException {
