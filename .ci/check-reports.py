@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the reports of Surefire and Failsafe: no test was skipped, and each module with tests has run them.
+"""Reads the reports of Surefire and Failsafe: no test was skipped, each module with tests has run them, and each fuzz test had new inputs.
 
 Silent if so; otherwise says what is wrong and exits with 1.
 """
@@ -36,6 +36,10 @@ def main():
                     if skipped is not None:
                         reason = skipped.get("message") or "no reason given"
                         wrong.append(f"{module}: skipped {case.get('classname')}.{case.get('name')}: {reason}")
+        for source in (s for s in sources if s.name.endswith("FuzzTest.java") and "@FuzzTest" in s.read_text()):
+            report = module / "target/fuzz-reports" / f"TEST-{'.'.join(source.relative_to(module / 'src/test/java').with_suffix('').parts)}.xml"
+            if not report.exists() or report.stat().st_mtime < since:
+                wrong.append(f"{module}: no new inputs were tried with {source.stem}, there is no {report} (profile fuzz)")
     if total == 0:
         wrong.append("no test was run")
     for line in wrong:

@@ -29,8 +29,8 @@ import org.vireo.posix.linux.UnixSockets;
 
 /**
  * Whatever the other side sends: a record, or {@link WireException}; nothing else, and each descriptor that came is closed. A record that
- * was read can be sent and is the same when it is read again. {@code mvn verify} tries the kept inputs; with JAZZER_FUZZ=1 in the
- * environment Jazzer makes new ones.
+ * was read can be sent and is the same when it is read again. {@code mvn verify} tries the kept inputs; the profile fuzz
+ * makes new ones.
  *
  * <p>An input's first byte: in bits 0-2 how many descriptors come with it. If bit 7 is set the rest is the stream as it is; else the
  * second byte is the type of a record whose payload is the rest, and its header is right, as no mutation finds a checksum.

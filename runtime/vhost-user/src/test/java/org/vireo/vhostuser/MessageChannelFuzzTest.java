@@ -16,8 +16,8 @@ import org.vireo.posix.Descriptors;
 
 /**
  * Whatever a front-end sends: a message, or {@link MalformedMessageException}, or an IOException that ends the connection; nothing else,
- * in bounded memory, and each descriptor that came is closed. {@code mvn verify} tries the kept inputs; with JAZZER_FUZZ=1 in the
- * environment Jazzer makes new ones.
+ * in bounded memory, and each descriptor that came is closed. {@code mvn verify} tries the kept inputs; the profile fuzz
+ * makes new ones.
  *
  * <p>An input's first byte: in bits 0-1 how many descriptors come with it, bit 2 set for the back-end's requests. The rest is the stream.
  */

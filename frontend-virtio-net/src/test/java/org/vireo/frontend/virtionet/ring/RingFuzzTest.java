@@ -19,9 +19,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /**
  * Fuzzing of the ring: the corpus under src/test/resources, and a fixed number of inputs from a seeded generator, nearly right as random
- * bytes seldom are. An input that once broke something is kept in the corpus. (Jazzer would do this with less; its agent cannot read
- * class files of Java 25 yet.)
- */
+ * bytesX */
 class RingFuzzTest {
     private static final int INPUTS = 50_000;
     private static RingFuzz fuzz;

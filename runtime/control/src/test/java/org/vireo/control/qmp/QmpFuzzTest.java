@@ -17,8 +17,8 @@ import org.vireo.control.json.Json;
 
 /**
  * Whatever a client sends: each message gets one answer, a return or an error, that can be written and read again; memory is bounded;
- * and the next message on a line of its own is understood. {@code mvn verify} tries the kept inputs; with JAZZER_FUZZ=1 in the
- * environment Jazzer makes new ones.
+ * and the next message on a line of its own is understood. {@code mvn verify} tries the kept inputs; the profile fuzz
+ * makes new ones.
  *
  * <p>An input's first byte: how many bytes arrive at a time, 0 for all. The rest is the stream.
  */
