@@ -69,7 +69,7 @@ record NicOptions(String id, String netdev, Path socket, boolean listen, int rec
         all.putIfAbsent("queues", "1");
         all.putIfAbsent("mac", defaultMac(id));
         all.putIfAbsent("mtu", "0");
-        all.putIfAbsent("reconnect-ms", "1000");
+        all.putIfAbsent("reconnect-ms", "200");
         all.putIfAbsent("socket-mode", "0600");
         all.putIfAbsent("guest-memory", "shared");
         int mtu = number(id, all, "mtu", 0, 65535);

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -72,17 +74,40 @@ class EndpointTest {
         assertFalse(Files.exists(s));
     }
 
+    /**
+     * The listener goes away and comes back, as an interface does that is detached and attached: each time the first frame passes within a
+     * second, and no thread is busy trying.
+     */
     @Test
     void aNicConnectsToAVmmThatListensAndComesBack() throws Exception {
-        h.nic("a", "server", "off", "reconnect-ms", "20");
-        for (int round = 0; round < 10; round++) {
+        h.nic("a", "server", "off");
+        long began = System.nanoTime();
+        long cpuBefore = cpuNanosOfOthers();
+        long longest = 0;
+        for (int round = 0; round < 50; round++) {
+            long listens = System.nanoTime();
             try (FrontEnd f = FrontEnd.listen(h.fds, h.socket("a"), Harness.LIMIT); GuestNic g = GuestNic.options().start(h.fds, f)) {
                 assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, round), Harness.soon()));
                 assertEquals(round, FakeBackend.number(net.take(0), 12));
+                longest = Math.max(longest, System.nanoTime() - listens);
             }
             Await.until(Harness.LIMIT, "the session to end", () -> h.status("a").vmmPid() == 0);
         }
+        long millis = longest / 1_000_000;
+        assertTrue(millis < 1000, "from listening to the first frame it took " + millis + " ms");
+        long busy = 100 * (cpuNanosOfOthers() - cpuBefore) / (System.nanoTime() - began);
+        assertTrue(busy < 50, "the other threads were busy for " + busy + " % of the time");
         h.registry.remove("a");
+    }
+
+    /** Processor time of all threads but this one. */
+    private static long cpuNanosOfOthers() {
+        ThreadMXBean threads = ManagementFactory.getThreadMXBean();
+        long sum = 0;
+        for (long id : threads.getAllThreadIds()) {
+            sum += id == Thread.currentThread().threadId() ? 0 : Math.max(0, threads.getThreadCpuTime(id));
+        }
+        return sum;
     }
 
     /** A listener that hangs up at once is called again with pauses, not in a loop. */
