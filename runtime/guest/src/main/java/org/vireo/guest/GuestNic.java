@@ -31,12 +31,16 @@ public final class GuestNic implements AutoCloseable {
     public static final long PROTOCOL = ProtocolFeatures.MQ | ProtocolFeatures.REPLY_ACK | ProtocolFeatures.CONFIG | ProtocolFeatures.RARP
             | ProtocolFeatures.MTU | ProtocolFeatures.STATUS | ProtocolFeatures.RESET_DEVICE | ProtocolFeatures.CONFIGURE_MEM_SLOTS;
 
-    private final FrontEnd frontEnd;
+    private static final int FEATURES_OK = VirtioNet.ACKNOWLEDGE | VirtioNet.DRIVER | VirtioNet.FEATURES_OK;
+
+    private final Options options;
+    private FrontEnd frontEnd;
     private final GuestRam ram;
     private final List<ReceiveQueue> receive = new ArrayList<>();
     private final List<TransmitQueue> transmit = new ArrayList<>();
 
-    private GuestNic(FrontEnd frontEnd, GuestRam ram) {
+    private GuestNic(Options options, FrontEnd frontEnd, GuestRam ram) {
+        this.options = options;
         this.frontEnd = frontEnd;
         this.ram = ram;
     }
@@ -149,14 +153,16 @@ public final class GuestNic implements AutoCloseable {
             try {
                 long acked = f.negotiate(features, protocol);
                 requirePairs(f);
-                f.setStatus(VirtioNet.ACKNOWLEDGE | VirtioNet.DRIVER | VirtioNet.FEATURES_OK);
+                f.setStatus(FEATURES_OK);
                 QueueLayout rx = new QueueLayout(ringSize, receiveBytes(acked), indirect, receivePieces);
                 QueueLayout tx = new QueueLayout(ringSize, transmitBytes(acked), indirect, transmitPieces);
-                nic = new GuestNic(f, new GuestRam(fds, regionBytes(rx, tx)));
+                nic = new GuestNic(this, f, new GuestRam(fds, regionBytes(rx, tx)));
                 nic.makeQueues(fds, acked, rx, tx, pairs);
-                nic.tellMemory(slots && (f.protocol() & ProtocolFeatures.CONFIGURE_MEM_SLOTS) != 0);
-                nic.startQueues(enabledPairs < 0 ? pairs : enabledPairs);
-                f.setStatus(VirtioNet.ACKNOWLEDGE | VirtioNet.DRIVER | VirtioNet.FEATURES_OK | VirtioNet.DRIVER_OK);
+                nic.receive.forEach(q -> {
+                    q.fill();
+                    q.publish();
+                });
+                nic.startDevice();
                 return nic;
             } catch (IOException | RuntimeException e) {
                 if (nic == null) {
@@ -205,6 +211,19 @@ public final class GuestNic implements AutoCloseable {
         }
     }
 
+    /** Tells of memory and rings; each ring begins at its used index, which is 0 for a new one. */
+    private void startDevice() throws IOException {
+        tellMemory(options.slots && (frontEnd.protocol() & ProtocolFeatures.CONFIGURE_MEM_SLOTS) != 0);
+        for (int i = 0; i < receive.size(); i++) {
+            frontEnd.start(receive.get(i), receive.get(i).ring().usedIndex());
+            frontEnd.start(transmit.get(i), transmit.get(i).ring().usedIndex());
+        }
+        for (int i = 0; i < (options.enabledPairs < 0 ? options.pairs : options.enabledPairs); i++) {
+            enablePair(i, true);
+        }
+        frontEnd.setStatus(FEATURES_OK | VirtioNet.DRIVER_OK);
+    }
+
     private void tellMemory(boolean slots) throws IOException {
         if (!slots) {
             frontEnd.memoryTable(ram);
@@ -215,15 +234,28 @@ public final class GuestNic implements AutoCloseable {
         }
     }
 
-    private void startQueues(int enabled) throws IOException {
-        for (int i = 0; i < receive.size(); i++) {
-            receive.get(i).fill();
-            receive.get(i).publish();
-            frontEnd.start(receive.get(i), 0);
-            frontEnd.start(transmit.get(i), 0);
-        }
-        for (int i = 0; i < enabled; i++) {
-            enablePair(i, true);
+    /**
+     * Goes on with a device after the last one has gone without a word: the driver notices nothing but the pause. Memory and rings are the
+     * same; a ring goes on at its used index, as QEMU does it, so that what the last device took and did not return is the next one's.
+     *
+     * @param next a front-end that has said nothing yet; the NIC closes it, also when this fails, and then another may be tried
+     * @throws IOException the device refused, did not answer, or offers less than the driver has acknowledged
+     */
+    public void reconnect(FrontEnd next) throws IOException {
+        long acked = frontEnd.acknowledged();
+        frontEnd.close();
+        try {
+            next.negotiate(acked, options.protocol);
+            if (next.acknowledged() != acked) {
+                throw new IOException("the device does not offer 0x" + Long.toHexString(acked & ~next.acknowledged())
+                        + ", which the driver has acknowledged");
+            }
+            next.setStatus(FEATURES_OK);
+            frontEnd = next;
+            startDevice();
+        } catch (IOException | RuntimeException e) {
+            next.close();
+            throw e;
         }
     }
 
