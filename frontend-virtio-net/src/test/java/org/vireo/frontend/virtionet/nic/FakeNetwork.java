@@ -102,6 +102,11 @@ final class FakeNetwork implements AutoCloseable {
         }
     }
 
+    /** Waits until the NIC has sent something, at most a second. */
+    void awaitFrame(int queue) {
+        Poll.readable(1_000, farEnds.get(queue).number());
+    }
+
     /** Throws away what the NIC sent; how many frames. */
     int drain(int queue) {
         int n = 0;
