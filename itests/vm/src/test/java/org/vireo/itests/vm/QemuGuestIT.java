@@ -18,12 +18,14 @@ import org.vireo.testsupport.Requirements;
 import org.vireo.testsupport.TestNamespace;
 import org.vireo.testsupport.TestProcess;
 
-/** A real Linux guest under QEMU: it has network, and keeps it while its NIC moves to other processes. */
+/** A real Linux guest under QEMU: it has network, keeps it while its NIC moves to other processes, and has it again when one was killed. */
 final class QemuGuestIT {
     private static final String HOST = "192.0.2.1";
     private static final String GUEST = "192.0.2.2";
     private static final Duration BOOT = Duration.ofSeconds(120);
     private static final int HANDOVERS = 2;
+    private static final int KILLS = Integer.getInteger("vireo.qemu.kills", 3);
+    private static final int RING = 256;
 
     @TempDir
     private Path folder;
@@ -51,33 +53,48 @@ final class QemuGuestIT {
         List<String> c = new ArrayList<>(List.of("qemu-system-x86_64", "-M", "pc,accel=tcg", "-cpu", "qemu64", "-m", "256", "-nic", "none",
                 "-nographic", "-no-reboot", "-kernel", GuestImage.kernel().toString(), "-initrd", image.toString(), "-append",
                 "console=ttyS0 panic=-1 quiet", "-object", "memory-backend-memfd,id=m0,size=256M,share=on", "-numa", "node,memdev=m0",
-                "-chardev", "socket,id=c0,path=" + socket, "-netdev", "vhost-user,id=n0,chardev=c0", "-device",
+                "-chardev", "socket,id=c0,reconnect=1,path=" + socket, "-netdev", "vhost-user,id=n0,chardev=c0", "-device",
                 "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,vectors=0"));
         c.addAll(List.of(more));
         return TestProcess.start(c, Map.of(), folder);
     }
 
-    private TestProcess ping(int count) {
-        return TestProcess.start(namespace.command(List.of("ping", "-i", "0.05", "-c", String.valueOf(count), "-W", "5", GUEST)), Map.of(),
-                folder);
+    private TestProcess ping(int count, String interval) {
+        return TestProcess.start(namespace.command(List.of("ping", "-i", interval, "-c", String.valueOf(count), "-W", "5", GUEST)),
+                Map.of(), folder);
+    }
+
+    private Vireo daemon(Path socket, int number) {
+        Vireo v = Vireo.run(namespace, folder.resolve("qmp" + number), "--netdev", "tap,id=net0,ifname=vqemu0", "--nic",
+                "id=nic0,netdev=net0,mac=52:54:00:00:00:01,socket=" + socket);
+        namespace.run("ip", "addr", "add", HOST + "/24", "dev", "vqemu0");
+        namespace.run("ip", "link", "set", "vqemu0", "up");
+        return v;
+    }
+
+    private void awaitAnswer() {
+        Await.until(Duration.ofSeconds(20), "an answer of the guest", () -> {
+            try (TestProcess p = ping(1, "1")) {
+                return p.exitCode(Duration.ofSeconds(10)) == 0;
+            }
+        });
+    }
+
+    private static void assertAllAnswered(TestProcess pings, int count) {
+        assertTrue(pings.exitCode(Duration.ofSeconds(60)) == 0, () -> String.join("\n", pings.lines()));
+        assertTrue(pings.lines().stream().anyMatch(l -> l.contains(count + " received") && l.contains(" 0% packet loss")),
+                () -> String.join("\n", pings.lines()));
     }
 
     @Test
-    void keepsItsNetworkThroughHandovers() throws IOException {
+    void keepsItsNetworkThroughHandoversAndHasItAgainAfterKills() throws IOException {
         Path socket = folder.resolve("vu");
         Path image = GuestImage.build(folder, GUEST + "/24");
-        Vireo owner = Vireo.run(namespace, folder.resolve("qmp0"), "--netdev", "tap,id=net0,ifname=vqemu0", "--nic",
-                "id=nic0,netdev=net0,mac=52:54:00:00:00:01,socket=" + socket);
+        Vireo owner = daemon(socket, 0);
         try (TestProcess guest = qemu(image, socket)) {
-            namespace.run("ip", "addr", "add", HOST + "/24", "dev", "vqemu0");
-            namespace.run("ip", "link", "set", "vqemu0", "up");
             guest.awaitLine(GuestImage.READY, BOOT);
-            Await.until(Duration.ofSeconds(20), "the guest's first answer", () -> {
-                try (TestProcess p = ping(1)) {
-                    return p.exitCode(Duration.ofSeconds(10)) == 0;
-                }
-            });
-            try (TestProcess pings = ping(200)) {
+            awaitAnswer();
+            try (TestProcess pings = ping(200, "0.05")) {
                 pings.awaitLine("icmp_seq=10 ", Duration.ofSeconds(20));
                 for (int i = 1; i <= HANDOVERS; i++) {
                     Path channel = folder.resolve("handover" + i);
@@ -87,9 +104,20 @@ final class QemuGuestIT {
                     owner.close();
                     owner = next;
                 }
-                assertTrue(pings.exitCode(Duration.ofSeconds(60)) == 0, () -> String.join("\n", pings.lines()));
-                assertTrue(pings.lines().stream().anyMatch(l -> l.contains("200 received") && l.contains(" 0% packet loss")),
-                        () -> String.join("\n", pings.lines()));
+                assertAllAnswered(pings, 200);
+            }
+            for (int i = 1; i <= KILLS; i++) {
+                try (TestProcess load = ping(1_000_000, "0.002")) {
+                    load.awaitLine("icmp_seq=100 ", Duration.ofSeconds(20));
+                    owner.process().signal("KILL");
+                    assertTrue(owner.process().exitCode(Duration.ofSeconds(20)) == 128 + 9);
+                    owner = daemon(socket, HANDOVERS + i);
+                }
+                awaitAnswer();
+            }
+            // around each ring, with each of its entries
+            try (TestProcess pings = ping(2 * RING, "0.005")) {
+                assertAllAnswered(pings, 2 * RING);
             }
         } finally {
             owner.close();
