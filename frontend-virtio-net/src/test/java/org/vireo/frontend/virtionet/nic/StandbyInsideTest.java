@@ -183,7 +183,7 @@ class StandbyInsideTest {
         TransferableNic second = active.registry.transferable("a").orElseThrow();
         second.follow(1, told::add).close();
         TransferableNic handover = active.registry.transferable("a").orElseThrow();
-        handover.begin(1, true, told::add).close();
+        handover.begin(1, true, false, told::add).close();
         assertEquals(0, g.frontEnd().stop(1));
         assertEquals(2, told.size());
         assertEquals(told.get(0).seq(), told.get(1).seq());

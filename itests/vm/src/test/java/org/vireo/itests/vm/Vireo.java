@@ -42,14 +42,27 @@ final class Vireo implements AutoCloseable {
 
     /** Runs a client command against it, which has to succeed. */
     List<String> client(String... command) {
-        List<String> c = new ArrayList<>(List.of(ROOT.resolve("vireo").toString()));
-        c.addAll(List.of(command));
-        c.addAll(List.of("--qmp", qmp.toString()));
-        try (TestProcess p = TestProcess.start(c, environment(), null)) {
+        try (TestProcess p = start(command)) {
             int code = p.exitCode(LIMIT);
             assertTrue(code == 0, String.join("\n", p.lines()));
             return p.stdout();
         }
+    }
+
+    /** Runs a client command against it, which has to fail: what it says. */
+    List<String> failingClient(String... command) {
+        try (TestProcess p = start(command)) {
+            int code = p.exitCode(LIMIT);
+            assertTrue(code == 1, code + ": " + String.join("\n", p.lines()));
+            return p.lines();
+        }
+    }
+
+    private TestProcess start(String... command) {
+        List<String> c = new ArrayList<>(List.of(ROOT.resolve("vireo").toString()));
+        c.addAll(List.of(command));
+        c.addAll(List.of("--qmp", qmp.toString()));
+        return TestProcess.start(c, environment(), null);
     }
 
     TestProcess process() {
