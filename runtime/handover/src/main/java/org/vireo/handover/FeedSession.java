@@ -59,6 +59,15 @@ final class FeedSession {
         version = context.nics().imageFormat().writes().newest();
     }
 
+    Peer peer() {
+        return peer;
+    }
+
+    /** Whether the standby had all that there was. Any thread. */
+    boolean isReady() {
+        return synced;
+    }
+
     /** NICs may have come or gone. Any thread. */
     void changed() {
         wake.now();

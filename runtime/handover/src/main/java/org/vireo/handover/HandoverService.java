@@ -35,6 +35,8 @@ import org.vireo.posix.linux.UnixSockets;
 public final class HandoverService implements Handovers {
     private static final Logger LOG = LoggerFactory.getLogger(HandoverService.class);
     private static final String SCHEME = "unix:";
+    /** Who stops the whole process waits 10 s for that. */
+    private static final long BEQUEATH_MILLIS = 7_000;
 
     private final Context context;
     private final List<EventSink> sinks = new CopyOnWriteArrayList<>();
@@ -209,11 +211,15 @@ public final class HandoverService implements Handovers {
             target = null;
         }
         try {
-            target = new HandoverTarget(context, path, () -> parameters, serving, r -> report = r);
+            target = target(path);
         } catch (IOException e) {
             throw new NicException(e.getMessage(), e);
         }
         LOG.info("waiting for a handover on {}", path);
+    }
+
+    private HandoverTarget target(Path path) throws IOException {
+        return new HandoverTarget(context, path, () -> parameters, serving, r -> report = r);
     }
 
     @Override
@@ -228,7 +234,7 @@ public final class HandoverService implements Handovers {
                 throw new NicException("this process stands by on " + pairing.path() + " already");
             }
             try {
-                p = new Pairing(context, path, begins, listener);
+                p = new Pairing(context, path, begins, this::target, listener);
             } catch (IOException e) {
                 throw new NicException("cannot stand by on " + path + ": " + e.getMessage(), e);
             }
@@ -278,6 +284,31 @@ public final class HandoverService implements Handovers {
         return r == null ? Map.of("status", "none") : r.toMap();
     }
 
+    /** A standby goes on with the NICs of a process that ends in good order, without a gap. */
+    private void bequeath(Path heir) {
+        List<TransferableNic> all = context.nics().transferable();
+        if (heir == null || all.isEmpty() || !acquire()) {
+            return;
+        }
+        try {
+            Cancel c = new Cancel(context.fds());
+            Report r = new Report("source", context.events());
+            report = r;
+            Thread t = Thread.ofPlatform().daemon().name("handover-source").start(() -> {
+                Threads.urgent();
+                run(heir, all, c, r, true);
+            });
+            t.join(BEQUEATH_MILLIS);
+            c.now("this process has to end");
+            t.join(context.deadlines().hello());
+        } catch (IOException e) {
+            serving.release();
+            LOG.warn("no handover before the end: {}", e.getMessage());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
     @Deactivate
     void stop() {
         if (rehearsal != null) {
@@ -290,6 +321,7 @@ public final class HandoverService implements Handovers {
             p = pairing;
         }
         if (p != null) {
+            bequeath(p.bequeath());
             p.close();
         }
         synchronized (this) {

@@ -36,9 +36,15 @@ import org.vireo.posix.linux.UnixSockets;
 final class Pairing implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Pairing.class);
     private static final int RETRY_MILLIS = 200;
+    private static final int LOOK_MILLIS = 50;
     /** A standby that took nothing leaves the place to one that did. */
     private static final int YIELD_MILLIS = 2_000;
     private static final Set<PosixFilePermission> OWN = PosixFilePermissions.fromString("rw-------");
+
+    /** Listens for handovers, for one that comes before the active process ends in good order. */
+    interface Targets {
+        HandoverTarget listen(Path path) throws IOException;
+    }
 
     /** What this process is. */
     private enum Role { WAITING, STANDBY, ACTIVE }
@@ -46,6 +52,7 @@ final class Pairing implements AutoCloseable {
     private final Context context;
     private final Path path;
     private final boolean begins;
+    private final Targets targets;
     private final StandbyListener listener;
     private final Cancel stop;
     private final CountDownLatch settled = new CountDownLatch(1);
@@ -57,6 +64,7 @@ final class Pairing implements AutoCloseable {
     private FileChannel lockFile;
     private FileLock lock;
     private StandbyFeeds feeds;
+    private HandoverTarget inheritance;
 
     /**
      * Begins.
@@ -64,13 +72,15 @@ final class Pairing implements AutoCloseable {
      * @param context what sessions run in
      * @param path of the socket; its folder is made if it is missing
      * @param begins whether this process may be the first: it has NICs of its own, or is told to serve
+     * @param targets makes what the active process can hand its NICs to, when it ends
      * @param listener told when this process has become the active one
      * @throws IOException no descriptor left, or the folder cannot be made
      */
-    Pairing(Context context, Path path, boolean begins, StandbyListener listener) throws IOException {
+    Pairing(Context context, Path path, boolean begins, Targets targets, StandbyListener listener) throws IOException {
         this.context = new Context(context.nics(), context.fds(), Deadlines.STANDBY, context.events(), false);
         this.path = path;
         this.begins = begins;
+        this.targets = targets;
         this.listener = listener;
         Acceptor.makeFolder(path);
         stop = new Cancel(context.fds());
@@ -98,8 +108,9 @@ final class Pairing implements AutoCloseable {
                     stand(socket);
                     mayBegin = true;
                     // whoever took NICs comes first
-                    if (!owns()) {
-                        pause(YIELD_MILLIS);
+                    long end = Deadlines.in(YIELD_MILLIS);
+                    while (!owns() && !stop.asked() && System.nanoTime() < end) {
+                        pause(LOOK_MILLIS);
                     }
                 } else if ((mayBegin || owns()) && claim()) {
                     begin();
@@ -111,6 +122,9 @@ final class Pairing implements AutoCloseable {
                     settled.countDown();
                     pause(RETRY_MILLIS);
                 }
+            } catch (WireException.Ended e) {
+                // the active process is about to end
+                pause(RETRY_MILLIS);
             } catch (HandoverException | IOException e) {
                 LOG.warn("standby on {}: {}", path, e.getMessage());
                 pause(YIELD_MILLIS);
@@ -140,6 +154,9 @@ final class Pairing implements AutoCloseable {
 
     /** Stands by until the active process is dead, or does not feed this one any more. */
     private void stand(Fd socket) throws HandoverException, IOException {
+        if (inheritance == null) {
+            inheritance = targets.listen(StandbyFeeds.heir(path, ProcessHandle.current().pid()));
+        }
         try (Channel channel = new Channel(socket, context.fds()); Peer peer = greet(channel)) {
             active = peer;
             report = new Report("standby", context.events());
@@ -199,11 +216,32 @@ final class Pairing implements AutoCloseable {
             feeds = new StandbyFeeds(context, path);
         }
         role = Role.ACTIVE;
+        disinherit();
         List<String> problems = context.nics().startAwaiting();
         LOG.info("active: standbys may join on {}", path);
         context.events().accept("STANDBY_ACTIVE", Map.of("nics", context.nics().transferable().size()));
         listener.active(problems);
         settled.countDown();
+    }
+
+    private void disinherit() {
+        if (inheritance != null) {
+            inheritance.close();
+            inheritance = null;
+        }
+    }
+
+    /**
+     * This process is about to end in good order: nobody stands by for it any more.
+     *
+     * @return where a standby can be handed the NICs, or null
+     */
+    Path bequeath() {
+        StandbyFeeds f;
+        synchronized (this) {
+            f = feeds;
+        }
+        return f == null ? null : f.bequeath();
     }
 
     /** As query-standby tells it. */
@@ -219,7 +257,7 @@ final class Pairing implements AutoCloseable {
             m.put("active-pid", a.pid());
         }
         Report r = report;
-        if (r != null) {
+        if (r != null && role != Role.ACTIVE) {
             m.put("nics", r.toMap().get("nics"));
         }
         return m;
@@ -240,6 +278,7 @@ final class Pairing implements AutoCloseable {
         if (f != null) {
             f.close();
         }
+        disinherit();
         stop.close();
         try {
             if (lockFile != null) {

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.locks.LockSupport;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.handover.wire.Channel;
@@ -14,6 +15,9 @@ import org.vireo.net.api.nic.Nics;
 /** The active side: listens for standbys and feeds each of them. */
 final class StandbyFeeds implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(StandbyFeeds.class);
+
+    private static final long END_NANOS = 2_000 * Deadlines.NANOS;
+    private static final long LOOK_NANOS = Deadlines.NANOS;
 
     private final Context context;
     private final Acceptor acceptor;
@@ -67,11 +71,35 @@ final class StandbyFeeds implements AutoCloseable {
         return sessions.stream().map(FeedSession::toMap).toList();
     }
 
-    @Override
-    public void close() {
+    /**
+     * Ends all feeds. A standby that was ready may be handed the NICs now, as in any handover.
+     *
+     * @return where it waits for that, or null if there is none
+     */
+    Path bequeath() {
+        Path heir = sessions.stream().filter(FeedSession::isReady).findFirst().map(s -> heir(acceptor.path(), s.peer().pid())).orElse(null);
+        end();
+        long deadline = System.nanoTime() + END_NANOS;
+        while (!sessions.isEmpty() && System.nanoTime() < deadline) {
+            LockSupport.parkNanos(LOOK_NANOS);
+        }
+        return heir;
+    }
+
+    /** Where a standby can be handed NICs. */
+    static Path heir(Path pairing, long pid) {
+        return Path.of(pairing + "." + pid);
+    }
+
+    private void end() {
         String why = "the active process ends";
         acceptor.stop(why);
         cancels.forEach(c -> c.now(why));
+    }
+
+    @Override
+    public void close() {
+        end();
         watch.close();
         acceptor.close();
     }

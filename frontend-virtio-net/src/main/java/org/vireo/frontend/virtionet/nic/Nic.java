@@ -504,6 +504,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
 
     /** Makes this a NIC that another process owns, as told by its image. */
     void receive(DeviceState received, Session with) {
+        report.awaiting();
         owner = false;
         device = received;
         engine.initialMemory(received.memory());

@@ -31,6 +31,11 @@ final class NicReport {
         return why;
     }
 
+    /** The NIC waits for its state from another process. */
+    void awaiting() {
+        state = NicState.AWAITING;
+    }
+
     void update(NicState now, String reason, long vmmPid, long epoch) {
         if (now == state && reason.equals(why)) {
             return;
