@@ -183,6 +183,12 @@ class QmpTest {
         assertTrue(client.refused("migrate", Map.of("uri", "tcp:1")).contains("'tcp:1' is not unix:PATH"));
         assertTrue(client.refused("migrate", Map.of("uri", "unix:/a", "nics", List.of(1))).contains("array of strings"));
         assertTrue(client.refused("migrate", Map.of("uri", "unix:/a", "nics", List.of())).contains("'nics' is empty"));
+        assertEquals(Map.of("role", "none"), client.execute("query-standby", Map.of()));
+        assertEquals(Map.of(), client.execute("standby", Map.of("uri", "unix:/pair")));
+        assertTrue(handovers.calls.remove("standBy unix:/pair true"), handovers.calls.toString());
+        assertEquals(Map.of("status", "none"), client.execute("query-upgrade", Map.of()));
+        assertTrue(client.refused("upgrade", Map.of()).contains("nothing to return to"));
+        assertTrue(client.refused("upgrade", Map.of("command", "/nowhere/vireo")).contains("/nowhere/vireo is not a build's command"));
         assertEquals(Map.of(), client.execute("migrate", Map.of("uri", "unix:/a")));
         assertEquals(Map.of(), client.execute("migrate", Map.of("uri", "unix:/a", "nics", List.of("nic0"))));
         assertEquals(Map.of(), client.execute("migrate_cancel", Map.of()));

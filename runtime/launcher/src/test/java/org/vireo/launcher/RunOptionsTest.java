@@ -24,7 +24,7 @@ class RunOptionsTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
-            --nics id=a            | unknown option --nics; known are --incoming, --log-level, --netdev, --nic, --qmp, --workers
+            --nics id=a            | unknown option --nics; known are --incoming, --log-level, --netdev, --nic, --qmp, --standby, --workers
             run                    | unexpected argument run
             --nic                  | --nic needs a value
             --nic --qmp /q         | --nic needs a value
@@ -35,6 +35,8 @@ class RunOptionsTest {
             --workers x            | not a number from 1 to 256
             --incoming tcp:1       | write unix:PATH
             --incoming unix:       | write unix:PATH
+            --standby tcp:1        | --standby tcp:1: write unix:PATH
+            --standby unix:/a --incoming unix:/b | --standby and --incoming at once
             --log-level loud       | not one of error, warn, info, debug, trace
             """)
     void mistakesAreNamed(String line, String message) {

@@ -44,6 +44,11 @@ class ClientTest {
             asked.add("migrate " + a.text("uri") + " " + a.optionalTexts("nics"));
             return Map.of();
         });
+        for (String name : List.of("upgrade", "standby")) {
+            commands.put(name, a -> remember(name, a));
+        }
+        commands.put("query-upgrade", a -> states.size() > 1 ? states.poll() : states.peek());
+        commands.put("query-standby", a -> states.peek());
         commands.put("query-migrate", a -> states.size() > 1 ? states.poll() : states.peek());
         commands.put("query-nics", a -> List.of(Map.of("id", "nic0", "state", "running", "vmm-pid", 12, "options", Map.of("mtu", "9000"))));
         server = QmpServer.listen(folder.resolve("q"), commands, Map.of(), Clock.systemUTC());
@@ -120,6 +125,39 @@ class ClientTest {
     }
 
     @Test
+    void standbyTellsWhoStandsByWithWhat() {
+        assertEquals(0, run("standby", "unix:/s"), this::err);
+        assertEquals("standby {uri=unix:/s}", asked.poll());
+        states.add(Map.of("role", "active", "standbys", List.of(Map.of("pid", 7, "ready", true, "nics",
+                List.of(Map.of("id", "nic0", "state", "refused", "why", "no such type"), Map.of("id", "nic1", "state", "prepared"))))));
+        assertEquals(0, run("standby"), this::err);
+        assertEquals("role: active\nstandby 7: ready\n  nic0: refused, no such type\n  nic1: prepared\n", out());
+        assertEquals(0, run("standby", "--json"), this::err);
+        assertTrue(out().contains("\"ready\":true"), out());
+    }
+
+    @Test
+    void upgradeShowsItsChecksAndItsEnd() {
+        Map<String, Object> check = Map.of("check", "start", "ok", true, "detail", "it starts");
+        Map<String, Object> bad = Map.of("check", "nics", "ok", false, "detail", "NIC nic0: too new");
+        states.addAll(List.of(Map.of("status", "checking", "checks", List.of()),
+                Map.of("status", "moving", "checks", List.of(check), "pid", 9),
+                Map.of("status", "completed", "checks", List.of(check), "pid", 9)));
+        assertEquals(0, run("upgrade", "--build", "/b"), this::err);
+        assertEquals("upgrade {dry-run=off, command=/b/vireo}", asked.poll());
+        assertEquals("ok      start: it starts\nmoving (process 9)\ncompleted: process 9 goes on\n", out());
+        states.clear();
+        states.add(Map.of("status", "failed", "checks", List.of(check, bad), "error-desc", "check nics: NIC nic0: too new",
+                "dry-run", true));
+        assertEquals(1, run("upgrade", "--return", "--dry-run"));
+        assertEquals("upgrade {dry-run=on}", asked.poll());
+        assertEquals("ok      start: it starts\nFAILED  nics: NIC nic0: too new\n"
+                + "failed: check nics: NIC nic0: too new; the daemon goes on as before\n", out());
+        assertEquals(2, run("upgrade", "--return", "--build", "/b"));
+        assertTrue(err().contains("--return and --build at once"), err());
+    }
+
+    @Test
     void qmpTakesWordsAndMessages() {
         assertEquals(0, run("qmp", "device_add", "id=nic0", "mtu=9000", "x=true"), this::err);
         assertEquals("device_add {id=nic0, mtu=9000, x=on}", asked.peek());
@@ -131,7 +169,7 @@ class ClientTest {
     @Test
     void mistakesAreNamed() {
         assertEquals(2, run("nic", "list", "--foo"));
-        assertEquals("vireo: unknown option --foo; known are --detach, --json, --nics, --qmp\n", err());
+        assertEquals("vireo: unknown option --foo; known are --build, --detach, --dry-run, --json, --nics, --qmp, --return\n", err());
         assertEquals(2, run("nic", "add", "id=a,id=b"));
         assertTrue(err().contains("'id' is given twice"), err());
         assertEquals(2, run("nic", "frobnicate"));
