@@ -39,4 +39,9 @@ record Deadlines(int hello, int prepare, int freeze, int offered, int othersOffe
     static long in(int millis) {
         return System.nanoTime() + millis * NANOS;
     }
+
+    /** Milliseconds that a VMM may wait for somebody to be told of a change. */
+    int change() {
+        return 2 * freeze;
+    }
 }

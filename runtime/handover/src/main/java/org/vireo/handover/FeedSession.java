@@ -231,14 +231,14 @@ final class FeedSession {
     }
 
     void sendPrepare(NicImage image) throws WireException {
-        channel.send(Message.of(RecordType.PREPARE, image), Deadlines.in(context.deadlines().freeze() * 10));
+        channel.send(Message.of(RecordType.PREPARE, image), Deadlines.in(context.deadlines().change() * 5));
     }
 
     /** On a NIC's actor, whose VMM waits: so not for long. */
     void feed(NicImage change) {
         try (change) {
             if (broken == null) {
-                channel.send(Message.of(RecordType.CHANGE, change), Deadlines.in(context.deadlines().freeze() * 2));
+                channel.send(Message.of(RecordType.CHANGE, change), Deadlines.in(context.deadlines().change()));
             }
         } catch (WireException | RuntimeException e) {
             broken = "expelled: " + e.getMessage();
@@ -255,7 +255,7 @@ final class FeedSession {
             return;
         }
         try {
-            channel.send(m, Deadlines.in(context.deadlines().freeze() * 2));
+            channel.send(m, Deadlines.in(context.deadlines().change()));
         } catch (WireException e) {
             broken = "expelled: " + e.getMessage();
         }

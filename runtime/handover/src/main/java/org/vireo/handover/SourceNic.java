@@ -166,7 +166,7 @@ final class SourceNic {
     }
 
     private boolean isPreparedForAll() {
-        return failure != null || session.isOutboxEmpty() && Long.compareUnsigned(preparedSeq, block.seq()) >= 0
+        return failure != null || Long.compareUnsigned(preparedSeq, block.seq()) >= 0
                 && Long.compareUnsigned(preparedSeq, fedSeq) >= 0;
     }
 

@@ -25,15 +25,16 @@ import org.vireo.net.api.Fds;
  * @param timer for deadlines and retries
  * @param events takes events: name and data
  * @param next spreads NICs over the workers
+ * @param loaded how much of the guests' memory is in the page table
  * @param rehearsed whether this process has rehearsed a handover
  * @param quiet whether its NICs are nobody's business: no log, no events
  */
 record Environment(Fds fds, Slots slots, Poller poller, List<Worker> workers, Executor executor, ScheduledExecutorService timer,
-        BiConsumer<String, Map<String, ?>> events, AtomicInteger next, AtomicBoolean rehearsed, boolean quiet) {
+        BiConsumer<String, Map<String, ?>> events, AtomicInteger next, LoadedMemory loaded, AtomicBoolean rehearsed, boolean quiet) {
     /** For NICs of a rehearsal. */
     Environment twin(Slots itsSlots, Worker worker, Executor itsExecutor) {
         return new Environment(fds, itsSlots, poller, List.of(worker), itsExecutor, timer, (name, data) -> { }, new AtomicInteger(),
-                rehearsed, true);
+                loaded, rehearsed, true);
     }
 
     /** A worker for each pair: pairs of one NIC on different workers, first pairs of different NICs too. */

@@ -76,8 +76,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
                 fd -> actor.post(Urgency.VMM_MESSAGE, () -> connected(fd)));
         device = DeviceState.initial(options.pairs());
         rings = new DeviceRings(options.pairs(), block, engine, binding);
-        feed = new NicFeed(options.id(), block, env.timer(),
-                new LoadedMemory(() -> actor.post(Urgency.QUERY, () -> device.memory().unload())));
+        feed = new NicFeed(options.id(), block, env.timer(), () -> env.loaded().look(this::unload));
         backend = binding == null ? null : new NicBackend(this);
         aftermath = new Aftermath(this, rings);
         if (binding == null) {
@@ -500,6 +499,10 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         }
         link.tell();
         refresh();
+    }
+
+    private void unload() {
+        actor.post(Urgency.QUERY, () -> device.memory().unload());
     }
 
     /** Makes this a NIC that another process owns, as told by its image. */

@@ -26,18 +26,18 @@ final class NicFeed {
     private final String nic;
     private final NicBlockMemory block;
     private final ScheduledExecutorService timer;
-    private final LoadedMemory memory;
+    private final Runnable look;
     private final List<Following> all = new CopyOnWriteArrayList<>();
     private ScheduledFuture<?> beat;
 
     /**
      * A feed that feeds nobody.
      *
-     * @param memory kept small for standbys
+     * @param look called now and then while somebody follows
      */
-    NicFeed(String nic, NicBlockMemory block, ScheduledExecutorService timer, LoadedMemory memory) {
+    NicFeed(String nic, NicBlockMemory block, ScheduledExecutorService timer, Runnable look) {
         this.nic = nic;
-        this.memory = memory;
+        this.look = look;
         this.block = block;
         this.timer = timer;
     }
@@ -100,7 +100,7 @@ final class NicFeed {
 
     private void beat() {
         block.beat();
-        memory.look();
+        look.run();
     }
 
     /** The NIC ends here. */

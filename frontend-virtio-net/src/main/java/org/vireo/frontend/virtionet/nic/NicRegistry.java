@@ -86,7 +86,7 @@ public final class NicRegistry implements Nics {
             workers.add(new Worker("vireo-worker-" + i, fds, watchdog, Worker.Urgency.FRAMES));
         }
         env = new Environment(fds, new Slots(fds), new Poller(fds), List.copyOf(workers), executor, timer, this::event,
-                new AtomicInteger(), new AtomicBoolean(), false);
+                new AtomicInteger(), new LoadedMemory(), new AtomicBoolean(), false);
     }
 
     private static Thread daemon(Runnable r, String name) {
