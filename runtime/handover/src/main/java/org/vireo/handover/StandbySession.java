@@ -52,7 +52,8 @@ final class StandbySession extends TargetSession {
         try {
             super.run();
         } finally {
-            rehearsals.shutdownNow();
+            // one that runs ends when its NIC is owned or closed
+            rehearsals.shutdown();
         }
     }
 
