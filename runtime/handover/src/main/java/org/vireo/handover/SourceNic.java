@@ -248,12 +248,23 @@ final class SourceNic {
                     return;
                 }
                 case LET_GO, GIVE_BACK -> {
-                    letGo(targetRuns ? Result.MOVED : Result.LOST, targetRuns ? "" : "the word says " + Ownership.decode(block.word()));
+                    boolean moved = targetRuns || isTargets();
+                    if (moved) {
+                        dropped = System.nanoTime();
+                        reportFreeze();
+                    }
+                    letGo(moved ? Result.MOVED : Result.LOST, moved ? "" : "the word says " + Ownership.decode(block.word()));
                     return;
                 }
                 default -> throw new IllegalStateException(d.toString());
             }
         }
+    }
+
+    /** Whether it is the target's for good: this process stood still meanwhile, and the target went on without its DROP. */
+    private boolean isTargets() {
+        Ownership w = Ownership.decode(block.word());
+        return w.phase() == Ownership.Phase.OWNED && w.holder() == slot;
     }
 
     /**

@@ -221,6 +221,19 @@ class RawPeerTest {
         assertWentOn(n, s, "dead");
     }
 
+    /** The source stood still and wakes when the target has taken, run and owned: the NIC has moved, and that is what it says. */
+    @Test
+    void aSourceThatWakesWhenTheTargetOwnsHasHandedOver() throws Exception {
+        FakeHost.Nic n = host.make("nic0");
+        Map<String, Object> s = handOverTo(n, (c, block) -> {
+            long w = block.word();
+            assertTrue(block.compareAndSet(w, Ownership.decode(w).next(Phase.OWNED, block.self(), Ownership.NONE).encode()));
+        });
+        assertEquals("completed", s.get("status"), s.toString());
+        assertEquals("letGo", n.calls.getLast(), n.calls.toString());
+        assertEquals(0, n.block.readers());
+    }
+
     @Test
     void whoTakesAndStandsStillIsFencedAndEnded() throws Exception {
         FakeHost.Nic n = host.make("nic0");
