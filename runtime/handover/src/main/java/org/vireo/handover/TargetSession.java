@@ -19,6 +19,7 @@ import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.Ownership.Phase;
 import org.vireo.posix.linux.Poll;
+import org.vireo.posix.linux.UnixSockets;
 
 /**
  * The target of a handover, after the greeting: prepares what it is given, watches the words, takes. One thread; what may block
@@ -351,8 +352,9 @@ class TargetSession {
         try {
             channel.send(m, Deadlines.in(deadlines().record()));
         } catch (WireException e) {
-            // the end of the channel is noticed by who reads it; what was to be said is in the word
-            LOG.debug("handover to {}: {}", peer, e.getMessage());
+            // what was to be said may be in the word, or not: so nobody waits for it, both sides read the channel's end
+            LOG.debug("handover from {}: {}", peer, e.getMessage());
+            UnixSockets.shutdown(channel.socket());
         }
     }
 

@@ -3,6 +3,7 @@ package org.vireo.handover;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -25,6 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.vireo.handover.wire.Channel;
 import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.RecordType;
+import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
@@ -304,6 +306,26 @@ class RawPeerTest {
         t.join();
         assertEquals(List.of("close"), host.incoming.get(0).calls);
         assertEquals(1, Ownership.decode(block[0].word()).epoch(), "the word was not touched");
+    }
+
+    /** What cannot be said is no reason to go on as if it had been: the source does not wait for it. */
+    @Test
+    void aTargetThatCannotAnswerEndsTheChannel() throws Exception {
+        Channel[] source = new Channel[1];
+        FakeBlock[] block = new FakeBlock[1];
+        Thread t = session(source, block);
+        long end = Deadlines.in(20_000);
+        WireException e = assertThrows(WireException.class, () -> {
+            for (long seq = 1L << 32 | 1; System.nanoTime() - end < 0; seq++) {
+                // nobody reads the answers
+                try (NicImage i = NicImage.of("nic0", 1, seq, List.of(), null)) {
+                    source[0].send(Message.of(RecordType.CHANGE, i), Deadlines.in(5_000));
+                }
+            }
+        });
+        assertTrue(e.getMessage().contains("EPIPE"), e.getMessage());
+        source[0].close();
+        t.join();
     }
 
     @Test
