@@ -8,6 +8,7 @@ import java.util.Set;
 import org.vireo.handover.WordRules.Decision;
 import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicFollower;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.Ownership;
 import org.vireo.net.api.nic.TransferableNic;
@@ -33,7 +34,7 @@ final class SourceNic {
     private boolean prepared;
     private long preparedSeq;
     private int slot = Ownership.NONE;
-    private String failure;
+    private volatile String failure;
     private boolean targetRuns;
     private boolean targetOwns;
 
@@ -72,8 +73,23 @@ final class SourceNic {
         return nic;
     }
 
+    /** Whom the NIC tells. On the NIC's actor. */
+    NicFollower follower() {
+        return new NicFollower() {
+            @Override
+            public void change(NicImage image) {
+                SourceNic.this.change(image);
+            }
+
+            @Override
+            public void lost(String why) {
+                failed(why);
+            }
+        };
+    }
+
     /** A change, before it takes effect. On the NIC's actor. */
-    void change(NicImage image) {
+    private void change(NicImage image) {
         synchronized (this) {
             if (!fed) {
                 image.close();
@@ -125,7 +141,7 @@ final class SourceNic {
         slot = (int) atSlot;
     }
 
-    void failed(String why) {
+    synchronized void failed(String why) {
         if (failure == null) {
             failure = why;
         }

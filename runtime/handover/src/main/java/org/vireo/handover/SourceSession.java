@@ -144,7 +144,7 @@ final class SourceSession {
         SourceNic n = new SourceNic(this, transferable);
         nics.put(n.id(), n);
         long began = System.nanoTime();
-        try (NicImage image = transferable.begin(version, parameters.backendTransfer(), parameters.breakBeforeMake(), n::change)) {
+        try (NicImage image = transferable.begin(version, parameters.backendTransfer(), parameters.breakBeforeMake(), n.follower())) {
             channel.send(Message.of(RecordType.PREPARE, image), Deadlines.in(deadlines().record()));
             n.opened(parameters.breakBeforeMake() && image.backend().isEmpty());
         } catch (NicException e) {

@@ -171,6 +171,12 @@ final class FakeHost implements Nics, AutoCloseable {
             block.seq(next);
         }
 
+        /** As when the VMM hangs up: nothing to announce, and the block's seq. */
+        synchronized void lose(String why) {
+            changes.lost(why);
+            block.seq(block.seq() + 1);
+        }
+
         @Override
         public String id() {
             return id;

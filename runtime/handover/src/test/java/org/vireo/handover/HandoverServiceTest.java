@@ -242,6 +242,19 @@ class HandoverServiceTest {
         assertEquals((1L << 32) + 20, there.incoming.get(0).seq());
     }
 
+    /** Without an answer to a change that was never told, the reason would be the target's silence. */
+    @Test
+    void whatNoChangeCanTellIsTheReasonThatANicStays() throws Exception {
+        FakeHost.Nic n = here.make("nic0");
+        there.onRehearse = i -> {
+            there.onRehearse = again -> { };
+            n.lose("the VMM hung up");
+        };
+        assertEquals("failed", handOver("nic0").get("status"));
+        assertTrue(a.status().get("error-desc").toString().contains("NIC nic0: the VMM hung up"), a.status().toString());
+        assertEquals(List.of("begin", "end"), n.calls);
+    }
+
     @Test
     void aChangeInTheFreezeMeansThawingAndAnotherTry() throws Exception {
         FakeHost.Nic n = here.make("nic0");
