@@ -20,10 +20,12 @@ public final class Bench {
               start       from exec to the first frame forwarded
               idle-nics   CPU a frame of a busy NIC with 1,000 idle ones beside it, against none
               alloc       bytes that a worker allocates a frame
+              faults      something goes wrong at each point of a handover, on either side; exit code 1 if anything is not as it must be
               dpdk        DPDK's testpmd as the guest (virtio-user), in both socket roles
 
               --pairs N   pairs (5)        --count N   handovers (20), kills (5), starts (5), idle NICs (1000)
               --quick     short and rough  --json      one JSON object
+              --only TEXT of the faults those whose line contains this
 
             A quiet machine with at least two CPUs is needed for figures that mean something.
             """;
@@ -32,7 +34,7 @@ public final class Bench {
     private Bench() {
     }
 
-    private record Options(String what, int pairs, int count, boolean quick, boolean json) { }
+    private record Options(String what, int pairs, int count, boolean quick, boolean json, String only) { }
 
     /**
      * Runs.
@@ -45,7 +47,7 @@ public final class Bench {
             if (Arrays.asList(args).contains("--help") || Arrays.asList(args).contains("-h")) {
                 System.out.print(HELP);
             } else {
-                run(parse(args));
+                code = run(parse(args), args);
             }
         } catch (IllegalArgumentException e) {
             System.err.println("vireo bench: " + e.getMessage());
@@ -63,12 +65,19 @@ public final class Bench {
         int count = 0;
         boolean quick = false;
         boolean json = false;
+        String only = "";
         for (int i = 0; i < args.length; i++) {
             String a = args[i];
             switch (a) {
-                case "handover", "standby", "start", "idle-nics", "alloc", "dpdk" -> what = a;
+                case "handover", "standby", "start", "idle-nics", "alloc", "faults", "dpdk" -> what = a;
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
+                case "--only" -> {
+                    if (i + 1 == args.length) {
+                        throw new IllegalArgumentException(a + " needs a value");
+                    }
+                    only = args[++i];
+                }
                 case "--pairs", "--count" -> {
                     if (i + 1 == args.length) {
                         throw new IllegalArgumentException(a + " needs a value");
@@ -80,15 +89,21 @@ public final class Bench {
                 default -> throw new IllegalArgumentException("unknown argument " + a + " (vireo bench --help)");
             }
         }
-        return new Options(what, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json);
+        return new Options(what, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json, only);
     }
 
-    private static void run(Options o) throws BenchException, IOException {
+    private static int run(Options o, String[] args) throws BenchException, IOException {
+        if (o.what.equals("faults") && !Faults.isInside() && !UserNamespace.isNeeded()) {
+            return Faults.again(args);
+        }
         if (UserNamespace.isNeeded()) {
             throw new BenchException("run this as root: it makes namespaces and TAPs, and pins processes");
         }
         try (Stage stage = new Stage("vireo-bench")) {
             switch (o.what) {
+                case "faults" -> {
+                    return Faults.run(stage, o.quick, o.only, o.json) ? 0 : 1;
+                }
                 case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count));
                 case "standby" -> print(o, Failover.run(stage, o.count == 0 ? 5 : o.count,
                         o.quick ? new int[] {16, 256} : new int[] {16, 64, 256, 512, 1024}));
@@ -100,6 +115,7 @@ public final class Bench {
                 default -> pairs(stage, o);
             }
         }
+        return 0;
     }
 
     private static void pairs(Stage stage, Options o) throws BenchException {

@@ -35,6 +35,18 @@ final class Namespace {
         path = "/proc/" + holder.pid() + "/ns/net";
     }
 
+    private Namespace(Stage stage) {
+        this.stage = stage;
+        name = "own";
+        holder = null;
+        path = null;
+    }
+
+    /** The one that this process is in. */
+    static Namespace own(Stage stage) {
+        return new Namespace(stage);
+    }
+
     /** The process that keeps it. */
     Program holder() {
         return holder;
@@ -47,6 +59,9 @@ final class Namespace {
 
     /** A command that runs in it; its pid is the command's. */
     List<String> command(List<String> command) {
+        if (path == null) {
+            return command;
+        }
         List<String> c = new ArrayList<>(List.of("nsenter", "--net=" + path, "--"));
         c.addAll(command);
         return c;
@@ -70,7 +85,7 @@ final class Namespace {
     /** A column of {@code /proc/net/dev} for one interface, as proc(5) counts them from 0 after the colon; -1 if it is not there. */
     long counter(String itf, int column) throws BenchException {
         try {
-            for (String l : Files.readAllLines(Path.of("/proc/" + holder.pid() + "/net/dev"))) {
+            for (String l : Files.readAllLines(Path.of("/proc/" + (holder == null ? "self" : holder.pid()) + "/net/dev"))) {
                 int colon = l.indexOf(':');
                 if (colon > 0 && l.substring(0, colon).strip().equals(itf)) {
                     return Long.parseLong(l.substring(colon + 1).strip().split("\\s+")[column]);

@@ -48,11 +48,27 @@ final class UserNamespace {
     static int run(List<String> command) throws BenchException {
         try {
             permit();
-            List<String> c = new ArrayList<>(UNSHARE);
+        } catch (IOException e) {
+            throw new BenchException("cannot run unshare (package util-linux): " + e.getMessage(), e);
+        }
+        return again(UNSHARE, INNER, command);
+    }
+
+    /**
+     * Runs the command again.
+     *
+     * @param unshare how
+     * @param marker environment variable that it sees
+     * @param command what the command {@code vireo} was given
+     * @return its exit code
+     */
+    static int again(List<String> unshare, String marker, List<String> command) throws BenchException {
+        try {
+            List<String> c = new ArrayList<>(unshare);
             c.add(Tools.vireo().toString());
             c.addAll(command);
             ProcessBuilder b = new ProcessBuilder(c).inheritIO();
-            b.environment().put(INNER, "1");
+            b.environment().put(marker, "1");
             b.environment().put("VIREO_DIST", Tools.home().toString());
             Process p = b.start();
             Thread hook = new Thread(() -> {

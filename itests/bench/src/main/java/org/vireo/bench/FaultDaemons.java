@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/** The two daemons of a matrix, of which one has the NIC. Each takes NICs, so that they go to and fro. One thread. */
+final class FaultDaemons {
+    static final String TAP = "tap0";
+    private static final int TRIES = 3;
+    private static final Duration LIMIT = Duration.ofSeconds(60);
+
+    private final Stage stage;
+    private final Namespace here;
+    private int started;
+    private Member owner;
+    private Member other;
+
+    /**
+     * A daemon, and where it takes NICs.
+     *
+     * @param daemon the process
+     * @param socket its handover socket
+     */
+    record Member(Daemon daemon, Path socket) {
+        long pid() {
+            return daemon.program().pid();
+        }
+
+        boolean isAlive() {
+            return daemon.program().isAlive();
+        }
+
+        String uri() {
+            return "unix:" + socket;
+        }
+
+        boolean reads() {
+            return FaultView.reads(pid(), TAP);
+        }
+
+        /** The state of its NIC as it says itself, or that it has none. */
+        String state() throws BenchException {
+            List<?> nics = (List<?>) daemon.execute("query-nics", Map.of());
+            return nics.isEmpty() ? "none" : String.valueOf(((Map<?, ?>) nics.getFirst()).get("state"));
+        }
+
+        String migration() throws BenchException {
+            return String.valueOf(((Map<?, ?>) daemon.execute("query-migrate", Map.of())).get("status"));
+        }
+
+        /** What the last handover ended with, for a message. */
+        String outcome() throws BenchException {
+            Map<?, ?> m = (Map<?, ?>) daemon.execute("query-migrate", Map.of());
+            Object why = m.get("error-desc");
+            return m.get("status") + (why == null ? "" : ": " + why);
+        }
+    }
+
+    FaultDaemons(Stage stage, Namespace here) {
+        this.stage = stage;
+        this.here = here;
+    }
+
+    Path nicSocket() {
+        return stage.folder().resolve("nic0.sock");
+    }
+
+    private Path socket(int n) {
+        return stage.folder().resolve("in" + n);
+    }
+
+    private Member start(boolean incoming) throws BenchException {
+        Path in = socket(++started);
+        List<String> options = new ArrayList<>(List.of("--netdev", "tap,id=net0,ifname=" + TAP, "--nic",
+                "id=nic0,netdev=net0,socket=" + nicSocket()));
+        if (incoming) {
+            options.addAll(List.of("--incoming", "unix:" + in));
+        }
+        Daemon d = new Daemon(stage, here, "daemon-" + started, options, false);
+        if (!incoming) {
+            d.execute("migrate-incoming", Map.of("uri", "unix:" + in));
+        }
+        return new Member(d, in);
+    }
+
+    /** Starts what is missing: one with the NIC, and one that waits for it. */
+    void complete() throws BenchException {
+        if (owner == null) {
+            owner = start(false);
+        }
+        if (other == null) {
+            other = start(true);
+        }
+    }
+
+    Member owner() {
+        return owner;
+    }
+
+    Member other() {
+        return other;
+    }
+
+    /** Takes note of who is dead, and of who has the NIC. */
+    void settle(Member has) {
+        List<Member> alive = new ArrayList<>();
+        for (Member m : new Member[] {owner, other}) {
+            if (m != null && m.isAlive()) {
+                alive.add(m);
+            } else if (m != null) {
+                stage.end(m.daemon().program());
+            }
+        }
+        owner = has;
+        alive.remove(has);
+        other = alive.isEmpty() ? null : alive.getFirst();
+    }
+
+    /** An orderly handover to the other one; on a busy machine a worker may not stop in time, then once more. */
+    void handOver() throws BenchException {
+        for (int tries = 1; ; tries++) {
+            try {
+                owner.daemon.migrate(other.uri(), LIMIT);
+                break;
+            } catch (BenchException e) {
+                if (tries == TRIES || !e.getMessage().contains("did not stop in time")) {
+                    throw e;
+                }
+            }
+        }
+        Member o = owner;
+        owner = other;
+        other = o;
+    }
+
+    /** Ends both, in whatever state they are. */
+    void end() {
+        for (Member m : new Member[] {owner, other}) {
+            if (m != null) {
+                ProcessHandle.of(m.pid()).filter(ProcessHandle::isAlive).ifPresent(ProcessHandle::destroyForcibly);
+                stage.end(m.daemon.program());
+            }
+        }
+        owner = null;
+        other = null;
+    }
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/** {@code vireo bench faults}: all cases of the failure matrix, and a table of what became of them. */
+final class Faults {
+    private static final String INSIDE = "VIREO_BENCH_FAULTS";
+
+    private Faults() {
+    }
+
+    /** Whether this process has a network namespace of its own for it. */
+    static boolean isInside() {
+        return System.getenv(INSIDE) != null;
+    }
+
+    /**
+     * The same command in a network namespace of its own: the host's end of the TAP is this process's.
+     *
+     * @param args of {@code bench}
+     * @return its exit code
+     */
+    static int again(String... args) throws BenchException {
+        List<String> command = new ArrayList<>(List.of("bench"));
+        command.addAll(List.of(args));
+        return UserNamespace.again(List.of("unshare", "--net", "--"), INSIDE, command);
+    }
+
+    /**
+     * Runs cases and prints the table.
+     *
+     * @param stage what they belong to
+     * @param quick only the short run
+     * @param only part of the line that names a case
+     * @param json one JSON object instead of a table
+     * @return whether all was as it must be
+     */
+    static boolean run(Stage stage, boolean quick, String only, boolean json) throws BenchException {
+        List<FaultCase> cases = FaultCase.all().stream().filter(c -> !quick || c.stable()).filter(c -> c.line().contains(only)).toList();
+        List<FaultTrio.Case> trios = FaultTrio.all().stream().filter(c -> !quick && c.what().line().contains(only)).toList();
+        int count = cases.size() + trios.size();
+        List<FaultMatrix.Row> rows = new ArrayList<>();
+        try (FaultMatrix m = new FaultMatrix(stage)) {
+            if (Boolean.getBoolean("vireo.bench.verbose")) {
+                Bench.progress("system calls of the source\n" + m.events(true));
+                Bench.progress("system calls of the target\n" + m.events(false));
+            }
+            for (FaultCase c : cases) {
+                note(rows, count, m.run(c));
+            }
+            FaultTrio trio = m.trio();
+            for (FaultTrio.Case c : trios) {
+                note(rows, count, trio.run(c));
+            }
+        }
+        if (json) {
+            System.out.println(Json.write(Map.of("rows", rows.stream().map(FaultMatrix.Row::toMap).toList())));
+        } else {
+            System.out.println(FaultMatrix.Row.HEAD);
+            rows.forEach(r -> System.out.println(r.line()));
+        }
+        return rows.stream().allMatch(r -> r.problems().isEmpty());
+    }
+
+    private static void note(List<FaultMatrix.Row> rows, int count, FaultMatrix.Row r) {
+        rows.add(r);
+        Bench.progress(rows.size() + " of " + count + " " + r.line() + " " + r.outcome());
+    }
+}

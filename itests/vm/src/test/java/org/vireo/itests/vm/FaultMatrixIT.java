@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.itests.vm;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.vireo.testsupport.Requirements;
+import org.vireo.testsupport.TestProcess;
+
+/**
+ * The short part of the failure matrix: {@code vireo bench faults --quick} kills and stops source and target at exact points of a
+ * handover, and has the VMM hang up there. What holds after each is checked by the command itself, see docs/handover.md.
+ */
+final class FaultMatrixIT {
+    private static final Duration LIMIT = Duration.ofMinutes(5);
+    private static final int CASES = 10;
+    private static final Pattern ROW = Pattern.compile("\\{\"step\":.*?\"problems\":\\[(.*?)]}");
+
+    @TempDir
+    private Path folder;
+
+    @Test
+    void whateverFailsOneProcessHasTheNicAndTheGuestGoesOn() throws IOException {
+        Requirements.root();
+        Requirements.tap();
+        Requirements.command("unshare");
+        Requirements.command("cc");
+        try (TestProcess p = TestProcess.start(List.of(Vireo.ROOT.resolve("vireo").toString(), "bench", "faults", "--quick", "--json"),
+                Map.of("VIREO_DIST", Vireo.DIST.toString(), "JAVA_HOME", System.getProperty("java.home"), "VIREO_JAVA_OPTIONS",
+                        "-Djava.io.tmpdir=" + folder), null)) {
+            int code = p.exitCode(LIMIT);
+            String all = String.join("\n", p.lines());
+            assertEquals(0, code, all);
+            assertEquals(1, p.stdout().size(), all);
+            List<String> problems = ROW.matcher(p.stdout().getFirst()).results().map(r -> r.group(1)).toList();
+            assertEquals(List.of(), problems.stream().filter(s -> !s.isEmpty()).toList(), all);
+            assertEquals(CASES, problems.size(), all);
+        }
+        try (var left = Files.list(folder)) {
+            assertEquals(List.of(), left.toList(), "files that stay");
+        }
+    }
+}
