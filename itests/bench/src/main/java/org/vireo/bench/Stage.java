@@ -17,6 +17,7 @@ import java.util.Map;
  * with the JVM. Any thread.
  */
 final class Stage implements AutoCloseable {
+    private static final int TRIES = 5;
     private static final Duration COMMAND_LIMIT = Duration.ofSeconds(30);
 
     private final List<Program> programs = new ArrayList<>();
@@ -107,24 +108,31 @@ final class Stage implements AutoCloseable {
         // all at once, then one after the other
         left.forEach(Program::terminate);
         left.forEach(Program::close);
+        // a program that was made to end may have begun to delete its files itself
+        for (int tries = TRIES; tries > 0 && Files.exists(folder); tries--) {
+            delete(tries == 1);
+        }
+    }
+
+    private void delete(boolean last) {
         try {
             Files.walkFileTree(folder, new SimpleFileVisitor<>() {
                 @Override
                 public FileVisitResult visitFile(Path file, BasicFileAttributes a) throws IOException {
-                    Files.delete(file);
+                    Files.deleteIfExists(file);
                     return FileVisitResult.CONTINUE;
                 }
 
                 @Override
                 public FileVisitResult postVisitDirectory(Path dir, IOException e) throws IOException {
-                    Files.delete(dir);
+                    Files.deleteIfExists(dir);
                     return FileVisitResult.CONTINUE;
                 }
             });
-        } catch (java.nio.file.NoSuchFileException e) {
-            // gone already
         } catch (IOException e) {
-            System.err.println("vireo: " + folder + " stays behind: " + e.getMessage());
+            if (last) {
+                System.err.println("vireo: " + folder + " stays behind: " + e.getMessage());
+            }
         }
     }
 
