@@ -6,6 +6,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Predicate;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.posix.Errno;
@@ -62,6 +63,7 @@ final class LinkMonitor {
 
     private final int socket;
     private final List<Watch> watches = new ArrayList<>();
+    private int requests;
     private boolean ending;
 
     /** Told by the monitor's thread; must not block. */
@@ -73,16 +75,22 @@ final class LinkMonitor {
         void gone();
     }
 
-    /** Ends with {@link #close}; then its listener is told no more, but for a call that is under way. */
+    /**
+     * Begins with the kernel's answer to its own request: what comes before that is older than what is known already. Ends with
+     * {@link #close}; then its listener is told no more, but for a call that is under way.
+     */
     static final class Watch {
         private final LinkMonitor monitor;
         private final int index;
+        private final int request;
         private final Listener listener;
+        private boolean begun;
         private boolean up;
 
         private Watch(LinkMonitor monitor, int index, boolean up, Listener listener) {
             this.monitor = monitor;
             this.index = index;
+            request = ++monitor.requests;
             this.up = up;
             this.listener = listener;
         }
@@ -125,7 +133,7 @@ final class LinkMonitor {
             Watch w = new Watch(current, index, up, listener);
             current.watches.add(w);
             try {
-                Posix.check((int) current.ask(index), "ask for the link of interface " + index);
+                Posix.check((int) current.ask(index, w.request), "ask for the link of interface " + index);
             } catch (PosixException e) {
                 w.close();
                 throw e;
@@ -156,18 +164,18 @@ final class LinkMonitor {
                 current = null;
             }
             // whatever the kernel answers wakes the thread; if its answer finds no room, there is something to read already
-            ask(NO_INDEX);
+            ask(NO_INDEX, 0);
         }
     }
 
     /** With the lock. RTM_GETLINK; the answer comes to the thread. */
-    private long ask(int index) {
+    private long ask(int index, int request) {
         try (Arena a = Arena.ofConfined()) {
             MemorySegment m = a.allocate(HEADER_BYTES + INFO_BYTES, 8);
             m.set(ValueLayout.JAVA_INT, 0, HEADER_BYTES + INFO_BYTES);
             m.set(ValueLayout.JAVA_SHORT, TYPE, (short) RTM_GETLINK);
             m.set(ValueLayout.JAVA_SHORT, FLAGS, NLM_F_REQUEST);
-            m.set(ValueLayout.JAVA_INT, SEQ, index);
+            m.set(ValueLayout.JAVA_INT, SEQ, request);
             m.set(ValueLayout.JAVA_INT, INDEX, index);
             return Posix.write(socket, m.address(), m.byteSize());
         }
@@ -212,7 +220,7 @@ final class LinkMonitor {
     }
 
     private void askAgain() {
-        watches.stream().mapToInt(w -> w.index).distinct().forEach(this::ask);
+        watches.forEach(w -> ask(w.index, w.request));
     }
 
     private void handle(MemorySegment datagram) {
@@ -229,9 +237,10 @@ final class LinkMonitor {
 
     private void message(MemorySegment m) {
         int type = Short.toUnsignedInt(m.get(ValueLayout.JAVA_SHORT, TYPE));
+        int request = m.get(ValueLayout.JAVA_INT, SEQ);
         if (type == NLMSG_ERROR && m.byteSize() >= ERROR + Integer.BYTES) {
             if (m.get(ValueLayout.JAVA_INT, ERROR) == -Errno.ENODEV) {
-                gone(m.get(ValueLayout.JAVA_INT, SEQ));
+                gone(w -> w.request == request);
             }
             return;
         }
@@ -242,17 +251,18 @@ final class LinkMonitor {
         int index = m.get(ValueLayout.JAVA_INT, INDEX);
         if (type == RTM_NEWLINK) {
             int flags = m.get(ValueLayout.JAVA_INT, LINK_FLAGS);
-            link(index, (flags & (IFF_UP | IFF_LOWER_UP)) == (IFF_UP | IFF_LOWER_UP));
+            link(index, request, (flags & (IFF_UP | IFF_LOWER_UP)) == (IFF_UP | IFF_LOWER_UP));
         } else if (type == RTM_DELLINK) {
-            gone(index);
+            gone(w -> w.index == index);
         }
     }
 
-    private void link(int index, boolean up) {
+    private void link(int index, int request, boolean up) {
         List<Watch> changed = new ArrayList<>();
         synchronized (LOCK) {
             for (Watch w : watches) {
-                if (w.index == index && w.up != up) {
+                w.begun |= w.request == request;
+                if (w.begun && w.index == index && w.up != up) {
                     w.up = up;
                     changed.add(w);
                 }
@@ -261,10 +271,10 @@ final class LinkMonitor {
         changed.forEach(w -> tell(() -> w.listener.link(up)));
     }
 
-    private void gone(int index) {
+    private void gone(Predicate<Watch> whose) {
         List<Watch> ended;
         synchronized (LOCK) {
-            ended = watches.stream().filter(w -> w.index == index).toList();
+            ended = watches.stream().filter(whose).toList();
         }
         for (Watch w : ended) {
             tell(w.listener::gone);

@@ -210,7 +210,12 @@ final class Greeting {
         } catch (StateTransferException e) {
             throw new WireException("HELLO: " + e.getMessage(), e);
         }
-        long real = Processes.pid(pidfd);
+        long real;
+        try {
+            real = Processes.pid(pidfd);
+        } catch (IOException e) {
+            throw new HandoverException("it cannot be told which process the " + role + " is: " + e.getMessage(), e);
+        }
         if (real <= 0) {
             throw new HandoverException("the descriptor that the " + role + " sent for itself (it says process " + pid
                     + ") is no pidfd of a living process of this pid namespace");

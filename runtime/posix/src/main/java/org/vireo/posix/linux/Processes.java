@@ -110,16 +110,13 @@ public final class Processes {
      *
      * @param process a pidfd, of {@link #open} or from another process
      * @return its pid in our namespace, or -1: dead, or in none that we see, or the descriptor is no pidfd
+     * @throws IOException it cannot be told, for want of a free descriptor for instance
      */
-    public static long pid(Fd process) {
-        try {
-            for (String line : Files.readAllLines(Path.of("/proc/self/fdinfo/" + process.number()))) {
-                if (line.startsWith("Pid:")) {
-                    return Long.parseLong(line.substring(4).strip());
-                }
+    public static long pid(Fd process) throws IOException {
+        for (String line : Files.readAllLines(Path.of("/proc/self/fdinfo/" + process.number()))) {
+            if (line.startsWith("Pid:")) {
+                return Long.parseLong(line.substring(4).strip());
             }
-        } catch (IOException e) {
-            return -1;
         }
         return -1;
     }

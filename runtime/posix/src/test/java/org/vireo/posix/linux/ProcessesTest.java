@@ -59,6 +59,38 @@ class ProcessesTest {
         }
     }
 
+    /** A shell does not ask at once how its child ended: so it is a zombie, of which /proc tells. */
+    @Test
+    void howAZombieEnded() throws Exception {
+        Process shell = new ProcessBuilder("sh", "-c", "sleep 1000 & echo $!; exec sleep 1000").start();
+        try {
+            long pid = Long.parseLong(shell.inputReader().readLine());
+            try (Fd fd = Processes.open(fds, pid)) {
+                assertEquals(0, Processes.signal(fd, Processes.KILL));
+                assertEquals(1, Poll.readable(10_000, fd.number()));
+                assertEquals(Processes.KILL, Processes.endedBy(fd, pid));
+            }
+        } finally {
+            shell.destroyForcibly().waitFor(10, TimeUnit.SECONDS);
+        }
+    }
+
+    /** One whose parent has asked: Linux 6.15 still knows, before that it cannot be told. */
+    @Test
+    void howAReapedProcessEnded() throws Exception {
+        Process killed = new ProcessBuilder("sleep", "1000").start();
+        Process exited = new ProcessBuilder("sh", "-c", "read x; exit 3").start();
+        try (Fd first = Processes.open(fds, killed.pid()); Fd second = Processes.open(fds, exited.pid())) {
+            killed.destroyForcibly().waitFor(10, TimeUnit.SECONDS);
+            exited.getOutputStream().close();
+            assertEquals(3, exited.waitFor());
+            assertTrue(java.util.Set.of(Processes.KILL, -1).contains(Processes.endedBy(first, killed.pid())));
+            assertTrue(java.util.Set.of(0, -1).contains(Processes.endedBy(second, exited.pid())));
+        } finally {
+            exited.destroyForcibly();
+        }
+    }
+
     @Test
     void startTimeTellsTwoProcessesApartAndStays() throws Exception {
         long own = Processes.startTime(ProcessHandle.current().pid());
