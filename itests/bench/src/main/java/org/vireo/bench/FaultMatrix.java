@@ -19,11 +19,11 @@ final class FaultMatrix implements AutoCloseable {
     private static final String TAP = FaultDaemons.TAP;
     static final int TX_DROPPED = 11;
     /** For a machine with few processors that others use too. */
-    private static final int MARGIN_MILLIS = 1_500;
-    private static final Duration HIT_LIMIT = Duration.ofSeconds(40);
+    static final int MARGIN_MILLIS = 1_500;
+    static final Duration HIT_LIMIT = Duration.ofSeconds(40);
     /** The longest deadline of a handover, PREPARE's, and a margin. */
     private static final Duration END_LIMIT = Duration.ofSeconds(35);
-    private static final Duration LIMIT = Duration.ofSeconds(20);
+    static final Duration LIMIT = Duration.ofSeconds(20);
     private static final int TRIES = 3;
     private static final int NOBODY_MILLIS = 1_500;
 

@@ -19,8 +19,6 @@ import org.vireo.bench.FaultMatrix.Row;
  */
 final class FaultTrio {
     private static final String TAP = FaultDaemons.TAP;
-    private static final Duration LIMIT = Duration.ofSeconds(20);
-    private static final int MARGIN_MILLIS = 1_500;
     private static final int OTHERS_OFFER_MILLIS = 500;
     private static final int FENCED_AND_KILLED_MILLIS = 1_000;
 
@@ -118,7 +116,7 @@ final class FaultTrio {
     }
 
     private static void awaitStandby(Member active) throws BenchException {
-        long end = System.nanoTime() + LIMIT.toNanos();
+        long end = System.nanoTime() + FaultMatrix.LIMIT.toNanos();
         while (!Json.write(active.daemon().execute("query-standby", Map.of())).contains("\"ready\":true")) {
             if (System.nanoTime() - end > 0) {
                 throw new BenchException("no standby: " + active.daemon().execute("query-standby", Map.of()));
@@ -160,7 +158,7 @@ final class FaultTrio {
             double gap = traffic.longestGapMillis();
             Owner owner = has == null ? Owner.NOBODY : has == source() ? Owner.SOURCE : has == target() ? Owner.TARGET : Owner.STANDBY;
             check(what.owners().contains(owner), "owner is " + owner);
-            check(has == null || gap <= what.darkMillis() + MARGIN_MILLIS, "gap of " + Math.round(gap) + " ms, at most "
+            check(has == null || gap <= what.darkMillis() + FaultMatrix.MARGIN_MILLIS, "gap of " + Math.round(gap) + " ms, at most "
                     + what.darkMillis() + " and a margin are permitted");
             long dead = all.stream().filter(m -> !m.isAlive()).count();
             String second = has == null ? "-" : second(has);
@@ -188,15 +186,15 @@ final class FaultTrio {
             try (first; FaultPoint p = new FaultPoint(stage, victim.pid(), target().socket(), TAP, c.what.point(), c.what.action())) {
                 traffic.forgetGaps();
                 source().daemon().execute("migrate", Map.of("uri", target().uri()));
-                if (!p.awaitHit(Duration.ofSeconds(40))) {
+                if (!p.awaitHit(FaultMatrix.HIT_LIMIT)) {
                     problems.add("the handover did not come to this point");
                     return;
                 }
-                if (!p.awaitDone(LIMIT) && victim.isAlive()) {
+                if (!p.awaitDone(FaultMatrix.LIMIT) && victim.isAlive()) {
                     problems.add("faultpoint: " + p.said());
                 }
                 if (first != null) {
-                    first.awaitDone(LIMIT);
+                    first.awaitDone(FaultMatrix.LIMIT);
                 }
             }
         }
@@ -212,7 +210,7 @@ final class FaultTrio {
                 if (has == null && c.what.owners().contains(Owner.NOBODY) && millis > 3_000) {
                     return null;
                 }
-                if (millis > LIMIT.toMillis()) {
+                if (millis > FaultMatrix.LIMIT.toMillis()) {
                     throw new BenchException("nobody serves the guest; alive are " + all.stream().map(Member::isAlive).toList());
                 }
                 Daemon.pause(5);
@@ -233,7 +231,7 @@ final class FaultTrio {
                 Member fresh = start("--incoming", "unix:{in}");
                 all.add(fresh);
                 has.daemon().migrate(fresh.uri(), Duration.ofSeconds(60));
-                check(traffic.flows(LIMIT), "no traffic after the next handover");
+                check(traffic.flows(FaultMatrix.LIMIT), "no traffic after the next handover");
                 return "ok";
             } catch (BenchException e) {
                 problems.add("the next handover: " + e.getMessage());

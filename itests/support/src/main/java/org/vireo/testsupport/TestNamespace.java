@@ -67,6 +67,17 @@ public final class TestNamespace implements AutoCloseable {
         return TestProcess.run(command(List.of(command)).toArray(String[]::new));
     }
 
+    /**
+     * Frames that an interface in it has received. What a guest transmits, its TAP's interface receives.
+     *
+     * @param interfaceName its name
+     * @return how many; 0 if there is no such interface
+     */
+    public long framesReceived(String interfaceName) {
+        return run("cat", "/proc/net/dev").lines().map(String::strip).filter(l -> l.startsWith(interfaceName + ":"))
+                .mapToLong(l -> Long.parseLong(l.split("\\s+")[2])).findFirst().orElse(0);
+    }
+
     /** Deletes it. */
     @Override
     public void close() {

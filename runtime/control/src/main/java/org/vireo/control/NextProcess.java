@@ -39,12 +39,13 @@ final class NextProcess implements AutoCloseable {
         log = quiet ? folder.resolve(name + ".log") : null;
         List<String> words = new ArrayList<>(List.of(command.toString(), "run", "--qmp", socket.toString(), "--incoming", uri));
         words.addAll(more);
-        ProcessBuilder b = new ProcessBuilder(words).redirectInput(ProcessBuilder.Redirect.from(new java.io.File("/dev/null")));
+        ProcessBuilder b = new ProcessBuilder(words);
         if (quiet) {
             b.redirectErrorStream(true).redirectOutput(log.toFile());
         } else {
-            b.inheritIO().redirectInput(ProcessBuilder.Redirect.from(new java.io.File("/dev/null")));
+            b.inheritIO();
         }
+        b.redirectInput(new java.io.File("/dev/null"));
         if (!command.toString().equals(System.getProperty("vireo.command"))) {
             // that it names is of this build
             b.environment().remove("VIREO_DIST");
@@ -61,16 +62,12 @@ final class NextProcess implements AutoCloseable {
     private QmpClient connect(Path socket) throws IOException {
         long end = System.nanoTime() + START_NANOS;
         while (process.isAlive() && System.nanoTime() < end) {
-            if (Files.exists(socket)) {
-                try {
-                    return QmpClient.connect(socket);
-                } catch (IOException e) {
-                    // it is there and not served yet
-                    LockSupport.parkNanos(LOOK_NANOS);
-                    continue;
-                }
+            try {
+                return QmpClient.connect(socket);
+            } catch (IOException e) {
+                // it is not there, or not served yet
+                LockSupport.parkNanos(LOOK_NANOS);
             }
-            LockSupport.parkNanos(LOOK_NANOS);
         }
         String why = process.isAlive() ? "it does not answer within " + TimeUnit.NANOSECONDS.toMinutes(START_NANOS) + " minutes"
                 : "it ends with exit code " + process.exitValue();

@@ -29,7 +29,8 @@ final class Operations {
     private final Supplier<Handovers> handovers;
     private final ReentrantLock changing = new ReentrantLock();
     private volatile boolean incoming;
-    private volatile String held;
+    /** Why nothing may be changed, or null; with the lock. */
+    private String held;
 
     /**
      * Operations.
@@ -93,9 +94,8 @@ final class Operations {
     }
 
     private void requireChangeable() throws NicException {
-        String why = held;
-        if (why != null) {
-            throw new NicException(why);
+        if (held != null) {
+            throw new NicException(held);
         }
     }
 

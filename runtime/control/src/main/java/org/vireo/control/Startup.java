@@ -43,6 +43,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     private final BundleContext context;
     private final EventHub events;
     private final Operations operations;
+    private final Upgrade upgrade;
 
     @Reference(cardinality = ReferenceCardinality.OPTIONAL, policy = ReferencePolicy.DYNAMIC, policyOption = ReferencePolicyOption.GREEDY)
     private volatile Nics nics;
@@ -56,7 +57,6 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     private Path qmpPath;
     private String standbyUri;
     private Path previous;
-    private final Upgrade upgrade;
 
     /**
      * Made by the framework.

@@ -66,15 +66,6 @@ final class Upgrade {
         this.progress = progress;
     }
 
-    /** A step did not work; the message is for a person. */
-    private static final class FailedException extends Exception {
-        private static final long serialVersionUID = 1L;
-
-        FailedException(String message) {
-            super(message);
-        }
-    }
-
     /**
      * Begins, in the background.
      *
@@ -128,7 +119,7 @@ final class Upgrade {
             }
             enter("completed");
             LOG.info("upgrade to {}: {}", command, dryRun ? "would work" : "completed, process " + nextPid + " goes on");
-        } catch (FailedException | IOException | NicException e) {
+        } catch (IOException | NicException e) {
             fail(e.getMessage());
             return;
         } catch (RuntimeException e) {
@@ -164,17 +155,32 @@ final class Upgrade {
     // ---- checks
 
     /** A process of the build that gets nothing: does it start, could it take each NIC? */
-    private void check(Path command, Path folder) throws FailedException {
-        try (NextProcess p = checked("start", "the build starts: JDK, bundles, control plane", () ->
-                new NextProcess(command, folder, List.of("--log-level", "warn"), true))) {
-            checked("version", "", () -> p.execute("query-version", Map.of()));
-            Handovers h = checked("handover", "", operations::handovers);
-            checked("nics", "each NIC's features, formats and backend fit", () -> {
-                requireMovable();
-                h.check(p.uri(), List.of());
-                return await(h, "ready");
-            });
+    private void check(Path command, Path folder) throws NicException {
+        String step = "start";
+        try (NextProcess p = new NextProcess(command, folder, List.of("--log-level", "warn"), true)) {
+            note(step, true, "the build starts: JDK, bundles, control plane");
+            step = "version";
+            Map<?, ?> version = (Map<?, ?>) p.execute("query-version", Map.of());
+            note(step, true, String.valueOf(version.get("package")));
+            step = "handover";
+            Handovers h = operations.handovers();
+            step = "nics";
+            requireMovable();
+            h.check(p.uri(), List.of());
+            awaitEnd("the handover", h::status, h::cancel);
+            note(step, true, "each NIC's features, formats and backend fit");
+        } catch (IOException | NicException e) {
+            note(step, false, e.getMessage());
+            throw new NicException("check " + step + ": " + e.getMessage(), e);
         }
+    }
+
+    private synchronized void note(String step, boolean ok, String detail) {
+        Map<String, Object> entry = new LinkedHashMap<>();
+        entry.put("check", step);
+        entry.put("ok", ok);
+        entry.put("detail", detail);
+        checks.add(entry);
     }
 
     /** What is not owned with a backend cannot move, and would be lost with this process. */
@@ -191,50 +197,30 @@ final class Upgrade {
         }
     }
 
-    private interface Step<T> {
-        T run() throws IOException, NicException, FailedException;
+    /** What query-migrate tells, here or of the other process. */
+    private interface Status {
+        Map<?, ?> ask() throws IOException;
     }
 
-    private <T> T checked(String name, String what, Step<T> step) throws FailedException {
-        Map<String, Object> entry = new LinkedHashMap<>();
-        entry.put("check", name);
-        try {
-            T result = step.run();
-            entry.put("ok", true);
-            entry.put("detail", result instanceof Map<?, ?> m ? String.valueOf(m.get("package")) : what);
-            return result;
-        } catch (IOException | NicException | FailedException e) {
-            entry.put("ok", false);
-            entry.put("detail", e.getMessage());
-            throw new FailedException("check " + name + ": " + e.getMessage());
-        } finally {
-            if (!what.isEmpty() || name.equals("version") || Boolean.FALSE.equals(entry.get("ok"))) {
-                synchronized (this) {
-                    checks.add(entry);
-                }
-            }
-        }
-    }
-
-    private Object await(Handovers h, String result) throws FailedException {
+    private static void awaitEnd(String what, Status handover, Runnable giveUp) throws IOException {
         long end = System.nanoTime() + HANDOVER_NANOS;
         while (System.nanoTime() < end) {
-            Map<String, Object> s = h.status();
+            Map<?, ?> s = handover.ask();
+            if ("completed".equals(s.get("status"))) {
+                return;
+            }
             if (!List.of("setup", "active").contains(s.get("status"))) {
-                if (!"completed".equals(s.get("status"))) {
-                    throw new FailedException(String.valueOf(s.get("error-desc")));
-                }
-                return result;
+                throw new IOException(String.valueOf(s.get("error-desc")));
             }
             LockSupport.parkNanos(LOOK_NANOS);
         }
-        h.cancel();
-        throw new FailedException("the handover does not end");
+        giveUp.run();
+        throw new IOException(what + " does not end");
     }
 
     // ---- moving
 
-    private void move(Path command, Path folder) throws FailedException, IOException, NicException {
+    private void move(Path command, Path folder) throws IOException, NicException {
         enter("starting");
         List<String> options = own.workers == null ? List.of() : List.of("--workers", own.workers);
         try (NextProcess next = new NextProcess(command, folder, options, false)) {
@@ -245,9 +231,9 @@ final class Upgrade {
             enter("moving");
             try {
                 h.start(next.uri(), List.of());
-                await(h, "moved");
+                awaitEnd("the handover", h::status, h::cancel);
                 handControlOver(next);
-            } catch (FailedException | IOException | NicException e) {
+            } catch (IOException | NicException e) {
                 takeBack(next, folder, e.getMessage());
                 throw e;
             }
@@ -293,7 +279,7 @@ final class Upgrade {
     }
 
     /** NICs that have moved come back. */
-    private void takeBack(NextProcess next, Path folder, String why) throws FailedException {
+    private void takeBack(NextProcess next, Path folder, String why) throws NicException {
         enter("returning");
         try {
             if (((List<?>) next.execute("query-nics", Map.of())).isEmpty()) {
@@ -302,18 +288,7 @@ final class Upgrade {
             String back = "unix:" + folder.resolve("back");
             operations.handovers().listen(back);
             next.execute("migrate", Map.of("uri", back));
-            long end = System.nanoTime() + HANDOVER_NANOS;
-            while (System.nanoTime() < end) {
-                Map<?, ?> s = (Map<?, ?>) next.execute("query-migrate", Map.of());
-                if ("completed".equals(s.get("status"))) {
-                    return;
-                }
-                if (!List.of("setup", "active").contains(s.get("status"))) {
-                    throw new IOException(String.valueOf(s.get("error-desc")));
-                }
-                LockSupport.parkNanos(LOOK_NANOS);
-            }
-            throw new IOException("the way back does not end");
+            awaitEnd("the way back", () -> (Map<?, ?>) next.execute("query-migrate", Map.of()), () -> { });
         } catch (IOException | NicException e) {
             try {
                 // it has NICs: so it stays
@@ -321,7 +296,8 @@ final class Upgrade {
             } catch (IOException closing) {
                 LOG.debug("{}", closing.getMessage());
             }
-            throw new FailedException(why + "; and some NICs are with process " + next.pid() + " and did not come back: " + e.getMessage());
+            throw new NicException(why + "; and some NICs are with process " + next.pid() + " and did not come back: " + e.getMessage(),
+                    e);
         }
     }
 

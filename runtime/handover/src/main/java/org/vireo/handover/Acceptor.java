@@ -182,14 +182,7 @@ final class Acceptor implements AutoCloseable {
         while (m.isEmpty()) {
             m = channel.receive(deadline);
         }
-        try {
-            Greeting g = Greeting.of(m.get());
-            g.agree(role, context.nics().imageFormat(), parameters);
-            return g.peer(context.fds(), connected);
-        } catch (HandoverException | WireException e) {
-            m.get().close();
-            throw e;
-        }
+        return Greeting.hear(m.get(), context, role, parameters, connected).process();
     }
 
     private void refuse(Channel channel, String why) {
@@ -203,9 +196,7 @@ final class Acceptor implements AutoCloseable {
 
     /** Answers a greeting. */
     void answer(Channel channel, String role, Parameters parameters) throws IOException {
-        try (Fd self = Greeting.self(context.fds())) {
-            channel.send(Greeting.hello(role, context.nics().imageFormat(), parameters, self), Deadlines.in(context.deadlines().hello()));
-        }
+        Greeting.say(channel, context, role, parameters);
     }
 
     /** At most one line a second, with the number of those that were not said. Any thread. */

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.handover;
 
-import java.util.ArrayList;
-import java.util.List;
 import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.NicException;
@@ -18,18 +16,16 @@ final class FedNic implements NicFollower {
     private final FeedSession session;
     private final TransferableNic nic;
     private final NicBlock block;
-    /** What came before PREPARE was sent; null afterwards. */
-    private List<NicImage> early = new ArrayList<>();
-    private boolean fed = true;
+    private final ChangeRelay changes;
     private volatile String lost;
     private volatile State state = State.PREPARING;
     private volatile String why = "";
-    private volatile long seq;
 
     FedNic(FeedSession session, TransferableNic nic) {
         this.session = session;
         this.nic = nic;
         block = nic.block();
+        changes = new ChangeRelay(session::feed);
     }
 
     String id() {
@@ -49,10 +45,6 @@ final class FedNic implements NicFollower {
         return why;
     }
 
-    long seq() {
-        return seq;
-    }
-
     /** Why it cannot be fed any more, or null. */
     String lost() {
         return lost;
@@ -69,24 +61,12 @@ final class FedNic implements NicFollower {
         try (NicImage image = nic.follow(version, this)) {
             session.sendPrepare(image);
         }
-        synchronized (this) {
-            for (NicImage change : early) {
-                session.feed(change);
-            }
-            early = null;
-        }
+        changes.prepareSent();
     }
 
-    /** Sent before it takes effect: who takes over after a kill at any moment is not behind. */
     @Override
-    public synchronized void change(NicImage change) {
-        if (!fed) {
-            change.close();
-        } else if (early != null) {
-            early.add(change);
-        } else {
-            session.feed(change);
-        }
+    public void change(NicImage change) {
+        changes.change(change);
     }
 
     @Override
@@ -95,8 +75,7 @@ final class FedNic implements NicFollower {
         session.changed();
     }
 
-    void prepared(long atSeq) {
-        seq = atSeq;
+    void prepared() {
         if (state == State.PREPARING) {
             state = State.PREPARED;
         }
@@ -110,13 +89,7 @@ final class FedNic implements NicFollower {
 
     /** Nothing more is sent of it. */
     void end() {
-        synchronized (this) {
-            fed = false;
-            if (early != null) {
-                early.forEach(NicImage::close);
-                early = null;
-            }
-        }
+        changes.end();
         nic.end();
     }
 }

@@ -34,6 +34,7 @@ final class FeedSession {
     private final Cancel cancel;
     private final Wake wake;
     private final int version;
+    private boolean look = true;
     private final Map<String, FedNic> nics = new LinkedHashMap<>();
     private final long since = System.currentTimeMillis();
     private volatile String broken;
@@ -73,6 +74,11 @@ final class FeedSession {
         wake.now();
     }
 
+    /** Asks for the end. Any thread. */
+    void end(String why) {
+        cancel.now(why);
+    }
+
     /**
      * Feeds until the standby is gone or expelled, or this is cancelled.
      *
@@ -81,7 +87,10 @@ final class FeedSession {
     String run() {
         try {
             while (true) {
-                follow();
+                if (look) {
+                    look = false;
+                    follow();
+                }
                 sync();
                 String why = over();
                 if (why != null) {
@@ -173,12 +182,15 @@ final class FeedSession {
         long now = System.nanoTime();
         if (now - lastPing >= PING_NANOS) {
             lastPing = now;
+            // what could not be followed may be so now
+            look = true;
             send(Message.of(RecordType.PING, Section.builder(RecordType.PING.name()).build()));
         }
         int millis = (int) Math.max(1, (lastPing + PING_NANOS - System.nanoTime()) / Deadlines.NANOS + 1);
         int bits = Poll.readable(millis, channel.number(), cancel.number(), wake.number(), peer.number());
         if ((bits & 4) != 0) {
             wake.clear();
+            look = true;
         }
         if ((bits & 1) != 0) {
             read();
@@ -216,7 +228,7 @@ final class FeedSession {
         switch (m.type()) {
             case PREPARED -> {
                 if (n != null) {
-                    n.prepared(m.number("seq"));
+                    n.prepared();
                 }
             }
             case REFUSED, FAILED -> {
@@ -279,10 +291,5 @@ final class FeedSession {
         }
         m.put("nics", list);
         return m;
-    }
-
-    @Override
-    public String toString() {
-        return peer.toString();
     }
 }

@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.vireo.handover.wire.Channel;
 import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.RecordLayout;
 import org.vireo.handover.wire.RecordType;
@@ -102,6 +103,64 @@ final class Greeting {
     /** This process's pidfd. */
     static Fd self(Fds fds) throws IOException {
         return Processes.open(fds, ProcessHandle.current().pid());
+    }
+
+    /**
+     * Says this process's greeting.
+     *
+     * @param channel to whom
+     * @param context what it runs in
+     * @param role source or target, active or standby
+     * @param parameters as they are here
+     * @throws IOException the channel broke, or no descriptor is left
+     */
+    static void say(Channel channel, Context context, String role, Parameters parameters) throws IOException {
+        try (Fd self = self(context.fds())) {
+            channel.send(hello(role, context.nics().imageFormat(), parameters, self), Deadlines.in(context.deadlines().hello()));
+        }
+    }
+
+    /**
+     * The other side of a channel, as it greeted.
+     *
+     * @param process its process, which the caller closes
+     * @param version of the image that travels
+     */
+    record Other(Peer process, int version) { }
+
+    /**
+     * Hears the greeting of the other side.
+     *
+     * @param m the first record, closed if this throws
+     * @param context what it runs in
+     * @param role what the other side must be
+     * @param parameters as they are here
+     * @param connected pid of who connected, -1 where that is not known
+     * @return the other side
+     * @throws HandoverException it does not fit
+     * @throws WireException it is none, or a field is missing or wrong
+     */
+    static Other hear(Message m, Context context, String role, Parameters parameters, int connected)
+            throws HandoverException, WireException {
+        try {
+            Greeting g = of(m);
+            int version = g.agree(role, context.nics().imageFormat(), parameters);
+            return new Other(g.peer(context.fds(), connected), version);
+        } catch (HandoverException | WireException e) {
+            m.close();
+            throw e;
+        }
+    }
+
+    /** As {@link #hear}, of who was greeted first and may have refused. */
+    static Other hearAnswer(Message m, Context context, String role, Parameters parameters) throws HandoverException, WireException {
+        if (m.type() == RecordType.REFUSED) {
+            try (m) {
+                String who = role.equals("active") ? "active process" : role;
+                throw new HandoverException("refused by the " + who + ": " + m.text("why"));
+            }
+        }
+        return hear(m, context, role, parameters, -1);
     }
 
     /**

@@ -131,14 +131,8 @@ public final class HandoverService implements Handovers {
             throw new NicException("another handover is under way; wait for its end or cancel it");
         }
         try {
-            Cancel c = new Cancel(context.fds());
-            Report r = new Report("source", context.events());
-            cancel = c;
-            report = r;
-            source = Thread.ofPlatform().daemon().name("handover-source").start(() -> {
-                Threads.urgent();
-                run(path, list, c, r, moves);
-            });
+            cancel = new Cancel(context.fds());
+            source = launch(path, list, cancel, moves);
         } catch (IOException e) {
             serving.release();
             throw new NicException("cannot begin: " + e.getMessage(), e);
@@ -166,6 +160,15 @@ public final class HandoverService implements Handovers {
         } catch (IOException e) {
             throw new IOException(e.getMessage() + " (is 'vireo run --incoming unix:" + path + "' running?)", e);
         }
+    }
+
+    private Thread launch(Path path, List<TransferableNic> list, Cancel c, boolean moves) {
+        Report r = new Report("source", context.events());
+        report = r;
+        return Thread.ofPlatform().daemon().name("handover-source").start(() -> {
+            Threads.urgent();
+            run(path, list, c, r, moves);
+        });
     }
 
     private void run(Path path, List<TransferableNic> list, Cancel c, Report r, boolean moves) {
@@ -292,12 +295,7 @@ public final class HandoverService implements Handovers {
         }
         try {
             Cancel c = new Cancel(context.fds());
-            Report r = new Report("source", context.events());
-            report = r;
-            Thread t = Thread.ofPlatform().daemon().name("handover-source").start(() -> {
-                Threads.urgent();
-                run(heir, all, c, r, true);
-            });
+            Thread t = launch(heir, all, c, true);
             t.join(BEQUEATH_MILLIS);
             c.now("this process has to end");
             t.join(context.deadlines().hello());

@@ -20,7 +20,6 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.handover.wire.Channel;
 import org.vireo.handover.wire.Message;
-import org.vireo.handover.wire.RecordType;
 import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.nic.Handovers.StandbyListener;
@@ -58,7 +57,6 @@ final class Pairing implements AutoCloseable {
     private final CountDownLatch settled = new CountDownLatch(1);
     private final Thread thread;
     private volatile Role role = Role.WAITING;
-    private volatile StandbySession session;
     private volatile Peer active;
     private volatile Report report;
     private FileChannel lockFile;
@@ -160,7 +158,7 @@ final class Pairing implements AutoCloseable {
         try (Channel channel = new Channel(socket, context.fds()); Peer peer = greet(channel)) {
             active = peer;
             report = new Report("standby", context.events());
-            session = new StandbySession(context, channel, peer, stop, report, settled::countDown);
+            StandbySession session = new StandbySession(context, channel, peer, stop, report, settled::countDown);
             role = Role.STANDBY;
             LOG.info("standby of {}", peer);
             session.run();
@@ -169,29 +167,15 @@ final class Pairing implements AutoCloseable {
             }
         } finally {
             role = Role.WAITING;
-            session = null;
             active = null;
         }
     }
 
     private Peer greet(Channel channel) throws HandoverException, IOException {
         Greeting.checkUser(channel.socket());
-        try (Fd self = Greeting.self(context.fds())) {
-            channel.send(Greeting.hello("standby", context.nics().imageFormat(), Parameters.STANDARD, self),
-                    Deadlines.in(context.deadlines().hello()));
-        }
+        Greeting.say(channel, context, "standby", Parameters.STANDARD);
         Message m = channel.receive(Deadlines.in(context.deadlines().hello())).orElseThrow(() -> new WireException("no HELLO"));
-        try {
-            if (m.type() == RecordType.REFUSED) {
-                throw new HandoverException("refused by the active process: " + m.text("why"));
-            }
-            Greeting g = Greeting.of(m);
-            g.agree("active", context.nics().imageFormat(), Parameters.STANDARD);
-            return g.peer(context.fds(), -1);
-        } catch (HandoverException | WireException e) {
-            m.close();
-            throw e;
-        }
+        return Greeting.hearAnswer(m, context, "active", Parameters.STANDARD).process();
     }
 
     private boolean claim() throws IOException {

@@ -141,13 +141,8 @@ final class Rehearsal {
     private static void target(Context context, Channel channel) {
         try (Cancel never = new Cancel(context.fds()); channel) {
             Message hello = channel.receive(Deadlines.in(PATIENT.hello())).orElseThrow(() -> new WireException("no HELLO"));
-            Greeting g = Greeting.of(hello);
-            g.agree("source", context.nics().imageFormat(), Parameters.STANDARD);
-            Peer peer = g.peer(context.fds(), (int) ProcessHandle.current().pid());
-            try (Fd self = Greeting.self(context.fds())) {
-                channel.send(Greeting.hello("target", context.nics().imageFormat(), Parameters.STANDARD, self),
-                        Deadlines.in(PATIENT.hello()));
-            }
+            Peer peer = Greeting.hear(hello, context, "source", Parameters.STANDARD, (int) ProcessHandle.current().pid()).process();
+            Greeting.say(channel, context, "target", Parameters.STANDARD);
             new TargetSession(context, channel, peer, never, new Report("target", context.events()), Parameters.STANDARD).run();
         } catch (HandoverException | IOException | RuntimeException e) {
             LOG.warn("rehearsal of the handover: {}; the first NIC's freeze may take longer", e.toString());

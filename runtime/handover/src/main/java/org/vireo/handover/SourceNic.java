@@ -2,8 +2,6 @@
 package org.vireo.handover;
 
 import java.io.IOException;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Set;
 import org.vireo.handover.WordRules.Decision;
 import org.vireo.net.api.nic.NicBlock;
@@ -26,8 +24,7 @@ final class SourceNic {
     private final TransferableNic nic;
     private final NicBlock block;
     private WordWatch watch;
-    private List<NicImage> early = new ArrayList<>();
-    private boolean fed = true;
+    private final ChangeRelay changes;
     private volatile long fedSeq;
 
     /** What the target said. */
@@ -63,6 +60,7 @@ final class SourceNic {
         this.nic = nic;
         this.block = nic.block();
         this.watch = new WordWatch(block, session.deadlines(), this::gather);
+        changes = new ChangeRelay(session::feed);
     }
 
     String id() {
@@ -78,7 +76,8 @@ final class SourceNic {
         return new NicFollower() {
             @Override
             public void change(NicImage image) {
-                SourceNic.this.change(image);
+                fedSeq = image.seq();
+                changes.change(image);
             }
 
             @Override
@@ -88,43 +87,21 @@ final class SourceNic {
         };
     }
 
-    /** A change, before it takes effect. On the NIC's actor. */
-    private void change(NicImage image) {
-        synchronized (this) {
-            if (!fed) {
-                image.close();
-                return;
-            }
-            fedSeq = image.seq();
-            if (early != null) {
-                // PREPARE comes first
-                early.add(image);
-                return;
-            }
-        }
-        session.feed(image);
-    }
-
     /**
      * PREPARE was sent: changes follow.
      *
      * @param breaks whether the target opens its own backend only when it has taken, for which it is given the time
      */
-    synchronized void opened(boolean breaks) {
+    void opened(boolean breaks) {
         if (breaks) {
             watch = new WordWatch(block, session.deadlines().opening(), this::gather);
         }
-        early.forEach(session::feed);
-        early = null;
+        changes.prepareSent();
     }
 
     /** No more changes are sent. */
-    synchronized void unfeed() {
-        fed = false;
-        if (early != null) {
-            early.forEach(NicImage::close);
-            early = null;
-        }
+    void unfeed() {
+        changes.end();
     }
 
     void prepared(long seq, long atSlot) throws HandoverException {

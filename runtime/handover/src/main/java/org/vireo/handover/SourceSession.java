@@ -19,7 +19,6 @@ import org.vireo.handover.wire.Channel;
 import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.RecordType;
 import org.vireo.handover.wire.WireException;
-import org.vireo.net.api.Fd;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicImage;
@@ -105,24 +104,14 @@ final class SourceSession {
 
     private int greet() throws HandoverException, IOException {
         Greeting.checkUser(channel.socket());
-        try (Fd self = Greeting.self(context.fds())) {
-            channel.send(Greeting.hello("source", context.nics().imageFormat(), parameters, self), Deadlines.in(deadlines().hello()));
-        }
+        Greeting.say(channel, context, "source", parameters);
         Message m = firstRecord();
         try {
-            if (m.type() == RecordType.REFUSED) {
-                throw new HandoverException("refused by the target: " + m.text("why"));
-            }
-            Greeting g = Greeting.of(m);
-            int version = g.agree("target", context.nics().imageFormat(), parameters);
-            peer = g.peer(context.fds(), -1);
-            return version;
+            Greeting.Other target = Greeting.hearAnswer(m, context, "target", parameters);
+            peer = target.process();
+            return target.version();
         } catch (HandoverException e) {
-            m.close();
             tell(RecordType.REFUSED, "", e.getMessage());
-            throw e;
-        } catch (WireException e) {
-            m.close();
             throw e;
         }
     }

@@ -103,7 +103,7 @@ final class StandIns implements Nics {
     }
 
     /** One word for two views of it. */
-    private record Block(AtomicLong cell, AtomicLong state, int self) implements NicBlock {
+    record Block(AtomicLong cell, AtomicLong state, int self) implements NicBlock {
         @Override
         public long word() {
             return cell.get();

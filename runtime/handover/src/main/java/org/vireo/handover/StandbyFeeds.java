@@ -23,7 +23,6 @@ final class StandbyFeeds implements AutoCloseable {
     private final Acceptor acceptor;
     private final Nics.Registration watch;
     private final List<FeedSession> sessions = new CopyOnWriteArrayList<>();
-    private final List<Cancel> cancels = new CopyOnWriteArrayList<>();
 
     /**
      * Begins to listen.
@@ -43,10 +42,9 @@ final class StandbyFeeds implements AutoCloseable {
                 Wake wake = new Wake(context.fds())) {
             acceptor.answer(channel, "active", Parameters.STANDARD);
             FeedSession s = new FeedSession(context, channel, peer, cancel, wake);
-            cancels.add(cancel);
             sessions.add(s);
             if (acceptor.stopped() != null) {
-                cancel.now(acceptor.stopped());
+                s.end(acceptor.stopped());
             }
             LOG.info("standby {} joins", peer);
             context.events().accept("STANDBY_JOINED", Map.of("pid", peer.pid()));
@@ -55,15 +53,10 @@ final class StandbyFeeds implements AutoCloseable {
                 why = s.run();
             } finally {
                 sessions.remove(s);
-                cancels.remove(cancel);
                 LOG.warn("standby {} has gone: {}", peer, why);
                 context.events().accept("STANDBY_LOST", Map.of("pid", peer.pid(), "reason", why));
             }
         }
-    }
-
-    Path path() {
-        return acceptor.path();
     }
 
     /** As query-standby tells them. */
@@ -94,7 +87,7 @@ final class StandbyFeeds implements AutoCloseable {
     private void end() {
         String why = "the active process ends";
         acceptor.stop(why);
-        cancels.forEach(c -> c.now(why));
+        sessions.forEach(s -> s.end(why));
     }
 
     @Override

@@ -12,7 +12,6 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.vireo.handover.WordRules.Decision;
-import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.Ownership;
 import org.vireo.net.api.nic.Ownership.Phase;
 
@@ -30,52 +29,10 @@ class WordStressTest {
     private final AtomicInteger reader = new AtomicInteger(0);
     private final AtomicInteger moves = new AtomicInteger();
 
-    private record Block(AtomicLong cell, int self) implements NicBlock {
-        @Override
-        public long word() {
-            return cell.get();
-        }
-
-        @Override
-        public boolean compareAndSet(long expected, long next) {
-            return cell.compareAndSet(expected, next);
-        }
-
-        @Override
-        public long seq() {
-            return 0;
-        }
-
-        @Override
-        public boolean entered() {
-            return false;
-        }
-
-        @Override
-        public long death() {
-            return 0;
-        }
-
-        @Override
-        public void succeed(long death) {
-            // nobody dies here
-        }
-
-        @Override
-        public Holder holder(int slot) {
-            return new Holder(1, 1, 1);
-        }
-
-        @Override
-        public long heartbeat() {
-            return 0;
-        }
-    }
-
     private final class Party implements Runnable {
         private final int self;
         private final Random random;
-        private final Block block;
+        private final StandIns.Block block;
         private final WordWatch watch;
         private boolean source;
         private boolean reading;
@@ -85,7 +42,7 @@ class WordStressTest {
         Party(int self) {
             this.self = self;
             random = new Random(self);
-            block = new Block(word, self);
+            block = new StandIns.Block(word, new AtomicLong(), self);
             watch = new WordWatch(block, HASTY, this::gather);
         }
 

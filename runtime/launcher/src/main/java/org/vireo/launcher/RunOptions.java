@@ -18,6 +18,7 @@ record RunOptions(Map<String, String> properties, String logLevel) {
     private static final Set<String> KNOWN = new java.util.TreeSet<>(
             List.of("--netdev", "--nic", "--qmp", "--incoming", "--standby", "--workers", "--log-level"));
     private static final List<String> LEVELS = List.of("error", "warn", "info", "debug", "trace");
+    private static final String SCHEME = "unix:";
     private static final int MAX_WORKERS = 256;
 
     /** The command line is wrong; the message says where. */
@@ -72,7 +73,7 @@ record RunOptions(Map<String, String> properties, String logLevel) {
         }
         String incoming = once(given, "--incoming");
         if (incoming != null) {
-            if (!incoming.equals("defer") && (!incoming.startsWith("unix:") || incoming.length() == "unix:".length())) {
+            if (!incoming.equals("defer") && !isSocket(incoming)) {
                 throw new UsageException("--incoming " + incoming + ": write unix:PATH, since descriptors travel through UNIX sockets only"
                         + " (or defer, and migrate-incoming later)");
             }
@@ -80,7 +81,7 @@ record RunOptions(Map<String, String> properties, String logLevel) {
         }
         String standby = once(given, "--standby");
         if (standby != null) {
-            if (!standby.startsWith("unix:") || standby.length() == "unix:".length()) {
+            if (!isSocket(standby)) {
                 throw new UsageException("--standby " + standby + ": write unix:PATH, since descriptors travel through UNIX sockets only");
             }
             if (incoming != null) {
@@ -96,6 +97,10 @@ record RunOptions(Map<String, String> properties, String logLevel) {
             properties.put("vireo.workers", workers);
         }
         return properties;
+    }
+
+    private static boolean isSocket(String value) {
+        return value.startsWith(SCHEME) && value.length() > SCHEME.length();
     }
 
     private static void number(Map<String, String> properties, String kind, Map<String, List<String>> given) {

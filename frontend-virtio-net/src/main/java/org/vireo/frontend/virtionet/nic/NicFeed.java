@@ -33,7 +33,7 @@ final class NicFeed {
     /**
      * A feed that feeds nobody.
      *
-     * @param look called now and then while somebody follows
+     * @param look called now and then while a standby follows
      */
     NicFeed(String nic, NicBlockMemory block, ScheduledExecutorService timer, Runnable look) {
         this.nic = nic;
@@ -69,9 +69,9 @@ final class NicFeed {
         return all.stream().anyMatch(f -> f.handover);
     }
 
-    /** Any thread. */
-    boolean isFollowed() {
-        return !all.isEmpty();
+    /** Whether somebody follows who waits for this process's death. Any thread. */
+    boolean hasStandby() {
+        return all.stream().anyMatch(f -> !f.handover);
     }
 
     /** From here on a successor may ask whether this process still lives: the block's heartbeat goes on. */
@@ -100,7 +100,9 @@ final class NicFeed {
 
     private void beat() {
         block.beat();
-        look.run();
+        if (hasStandby()) {
+            look.run();
+        }
     }
 
     /** The NIC ends here. */

@@ -49,7 +49,7 @@ final class SourceNic implements TransferableNic {
             }
             boolean transfers = backendTransfer && nic.options().backendTransfer();
             boolean closes = breakBeforeMake && !transfers && nic.binding() != null;
-            if (closes && nic.feed().isFollowed()) {
+            if (closes && nic.feed().hasStandby()) {
                 throw new NicException("NIC " + id() + ": a standby has its backend's descriptors, so break-before-make would not"
                         + " free netdev " + nic.options().netdev() + ": end the standby first");
             }

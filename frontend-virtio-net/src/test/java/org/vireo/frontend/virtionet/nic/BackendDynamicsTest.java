@@ -3,7 +3,6 @@ package org.vireo.frontend.virtionet.nic;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -37,15 +36,6 @@ class BackendDynamicsTest {
         h.close();
     }
 
-    private void passBothWays(GuestNic g, int number) {
-        assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, number), Harness.soon()));
-        assertEquals(number, FakeBackend.number(net.take(0), 12));
-        net.sendSurely(0, FakeBackend.frame(12, 60, number));
-        byte[] b = g.receive(0).take(Harness.soon());
-        assertNotNull(b);
-        assertEquals(number, FakeBackend.number(b, 12));
-    }
-
     private String netdevState() {
         return h.registry.netdevs().stream().filter(n -> n.id().equals("neta")).map(NetdevStatus::state).findFirst().orElse("none");
     }
@@ -66,7 +56,7 @@ class BackendDynamicsTest {
         h.backend("neta", net);
         try (GuestNic g = vmm.get(20, TimeUnit.SECONDS)) {
             assertTrue((g.features() & VirtioNet.CSUM) != 0, "it was offered what the backend has");
-            passBothWays(g, 1);
+            net.passBothWays(g, 1);
         }
     }
 
@@ -77,7 +67,7 @@ class BackendDynamicsTest {
         h.nic("a");
         GuestNic g = h.guest("a", GuestNic.options());
         for (int round = 0; round < 10; round++) {
-            passBothWays(g, 100 + round);
+            net.passBothWays(g, 100 + round);
             h.unbind(first);
             assertEquals("parked", netdevState());
             assertEquals(NicState.NO_BACKEND, h.status("a").state());
@@ -104,12 +94,12 @@ class BackendDynamicsTest {
         FakeBackend first = h.backend("neta", net);
         h.nic("a");
         GuestNic g = h.guest("a", GuestNic.options());
-        passBothWays(g, 1);
+        net.passBothWays(g, 1);
         FakeBackend second = new FakeBackend(net);
         h.bind("neta", second, -1);
         h.unbind(first);
         h.awaitState("a", NicState.RUNNING);
-        passBothWays(g, 2);
+        net.passBothWays(g, 2);
         assertTrue(second.calls.contains("load"), second.calls.toString());
     }
 
@@ -118,7 +108,7 @@ class BackendDynamicsTest {
         FakeBackend first = h.backend("neta", net);
         h.nic("a");
         GuestNic g = h.guest("a", GuestNic.options());
-        passBothWays(g, 1);
+        net.passBothWays(g, 1);
         h.unbind(first);
         for (int i = 0; i < 50; i++) {
             assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, i), Harness.soon()));
@@ -127,7 +117,7 @@ class BackendDynamicsTest {
         assertEquals(50, h.counter("a", "transmit-drop-disabled"));
         h.backend("neta", net);
         h.awaitState("a", NicState.RUNNING);
-        passBothWays(g, 2);
+        net.passBothWays(g, 2);
     }
 
     /** A backend that lacks what the guest acknowledged is refused with the list; what is parked waits for a better one. */
@@ -136,7 +126,7 @@ class BackendDynamicsTest {
         FakeBackend first = h.backend("neta", net);
         h.nic("a");
         GuestNic g = h.guest("a", GuestNic.options().features(GuestNic.RING_FEATURES | VirtioNet.CSUM | VirtioNet.HOST_TSO4));
-        passBothWays(g, 1);
+        net.passBothWays(g, 1);
         h.unbind(first);
         FakeBackend poor = new FakeBackend(net);
         poor.features = VirtioNet.CSUM;
@@ -150,7 +140,7 @@ class BackendDynamicsTest {
         h.bind("neta", good, 0);
         h.awaitState("a", NicState.RUNNING);
         assertTrue(good.calls.contains("load") && !good.calls.contains("open"), good.calls.toString());
-        passBothWays(g, 2);
+        net.passBothWays(g, 2);
     }
 
     @Test

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.nic;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import org.vireo.guest.GuestNic;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.posix.Errno;
@@ -127,6 +132,16 @@ final class FakeNetwork implements AutoCloseable {
             Poll.readable(10, farEnds.get(queue).number());
         }
         throw new AssertionError("no frame on queue " + queue + " for 15 s");
+    }
+
+    /** One numbered frame out of the guest and one into it, on the first pair: each arrives. */
+    void passBothWays(GuestNic g, int number) {
+        assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, number), Harness.soon()));
+        assertEquals(number, FakeBackend.number(take(0), 12));
+        sendSurely(0, FakeBackend.frame(12, 60, number));
+        byte[] b = g.receive(0).take(Harness.soon());
+        assertNotNull(b);
+        assertEquals(number, FakeBackend.number(b, 12));
     }
 
     @Override

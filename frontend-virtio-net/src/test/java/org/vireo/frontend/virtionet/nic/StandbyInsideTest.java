@@ -2,7 +2,6 @@
 package org.vireo.frontend.virtionet.nic;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -104,40 +103,31 @@ class StandbyInsideTest {
         f.nic.letGo();
     }
 
-    private void passBothWays(GuestNic g, int number) {
-        assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, number), Harness.soon()));
-        assertEquals(number, FakeBackend.number(net.take(0), 12));
-        net.sendSurely(0, FakeBackend.frame(12, 60, number));
-        byte[] b = g.receive(0).take(Harness.soon());
-        assertNotNull(b);
-        assertEquals(number, FakeBackend.number(b, 12));
-    }
-
     @Test
     void aVmmThatCameAfterThePictureGoesOn() throws Exception {
         active.nic("a");
         Following f = follow();
         GuestNic g = active.guest("a", GuestNic.options());
-        passBothWays(g, 1);
+        net.passBothWays(g, 1);
         f.assertCurrent();
         assertTrue(standbyBackend.calls.stream().noneMatch(c -> c.equals("apply") || c.equals("open")), "a standby touches nothing: "
                 + standbyBackend.calls);
         takeOver(f);
-        passBothWays(g, 2);
+        net.passBothWays(g, 2);
         standby.awaitState("a", NicState.RUNNING);
         assertTrue(standbyBackend.calls.contains("apply"), "settings that the dead process may have changed are applied anew");
         // and the next VMM finds it
         g.close();
         standby.awaitState("a", NicState.LISTENING);
         GuestNic next = active.guest("a", GuestNic.options());
-        passBothWays(next, 3);
+        net.passBothWays(next, 3);
     }
 
     @Test
     void aVmmThatLeftIsNotHeld() throws Exception {
         active.nic("a");
         GuestNic first = active.guest("a", GuestNic.options());
-        passBothWays(first, 1);
+        net.passBothWays(first, 1);
         Following f = follow();
         long with = Harness.openDescriptors();
         first.close();
@@ -146,10 +136,10 @@ class StandbyInsideTest {
         // connection, memory, kick and call descriptors: of the guest, the active one and the standby
         assertTrue(Harness.openDescriptors() <= with - 3 * 6, Harness.openDescriptors() + " descriptors after " + with);
         GuestNic second = active.guest("a", GuestNic.options());
-        passBothWays(second, 2);
+        net.passBothWays(second, 2);
         f.assertCurrent();
         takeOver(f);
-        passBothWays(second, 3);
+        net.passBothWays(second, 3);
     }
 
     /** A backend that leaves cannot be told as a change: the picture is void, a new one is good. */
@@ -168,9 +158,9 @@ class StandbyInsideTest {
         activeBackend = active.backend("neta", net);
         active.awaitState("a", NicState.RUNNING);
         Following again = follow();
-        passBothWays(g, 1);
+        net.passBothWays(g, 1);
         takeOver(again);
-        passBothWays(g, 2);
+        net.passBothWays(g, 2);
     }
 
     /** Two standbys and a handover at once: each hears of everything, one of them gets the NIC. */
@@ -192,10 +182,10 @@ class StandbyInsideTest {
         handover.end();
         second.end();
         g.frontEnd().vringDescriptor(org.vireo.vhostuser.Request.SET_VRING_KICK, 1, g.transmit(0).kickFd());
-        passBothWays(g, 1);
+        net.passBothWays(g, 1);
         one.assertCurrent();
         takeOver(one);
-        passBothWays(g, 2);
+        net.passBothWays(g, 2);
         assertNull(active.registry.transferable("a").orElse(null));
     }
 
@@ -216,6 +206,6 @@ class StandbyInsideTest {
         active.awaitState("a", NicState.LISTENING);
         assertEquals(List.of(), active.registry.startAwaiting());
         assertEquals(List.of(), changes, "the watch has ended");
-        passBothWays(active.guest("a", GuestNic.options()), 1);
+        net.passBothWays(active.guest("a", GuestNic.options()), 1);
     }
 }

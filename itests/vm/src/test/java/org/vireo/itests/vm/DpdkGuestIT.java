@@ -72,18 +72,13 @@ final class DpdkGuestIT {
                 "--txpkts=64", "--auto-start", "--stats-period", "1", "--no-flush-rx"), Map.of(), folder);
     }
 
-    private long framesOnTap() {
-        // what the guest transmits, the TAP's interface receives
-        return Long.parseLong(namespace.run("cat", "/proc/net/dev").lines().filter(l -> l.strip().startsWith("vdpdk0:")).findFirst()
-                .orElse("vdpdk0: 0 0").strip().split("\\s+")[2]);
-    }
-
     private void assertTransmits(Path socket, String server, String role) {
         try (Vireo vireo = Vireo.run(namespace, folder.resolve("qmp"), "--netdev", "tap,id=net0,ifname=vdpdk0", "--nic",
                 "id=nic0,netdev=net0,reconnect-ms=100,server=" + server + ",socket=" + socket);
                 TestProcess guest = testpmd(socket, role)) {
             namespace.run("ip", "link", "set", "vdpdk0", "up");
-            Await.until(Duration.ofSeconds(60), FRAMES + " frames of " + guest + " on the TAP", () -> framesOnTap() > FRAMES);
+            Await.until(Duration.ofSeconds(60), FRAMES + " frames of " + guest + " on the TAP",
+                    () -> namespace.framesReceived("vdpdk0") > FRAMES);
             assertTrue(vireo.process().isAlive());
         }
     }

@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
@@ -17,24 +16,23 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
-import org.vireo.guest.TransmitQueue;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
 import org.vireo.testsupport.Requirements;
 import org.vireo.testsupport.TestNamespace;
 import org.vireo.testsupport.TestProcess;
+import org.vireo.testsupport.TestTap;
 import org.vireo.vhostuser.Request;
 
 /** Daemons that stand by for one another are killed; the guest keeps its NIC, and its VMM its connection. */
 final class StandbyIT {
     private static final Duration LIMIT = Duration.ofSeconds(30);
-    private static final String TAP = "vstandby0";
 
     @TempDir
     private Path folder;
     private TestNamespace namespace;
+    private TestTap tap;
     private final Descriptors fds = new Descriptors();
     private long sent;
 
@@ -44,13 +42,14 @@ final class StandbyIT {
         Requirements.tap();
         Requirements.namespaces();
         namespace = TestNamespace.create();
-        namespace.run("ip", "tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr");
-        namespace.run("sysctl", "-qw", "net.ipv6.conf." + TAP + ".disable_ipv6=1");
-        namespace.run("ip", "link", "set", TAP, "up");
+        tap = TestTap.tap(namespace, "vnet_hdr").up();
     }
 
     @AfterEach
     void cleanUp() {
+        if (tap != null) {
+            tap.close();
+        }
         if (namespace != null) {
             namespace.close();
         }
@@ -59,41 +58,25 @@ final class StandbyIT {
     /** All are started alike, as units of a service manager are. */
     private Vireo daemon() {
         return Vireo.run(namespace, folder.resolve("qmp"), "--standby", "unix:" + folder.resolve("pair"), "--netdev",
-                "tap,id=net0,ifname=" + TAP, "--nic", "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
+                "tap,id=net0,ifname=" + tap.name(), "--nic", "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
     }
 
     private GuestNic guest() throws IOException {
-        return GuestNic.options().start(fds, FrontEnd.connect(fds, folder.resolve("nic0"), Duration.ofSeconds(10)));
+        return Guests.connect(fds, folder.resolve("nic0"));
     }
 
     private static long soon() {
         return System.nanoTime() + LIMIT.toNanos();
     }
 
-    private static byte[] frame() {
-        byte[] f = new byte[60];
-        Arrays.fill(f, 0, 6, (byte) 0xff);
-        f[6] = 2;
-        f[12] = (byte) 0x88;
-        f[13] = (byte) 0xb5;
-        return f;
-    }
-
     /** Frames that the TAP has had from the guest. */
     private long arrived() {
-        return Long.parseLong(namespace.run("cat", "/proc/net/dev").lines().filter(l -> l.strip().startsWith(TAP + ":")).findFirst()
-                .orElseThrow().strip().split("\\s+")[2]);
+        return namespace.framesReceived(tap.name());
     }
 
-    /** Sends some; all are taken, and the ring has got all its descriptors back. */
     private void send(GuestNic g, int count) {
-        TransmitQueue q = g.transmit(0);
-        for (int i = 0; i < count; i++) {
-            assertTrue(q.send(frame(), soon()), "a frame is taken");
-            sent++;
-        }
-        assertTrue(q.awaitAll(soon()), "what was sent is given back");
-        assertEquals(0, q.outstanding());
+        Guests.send(g, count, LIMIT);
+        sent += count;
     }
 
     private void kill(Vireo daemon) {

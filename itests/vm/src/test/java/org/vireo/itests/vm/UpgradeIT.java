@@ -10,7 +10,6 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -18,7 +17,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
@@ -51,25 +49,12 @@ final class UpgradeIT {
         }
     }
 
-    private static long soon() {
-        return System.nanoTime() + LIMIT.toNanos();
-    }
-
-    private static void send(GuestNic g, int count) {
-        byte[] f = new byte[60];
-        Arrays.fill(f, 0, 6, (byte) 0xff);
-        f[6] = 2;
-        f[12] = (byte) 0x88;
-        f[13] = (byte) 0xb5;
-        for (int i = 0; i < count; i++) {
-            assertTrue(g.transmit(0).send(f, soon()), "a frame is taken");
-        }
-        assertTrue(g.transmit(0).awaitAll(soon()), "what was sent is given back");
+    private static void send(GuestNic g) {
+        Guests.send(g, 100, LIMIT);
     }
 
     private long arrived() {
-        return Long.parseLong(namespace.run("cat", "/proc/net/dev").lines().filter(l -> l.strip().startsWith("vupgrade0:")).findFirst()
-                .orElseThrow().strip().split("\\s+")[2]);
+        return namespace.framesReceived("vupgrade0");
     }
 
     /** The new process's pid. */
@@ -97,18 +82,17 @@ final class UpgradeIT {
                 "--netdev", "tap,id=net0,ifname=vupgrade0", "--nic", "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"),
                 "--netdev", "tap,id=net1,ifname=vupgrade1", "--nic", "id=nic1,netdev=net1,socket=" + folder.resolve("nic1"),
                 "--nic", "id=nic2,socket=" + folder.resolve("nic2"), "--netdev", "tap,id=spare,ifname=vupgrade2");
-                GuestNic guest = GuestNic.options().start(new Descriptors(),
-                        FrontEnd.connect(new Descriptors(), folder.resolve("nic0"), Duration.ofSeconds(10)))) {
+                GuestNic guest = Guests.connect(new Descriptors(), folder.resolve("nic0"))) {
             namespace.run("ip", "link", "set", "vupgrade0", "up");
             long before = arrived();
-            send(guest, 100);
+            send(guest);
             List<String> said = first.client("upgrade", "--dry-run");
             assertEquals("it would work", said.getLast(), said.toString());
             assertTrue(said.stream().anyMatch(l -> l.startsWith("ok      nics: ")), said.toString());
             assertTrue(first.process().isAlive());
             upgrade(first);
             assertEquals(0, first.process().exitCode(LIMIT), "the old process ends in good order");
-            send(guest, 100);
+            send(guest);
             // the same socket answers, for all NICs, those without a VMM and without a netdev too, and for what no NIC has
             List<String> nics = first.client("nic", "list");
             assertTrue(nics.stream().anyMatch(l -> l.startsWith("nic0") && l.contains("running")), nics.toString());
@@ -118,10 +102,10 @@ final class UpgradeIT {
             Await.until(LIMIT, "it has the place of the old one", () -> first.client("standby").contains("role: active"));
             first.client("nic", "add", "id=nic3,netdev=spare,socket=" + folder.resolve("nic3"));
             upgrade(first, "--return");
-            send(guest, 100);
+            send(guest);
             Await.until(LIMIT, "each frame of the guest on the TAP, once", () -> arrived() - before == 300);
             first.client("qmp", "quit");
-            assertTrue(guest.frontEnd().awaitClosed(soon()));
+            assertTrue(guest.frontEnd().awaitClosed(System.nanoTime() + LIMIT.toNanos()));
         }
     }
 
@@ -129,8 +113,7 @@ final class UpgradeIT {
     void theOldProcessGoesOnWhereTheBuildDoesNotWork() throws Exception {
         try (Vireo old = Vireo.run(namespace, folder.resolve("qmp"), "--netdev", "tap,id=net0,ifname=vupgrade0", "--nic",
                 "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
-                GuestNic guest = GuestNic.options().start(new Descriptors(),
-                        FrontEnd.connect(new Descriptors(), folder.resolve("nic0"), Duration.ofSeconds(10)))) {
+                GuestNic guest = Guests.connect(new Descriptors(), folder.resolve("nic0"))) {
             namespace.run("ip", "link", "set", "vupgrade0", "up");
             assertRefused(old, "is not a build's command", "--build", folder.resolve("nothing").toString());
             assertRefused(old, "nothing to return to", "--return");
@@ -140,7 +123,7 @@ final class UpgradeIT {
             Path once = build(folder.resolve("once"), "#!/bin/sh\nif [ -e \"$0.run\" ]; then exit 7; fi\ntouch \"$0.run\"\n"
                     + "export VIREO_DIST=" + Vireo.DIST + "\nexec " + Vireo.ROOT.resolve("vireo") + " \"$@\"\n");
             assertRefused(old, "it ends with exit code 7", "--build", once.toString());
-            send(guest, 100);
+            send(guest);
             old.client("netdev", "add", "tap,id=net1,ifname=vupgrade1");
             assertTrue(old.client("nic", "list").stream().anyMatch(l -> l.startsWith("nic0") && l.contains("running")));
             assertTrue(old.process().isAlive());
