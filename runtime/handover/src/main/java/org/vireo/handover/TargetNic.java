@@ -20,6 +20,7 @@ final class TargetNic {
     private boolean reading;
     private boolean passed;
     private boolean unable;
+    private boolean keeps;
     private boolean killFailed;
     private boolean done;
     private String why = "";
@@ -117,7 +118,11 @@ final class TargetNic {
                     done = true;
                     session.own(this);
                 }
-                case STOP_READING -> stopReading();
+                case STOP_READING -> {
+                    if (!stopsReading()) {
+                        return session.lookAgainNanos();
+                    }
+                }
                 case GIVE_BACK -> {
                     session.sendFailed(id(), why);
                     close(why);
@@ -149,19 +154,34 @@ final class TargetNic {
             passed = true;
         } catch (Exception | LinkageError | StackOverflowError | AssertionError e) {
             // whatever a third party's code throws: the NIC goes back to where it ran
-            unable = true;
             why = e.getMessage() == null ? e.toString() : e.getMessage();
+            unable = letsGo();
         }
         takeMicros = (System.nanoTime() - tookNanos) / 1_000;
     }
 
-    private void stopReading() {
-        if (passed) {
-            nic.giveBack();
+    private boolean stopsReading() {
+        if (!letsGo()) {
+            return false;
         }
         reading = false;
         passed = false;
         unable = false;
+        return true;
+    }
+
+    /** If something here cannot let go, the word stays as it is, and who waits for it ends this process. */
+    private boolean letsGo() {
+        try {
+            nic.giveBack();
+            return true;
+        } catch (Exception | LinkageError | StackOverflowError | AssertionError e) {
+            if (!keeps) {
+                keeps = true;
+                session.warn("NIC " + id() + " cannot be let go: " + e.getMessage());
+            }
+            return false;
+        }
     }
 
     private void kill() {

@@ -38,6 +38,7 @@ final class FakeHost implements Nics, AutoCloseable {
     Hook<NicImage> onPrepare = i -> { };
     Hook<Incoming> onRehearse = i -> { };
     Hook<Incoming> onTake = i -> { };
+    Hook<Incoming> onGiveBack = i -> { };
     Hook<Nic> onFreeze = n -> { };
     private final List<Runnable> watchers = new CopyOnWriteArrayList<>();
     private final Fds fds;
@@ -257,6 +258,7 @@ final class FakeHost implements Nics, AutoCloseable {
         final Fd connection;
         final List<String> calls = Collections.synchronizedList(new ArrayList<>());
         private volatile long seq;
+        private boolean taken;
 
         Incoming(String id, Fd file, FakeBlock block, Fd connection, long seq) {
             this.id = id;
@@ -304,12 +306,17 @@ final class FakeHost implements Nics, AutoCloseable {
             calls.add("take");
             onTake.run(this);
             block.reads(true);
+            taken = true;
         }
 
         @Override
-        public void giveBack() {
+        public void giveBack() throws NicException {
             calls.add("giveBack");
-            block.reads(false);
+            onGiveBack.run(this);
+            if (taken) {
+                block.reads(false);
+                taken = false;
+            }
         }
 
         @Override

@@ -339,6 +339,30 @@ class HandoverServiceTest {
         assertEquals(0, Ownership.decode(n.block.word()).holder());
     }
 
+    /** Two that read one port would be worse than one that is ended. */
+    @Test
+    void whoCannotLetGoKeepsTheWordUntilItCan() throws Exception {
+        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300));
+        FakeHost.Nic n = here.make("nic0");
+        there.onTake = i -> {
+            throw new NicException("TUNSETIFF failed");
+        };
+        List<String> words = new ArrayList<>();
+        there.onGiveBack = i -> {
+            Ownership w = Ownership.decode(n.block.word());
+            words.add(w.phase() + " " + w.holder());
+            if (words.size() < 4) {
+                throw new NicException("a worker has not let go of its rings");
+            }
+        };
+        Map<String, Object> s = handOver("nic0");
+        assertEquals("stayed", nic(s, 0).get("result"), s.toString());
+        await(b);
+        assertEquals(List.of("TAKEN 1", "FENCED 0", "FENCED 0", "FENCED 0"), words);
+        assertEquals(1, n.block.readers());
+        assertOwnedBySlot(n.block, 0);
+    }
+
     @Test
     void noNicAtAllIsAnOrderlyHandoverToo() throws Exception {
         assertEquals("completed", handOver().get("status"), a.status().toString());

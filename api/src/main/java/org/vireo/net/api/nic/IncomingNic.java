@@ -47,12 +47,17 @@ public interface IncomingNic extends AutoCloseable {
     /**
      * Starts rings and port; opens the port before, if the source has closed its own for that. The word says TAKEN by this process.
      *
-     * @throws NicException it cannot; everything is let go again, so that the NIC can be given back
+     * @throws NicException it cannot; {@link #giveBack()} lets go of what was started
      */
     void take() throws NicException;
 
-    /** Lets go of rings and port again, without side effects, after {@link #take()}. */
-    void giveBack();
+    /**
+     * Lets go of rings and port again, without side effects, after {@link #take()} or a failure of it. The word may name another process
+     * only when this has returned.
+     *
+     * @throws NicException something here, which is named, still uses them; may be tried again
+     */
+    void giveBack() throws NicException;
 
     /** The word says OWNED by this process: takes VMM connection and listener and does what may block. */
     void own();

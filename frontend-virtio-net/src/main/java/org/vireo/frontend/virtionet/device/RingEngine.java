@@ -360,6 +360,24 @@ public final class RingEngine {
     }
 
     /**
+     * Waits until {@link #quiet}: before that a ring's position may still change, since a worker that is late goes on with it.
+     *
+     * @throws EngineException a worker did not answer
+     */
+    public void awaitQuiet() throws EngineException {
+        try {
+            quiet.get(DEADLINE_MILLIS, TimeUnit.MILLISECONDS);
+        } catch (TimeoutException e) {
+            throw new EngineException(nic + ": a worker has not let go of its rings for " + DEADLINE_MILLIS + " ms", e);
+        } catch (ExecutionException e) {
+            throw new IllegalStateException(e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new EngineException(nic + ": interrupted", e);
+        }
+    }
+
+    /**
      * Enables or disables a pair's rings.
      *
      * @param i the pair

@@ -75,6 +75,7 @@ final class DeviceRings {
     }
 
     private DeviceState change(DeviceState from, DeviceState to) throws EngineException, NetdevException {
+        engine.awaitQuiet();
         DeviceState next = to;
         halted &= from.memory() == to.memory();
         boolean reformat = from.features() != to.features();
@@ -152,6 +153,7 @@ final class DeviceRings {
         if (halted) {
             return;
         }
+        engine.awaitQuiet();
         OpenedPort port = binding == null ? null : binding.port();
         if (port != null && idle()) {
             engine.format(binding.format(s.features()));
@@ -178,13 +180,23 @@ final class DeviceRings {
     /** Stops all rings, as far as their workers answer; see {@link #whenQuiet}. */
     void stopAll() {
         try {
-            freeze(System.nanoTime() + STOP_NANOS);
+            stopSurely();
         } catch (EngineException e) {
             LOG.warn("{}", e.getMessage());
         }
     }
 
-    /** Does something as soon as no worker uses rings, memory and port any more: at once if {@link #stopAll} got its answers. */
+    /** Stops all rings: nothing of this process reads them, or the port, when this returns. */
+    void stopSurely() throws EngineException {
+        freeze(System.nanoTime() + STOP_NANOS);
+    }
+
+    /** Whether no worker uses rings, memory and port any more after {@link #stopAll} or {@link #freeze}. */
+    boolean isQuiet() {
+        return engine.quiet().isDone();
+    }
+
+    /** Does something as soon as {@link #isQuiet}: at once if the workers answered in time. */
     void whenQuiet(Runnable what) {
         CompletableFuture<Void> quiet = engine.quiet();
         if (quiet.isDone()) {

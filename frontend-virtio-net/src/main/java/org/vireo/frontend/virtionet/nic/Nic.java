@@ -453,8 +453,16 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         });
     }
 
-    /** Starts the rings that are marked started and do not run. */
+    /** Starts the rings that are marked started and do not run, as soon as no late worker is in them. */
     void resumeRings() {
+        if (!rings.isQuiet()) {
+            rings.whenQuiet(() -> actor.post(Urgency.HANDOVER, () -> {
+                if (isServing()) {
+                    resumeRings();
+                }
+            }));
+            return;
+        }
         try {
             rings.resume(device);
         } catch (EngineException e) {
@@ -522,7 +530,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         DeviceState former = device;
         device = received;
         engine.initialMemory(received.memory());
-        received.closeReplaced(former);
+        rings.whenQuiet(() -> received.closeReplaced(former));
         if (binding != null) {
             binding.appliedElsewhere();
         }
@@ -544,8 +552,8 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         rings.resume(device);
     }
 
-    void stopTaken() {
-        rings.stopAll();
+    void stopTaken() throws EngineException {
+        rings.stopSurely();
     }
 
     /**

@@ -3,12 +3,8 @@ package org.vireo.frontend.virtionet.nic;
 
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
-import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
 import org.vireo.frontend.virtionet.session.Session;
 import org.vireo.net.api.BackendState;
@@ -24,7 +20,6 @@ import org.vireo.vhostuser.VirtioNet;
 
 /** A NIC of another process, built here beside it. */
 final class ReceivedNic implements IncomingNic {
-    private static final Logger LOG = LoggerFactory.getLogger(ReceivedNic.class);
     private static final long CALL_MILLIS = 10_000;
 
     private final Nic nic;
@@ -187,41 +182,28 @@ final class ReceivedNic implements IncomingNic {
     @Override
     public void take() throws NicException {
         callHere(() -> {
-            try {
-                if (opensLate && nic.binding().port() == null) {
-                    nic.binding().open();
-                    nic.link().ofPort();
-                    checkFeatures(nic);
-                }
-                nic.startTaken();
-                taken = true;
-            } catch (NicException | EngineException | NetdevException | RuntimeException e) {
-                stop();
-                throw e;
+            if (opensLate && nic.binding().port() == null) {
+                nic.binding().open();
+                nic.link().ofPort();
+                checkFeatures(nic);
             }
+            nic.startTaken();
+            taken = true;
             return null;
         });
     }
 
-    /** The source may open the port again as soon as the word says so. What a worker does not let go of is closed with the NIC. */
-    private void stop() {
-        nic.stopTaken();
-        if (opensLate && nic.engine().quiet().isDone()) {
-            nic.binding().breakOff();
-        }
-    }
-
     @Override
-    public void giveBack() {
-        taken = false;
-        try {
-            // the word follows: nothing here may still read then
-            nic.actor().finish(Urgency.HANDOVER, CALL_MILLIS, this::stop);
-        } catch (TimeoutException e) {
-            LOG.error("NIC {}: {}", id(), e.getMessage());
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
+    public void giveBack() throws NicException {
+        call(() -> {
+            nic.stopTaken();
+            if (opensLate) {
+                // the source may open it as soon as the word says so
+                nic.binding().breakOff();
+            }
+            taken = false;
+            return null;
+        });
     }
 
     @Override

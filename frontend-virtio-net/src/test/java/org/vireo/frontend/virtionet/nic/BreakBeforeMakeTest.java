@@ -155,6 +155,7 @@ class BreakBeforeMakeTest {
             out.freeze(deadline());
             NicException e = assertThrows(NicException.class, in::take);
             assertTrue(e.getMessage().contains("CSUM"), e.getMessage());
+            in.giveBack();
             assertNull(targetBackend.port, "it keeps the source from opening");
         }
         out.resume();
