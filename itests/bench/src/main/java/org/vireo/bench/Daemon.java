@@ -149,8 +149,13 @@ final class Daemon {
 
     /** Tells it to end, and sees that it did so in good order. */
     void quit() throws BenchException {
+        quit(END_LIMIT);
+    }
+
+    /** As {@link #quit()}, where it has more to delete than a few NICs. */
+    void quit(Duration limit) throws BenchException {
         execute("quit", Map.of());
-        int code = program.awaitEnd(END_LIMIT);
+        int code = program.awaitEnd(limit);
         stage.end(program);
         if (code != 0) {
             throw new BenchException(name + " ended with exit code " + code + ": " + program.said());

@@ -15,7 +15,7 @@ import java.util.function.Predicate;
 final class FaultView {
     /** Threads that the JVM, the framework and pools start and end as they like. */
     private static final String FOREIGN = "(C1|C2|GC|VM|G1|Sweeper|Service|Monitor|Signal|Notification|Reference|Finalizer|Common|Attach"
-            + "|FelixResolver|ForkJoinPool|vireo-qmp|vireo-netdev-re).*";
+            + "|FelixResolver|ForkJoinPool|vireo-qmp|vireo-backend).*";
 
     private FaultView() {
     }

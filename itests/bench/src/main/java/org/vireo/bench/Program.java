@@ -13,7 +13,7 @@ import java.util.concurrent.TimeUnit;
 
 /** A process that this one started. Its output is collected; {@link #close()} ends it and what it started. Any thread. */
 final class Program implements AutoCloseable {
-    private static final int KEPT_LINES = 2_000;
+    private static final int KEPT_LINES = 100_000;
 
     private final String name;
     private final Process process;

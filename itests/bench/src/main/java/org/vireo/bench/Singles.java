@@ -179,7 +179,8 @@ final class Singles {
             throw new BenchException("idle NIC " + guests.size() + ": " + e.getMessage(), e);
         } finally {
             guests.forEach(GuestNic::close);
-            d.quit();
+            // the kernel takes 60 ms to delete an interface, one after another
+            d.quit(Duration.ofSeconds(20).plusMillis(200L * idle));
             n.close();
         }
     }

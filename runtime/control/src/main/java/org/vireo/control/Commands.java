@@ -42,7 +42,7 @@ final class Commands {
         all.put("query-version", asking(() -> version(version)));
         all.put("query-status", asking(this::status));
         all.put("query-commands", asking(this::names));
-        all.put("query-nics", asking(() -> operations.nics().stream().map(Commands::describe).toList()));
+        all.put("query-nics", asking(() -> operations.measuredNics().stream().map(Commands::describe).toList()));
         all.put("query-netdevs", asking(this::netdevs));
         all.put("query-backends", asking(() -> operations.netdevs().backends().list().stream().map(BackendCatalog::describe).toList()));
         all.put("device_add", this::deviceAdd);

@@ -80,6 +80,12 @@ final class Operations {
         return n == null ? List.of() : n.list();
     }
 
+    /** The NICs with the counters of their ports, for which each backend is asked. */
+    List<NicStatus> measuredNics() {
+        Nics n = nics.get();
+        return n == null ? List.of() : n.measure();
+    }
+
     /** The netdevs that have a backend or a NIC; none without a frontend. */
     List<NetdevStatus> netdevStates() {
         Nics n = nics.get();

@@ -81,6 +81,11 @@ final class FakeNics implements Nics {
     }
 
     @Override
+    public List<NicStatus> measure() {
+        return list();
+    }
+
+    @Override
     public List<NetdevStatus> netdevs() {
         return List.of();
     }

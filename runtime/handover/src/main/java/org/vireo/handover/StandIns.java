@@ -93,6 +93,11 @@ final class StandIns implements Nics {
     }
 
     @Override
+    public List<NicStatus> measure() {
+        return list();
+    }
+
+    @Override
     public List<NetdevStatus> netdevs() {
         return List.of();
     }

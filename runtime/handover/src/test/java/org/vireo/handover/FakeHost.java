@@ -125,6 +125,11 @@ final class FakeHost implements Nics, AutoCloseable {
     }
 
     @Override
+    public List<NicStatus> measure() {
+        return list();
+    }
+
+    @Override
     public List<NetdevStatus> netdevs() {
         return List.of();
     }

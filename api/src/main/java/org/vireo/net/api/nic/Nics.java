@@ -29,11 +29,19 @@ public interface Nics {
     void remove(String id) throws NicException;
 
     /**
-     * The NICs.
+     * The NICs. No backend is asked, so that this does not wait: the counters are the NICs' own.
      *
      * @return a snapshot in the order of their making
      */
     List<NicStatus> list();
+
+    /**
+     * The NICs, their counters with those of their ports, whose names begin with "port-". Asks each backend, and goes without one that
+     * does not answer within two seconds.
+     *
+     * @return as {@link #list()}
+     */
+    List<NicStatus> measure();
 
     /**
      * The netdevs that have a backend or a NIC.

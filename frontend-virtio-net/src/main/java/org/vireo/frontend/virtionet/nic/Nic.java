@@ -666,10 +666,19 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     }
 
     NicStatus status() {
+        return status(engine.counters());
+    }
+
+    /** With the counters of the port. */
+    NicStatus measure() {
         Map<String, Long> counters = new LinkedHashMap<>(engine.counters());
         if (binding != null && !dead) {
             binding.slot().statistics((name, value) -> counters.put("port-" + name, value));
         }
+        return status(counters);
+    }
+
+    private NicStatus status(Map<String, Long> counters) {
         Session s = session;
         return new NicReport.Snapshot(options.id(), options.netdev(), report.state(), report.why(), options.effective(),
                 s == null ? 0 : s.vmmPid(), device.features(), epoch(), counters);

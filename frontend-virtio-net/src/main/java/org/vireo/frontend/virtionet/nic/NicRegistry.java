@@ -15,6 +15,7 @@ import java.util.concurrent.FutureTask;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Function;
 import org.osgi.framework.BundleContext;
 import org.osgi.framework.ServiceReference;
 import org.osgi.service.component.annotations.Activate;
@@ -230,6 +231,15 @@ public final class NicRegistry implements Nics {
 
     @Override
     public List<NicStatus> list() {
+        return list(Nic::status);
+    }
+
+    @Override
+    public List<NicStatus> measure() {
+        return list(Nic::measure);
+    }
+
+    private List<NicStatus> list(Function<Nic, NicStatus> look) {
         List<Nic> all;
         List<NicStatus> result = new ArrayList<>();
         synchronized (this) {
@@ -237,7 +247,7 @@ public final class NicRegistry implements Nics {
             awaiting.values().forEach(o -> result.add(new NicReport.Snapshot(o.id(), o.netdev(), NicState.AWAITING, "", o.effective(),
                     0, 0, 0, Map.of())));
         }
-        all.forEach(n -> result.add(n.status()));
+        all.forEach(n -> result.add(look.apply(n)));
         return result;
     }
 

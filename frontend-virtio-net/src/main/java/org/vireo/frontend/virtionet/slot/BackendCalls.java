@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
+import java.util.ArrayDeque;
+import java.util.Queue;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.LinkedBlockingQueue;
-import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicReference;
@@ -13,7 +14,6 @@ import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.net.api.NetdevException;
-import org.vireo.posix.linux.Threads;
 
 /**
  * Calls the control side of one netdev's backend, one call at a time, with a deadline. While a call has not returned, further ones are
@@ -23,26 +23,40 @@ final class BackendCalls {
     private static final Logger LOG = LoggerFactory.getLogger(BackendCalls.class);
 
     private final String netdev;
-    private final ThreadPoolExecutor executor;
+    private final Executor threads;
+    private final Queue<Runnable> waiting = new ArrayDeque<>();
+    private boolean calling;
     private volatile String stuck;
 
     /**
      * Calls of one backend.
      *
      * @param netdev for messages
-     * @param inherits whether they have the priority of who calls first; else they have the ordinary one, as do scripts that they run
+     * @param threads they are made in; a call that does not return keeps one
      */
-    BackendCalls(String netdev, boolean inherits) {
+    BackendCalls(String netdev, Executor threads) {
         this.netdev = netdev;
-        executor = new ThreadPoolExecutor(1, 1, 5, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), r -> {
-            Thread t = new Thread(inherits ? r : () -> {
-                Threads.ordinary();
-                r.run();
-            }, "vireo-netdev-" + netdev);
-            t.setDaemon(true);
-            return t;
-        });
-        executor.allowCoreThreadTimeOut(true);
+        this.threads = threads;
+    }
+
+    private synchronized void submit(Runnable call) {
+        waiting.add(call);
+        if (!calling) {
+            calling = true;
+            threads.execute(this::makeCalls);
+        }
+    }
+
+    private void makeCalls() {
+        for (Runnable call = next(); call != null; call = next()) {
+            call.run();
+        }
+    }
+
+    private synchronized Runnable next() {
+        Runnable call = waiting.poll();
+        calling = call != null;
+        return call;
     }
 
     /** A call without result. */
@@ -69,7 +83,7 @@ final class BackendCalls {
         }
         AtomicReference<Stage> stage = new AtomicReference<>(Stage.WAITING);
         CompletableFuture<T> result = new CompletableFuture<>();
-        executor.execute(() -> {
+        submit(() -> {
             if (!stage.compareAndSet(Stage.WAITING, Stage.RUNNING)) {
                 return;
             }

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -45,15 +46,15 @@ public final class NetdevSlot {
     private BackendState parked;
     private String failure = "";
 
-    NetdevSlot(String id, Fds fds) {
-        this(id, fds, false);
+    NetdevSlot(String id, Fds fds, Executor threads) {
+        this(id, fds, threads, false);
     }
 
-    private NetdevSlot(String id, Fds fds, boolean rehearsal) {
+    private NetdevSlot(String id, Fds fds, Executor threads, boolean rehearsal) {
         this.id = id;
         this.fds = fds;
         this.rehearsal = rehearsal;
-        calls = new BackendCalls(id, rehearsal);
+        calls = new BackendCalls(id, threads);
     }
 
     /** A slot for a rehearsal: the same backend, which is told that its descriptors are stand-ins. */
@@ -64,7 +65,7 @@ public final class NetdevSlot {
     }
 
     static NetdevSlot twin(String id, Fds fds, Candidate backend) {
-        NetdevSlot twin = new NetdevSlot(id, fds, true);
+        NetdevSlot twin = new NetdevSlot(id, fds, BackendThreads.inheriting(), true);
         twin.candidates.add(backend);
         return twin;
     }

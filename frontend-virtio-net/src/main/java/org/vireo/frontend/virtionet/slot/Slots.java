@@ -4,6 +4,7 @@ package org.vireo.frontend.virtionet.slot;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.Executor;
 import org.osgi.framework.Constants;
 import org.osgi.framework.ServiceReference;
 import org.osgi.framework.Version;
@@ -15,6 +16,7 @@ import org.vireo.net.api.nic.NetdevStatus;
 /** All netdev slots of the process. Any thread. */
 public final class Slots {
     private final Fds fds;
+    private final Executor threads = BackendThreads.ordinary();
     private final Map<String, NetdevSlot> slots = new TreeMap<>();
 
     /**
@@ -33,7 +35,7 @@ public final class Slots {
      * @return the slot
      */
     public synchronized NetdevSlot slot(String netdev) {
-        return slots.computeIfAbsent(netdev, id -> new NetdevSlot(id, fds));
+        return slots.computeIfAbsent(netdev, id -> new NetdevSlot(id, fds, threads));
     }
 
     /**

@@ -17,7 +17,7 @@ import org.vireo.testsupport.Await;
 
 /** Calls of a backend's control side. */
 class BackendCallsTest {
-    private final BackendCalls calls = new BackendCalls("net0", false);
+    private final BackendCalls calls = new BackendCalls("net0", BackendThreads.ordinary());
 
     private static long in(long millis) {
         return System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis);
