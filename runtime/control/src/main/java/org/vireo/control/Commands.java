@@ -81,9 +81,10 @@ final class Commands {
          * @param qmp where QMP is served
          * @param standby where others stand by for it, or null
          * @param previous command of the build that the other process was, or null
-         * @throws NicException the socket cannot be moved there
+         * @param kept whether NICs are kept in the service manager's descriptor store
+         * @throws NicException the socket cannot be moved there, or nothing can be stored
          */
-        void take(Path qmp, String standby, Path previous) throws NicException;
+        void take(Path qmp, String standby, Path previous, boolean kept) throws NicException;
     }
 
     /** A query: takes no arguments. */
@@ -302,8 +303,9 @@ final class Commands {
         Path qmp = Path.of(a.text("qmp"));
         Optional<String> standby = a.optionalText("standby");
         Optional<String> previous = a.optionalText("previous");
+        boolean kept = a.optionalFlag("descriptor-store").orElse(false);
         a.end();
-        return apply(() -> control.take(qmp, standby.orElse(null), previous.map(Path::of).orElse(null)));
+        return apply(() -> control.take(qmp, standby.orElse(null), previous.map(Path::of).orElse(null), kept));
     }
 
     private Object quit(Arguments a) throws QmpException {

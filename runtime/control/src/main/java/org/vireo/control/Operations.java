@@ -219,6 +219,23 @@ final class Operations {
     }
 
     /**
+     * Goes on with what an earlier process left in the descriptor store, and keeps all NICs there.
+     *
+     * @param startsOthers whether NICs that wait and were not there start
+     */
+    void restore(boolean startsOthers) throws NicException {
+        handovers().restore();
+        handovers().keep(true);
+        if (startsOthers) {
+            List<String> problems = frontend().startAwaiting();
+            expectNothing();
+            if (!problems.isEmpty()) {
+                throw new NicException(String.join("; ", problems));
+            }
+        }
+    }
+
+    /**
      * Joins those who stand by for one another.
      *
      * @param begins whether this process may be the first

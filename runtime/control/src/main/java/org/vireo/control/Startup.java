@@ -34,7 +34,8 @@ import org.vireo.net.api.nic.Nics;
  * {@code error} (String) and {@code usage} (Boolean: the command line itself is wrong).
  *
  * <p>Properties: {@code vireo.run.netdev.N} and {@code vireo.run.nic.N} from 0 on (QEMU's option syntax), {@code vireo.qmp} (a path),
- * {@code vireo.incoming} ({@code unix:PATH}, or {@code defer} to wait for migrate-incoming), {@code vireo.standby} ({@code unix:PATH}).
+ * {@code vireo.incoming} ({@code unix:PATH}, or {@code defer} to wait for migrate-incoming), {@code vireo.standby} ({@code unix:PATH}),
+ * {@code vireo.descriptor-store} ({@code on}).
  */
 @Component(service = Callable.class, immediate = true, property = "vireo.role=startup")
 public final class Startup implements Callable<Map<String, Object>>, Commands.Control {
@@ -57,6 +58,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     private Path qmpPath;
     private String standbyUri;
     private Path previous;
+    private boolean keeps;
 
     /**
      * Made by the framework.
@@ -101,7 +103,8 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
         String standby = context.getProperty("vireo.standby");
         QmpServer server = path == null ? null : standby == null ? claim(Path.of(path)) : claimIfFree(Path.of(path));
         String incoming = context.getProperty("vireo.incoming");
-        if (incoming != null || standby != null) {
+        boolean store = "on".equals(context.getProperty("vireo.descriptor-store"));
+        if (incoming != null || standby != null || store) {
             operations.handovers();
             operations.expectIncoming();
         }
@@ -112,6 +115,12 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
         for (Map.Entry<String, Map<String, String>> n : newNics.entrySet()) {
             operations.addNic(n.getValue());
         }
+        if (store) {
+            operations.restore(incoming == null && standby == null);
+            synchronized (this) {
+                keeps = true;
+            }
+        }
         if (incoming != null && !incoming.equals("defer")) {
             operations.listen(incoming);
         }
@@ -121,6 +130,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
         if (server != null) {
             server.start();
         }
+        ServiceStatus.tell("--ready");
         return newNics.size();
     }
 
@@ -212,7 +222,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     private synchronized Upgrade.Own own() {
         String command = System.getProperty("vireo.command");
         return new Upgrade.Own(command == null ? null : Path.of(command), previous, qmpPath, standbyUri,
-                context.getProperty("vireo.workers"));
+                context.getProperty("vireo.workers"), keeps);
     }
 
     @Override
@@ -221,7 +231,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     }
 
     @Override
-    public void take(Path path, String standby, Path former) throws NicException {
+    public void take(Path path, String standby, Path former, boolean kept) throws NicException {
         synchronized (this) {
             if (qmp == null) {
                 throw new NicException("this process is ending");
@@ -234,8 +244,12 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
             qmpPath = path;
             previous = former;
             standbyUri = standby;
+            keeps = kept;
         }
         operations.expectNothing();
+        if (kept) {
+            operations.handovers().keep(true);
+        }
         if (standby != null) {
             // until the other process has ended this one is its standby, with nothing to take
             Thread.ofPlatform().daemon().name("vireo-standby").start(() -> {

@@ -48,8 +48,9 @@ final class Upgrade {
      * @param qmp path of the QMP socket
      * @param standby where others stand by for it, or null
      * @param workers how many workers were asked for, or null
+     * @param keeps whether NICs are kept in the service manager's descriptor store
      */
-    record Own(Path command, Path previous, Path qmp, String standby, String workers) { }
+    record Own(Path command, Path previous, Path qmp, String standby, String workers, boolean keeps) { }
 
     /**
      * No upgrade yet.
@@ -263,19 +264,18 @@ final class Upgrade {
         if (own.command != null) {
             with.put("previous", own.command.toString());
         }
-        next.execute("take-control", with);
-        tellServiceManager(next.pid());
-    }
-
-    /** The service's main process is another one from now on, see sd_notify(3). */
-    private static void tellServiceManager(long pid) throws IOException {
-        if (System.getenv("NOTIFY_SOCKET") != null) {
-            try {
-                new ProcessBuilder("systemd-notify", "--pid=" + pid).inheritIO().start().waitFor(5, TimeUnit.SECONDS);
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-            }
+        if (own.keeps) {
+            // what two processes store at once the service manager keeps under the first one's names
+            operations.handovers().keep(false);
+            with.put("descriptor-store", true);
         }
+        try {
+            next.execute("take-control", with);
+        } catch (IOException e) {
+            operations.handovers().keep(own.keeps);
+            throw e;
+        }
+        ServiceStatus.tell("--pid=" + next.pid());
     }
 
     /** NICs that have moved come back. */

@@ -49,6 +49,17 @@ final class FakeHandovers implements Handovers {
     }
 
     @Override
+    public int restore() {
+        calls.add("restore");
+        return 0;
+    }
+
+    @Override
+    public void keep(boolean on) {
+        calls.add("keep " + on);
+    }
+
+    @Override
     public void backendTransfer(boolean on) {
         transfer = on;
     }

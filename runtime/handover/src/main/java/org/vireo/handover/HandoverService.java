@@ -19,6 +19,7 @@ import org.osgi.service.component.annotations.ReferenceCardinality;
 import org.osgi.service.component.annotations.ReferencePolicy;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.vireo.handover.DescriptorStore.Found;
 import org.vireo.handover.wire.Channel;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
@@ -27,6 +28,7 @@ import org.vireo.net.api.nic.Handovers;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.Nics;
 import org.vireo.net.api.nic.TransferableNic;
+import org.vireo.posix.linux.ServiceManager;
 import org.vireo.posix.linux.Threads;
 import org.vireo.posix.linux.UnixSockets;
 
@@ -45,6 +47,8 @@ public final class HandoverService implements Handovers {
     private volatile Report report;
     private HandoverTarget target;
     private Pairing pairing;
+    private DescriptorStore store;
+    private StoreFeed feed;
     private Cancel cancel;
     private Thread source;
     private boolean stopped;
@@ -262,6 +266,58 @@ public final class HandoverService implements Handovers {
     }
 
     @Override
+    public synchronized int restore() throws NicException {
+        List<String> problems = new ArrayList<>();
+        try {
+            List<Found> found = store().adopt(ServiceManager.take(context.fds(), System.getenv(), ProcessHandle.current().pid()), problems);
+            int taken = found.isEmpty() ? 0 : new StoreRestore(context).run(found);
+            LOG.info("descriptor store: {} found, {} taken", Report.nics(found.size()), taken);
+            return taken;
+        } catch (IOException e) {
+            throw new NicException("descriptor store: " + e.getMessage(), e);
+        } finally {
+            problems.forEach(p -> LOG.error("descriptor store: {}", p));
+        }
+    }
+
+    private DescriptorStore store() throws NicException, IOException {
+        if (store == null) {
+            if (!ServiceManager.isThere(System.getenv())) {
+                throw new NicException("descriptor store: NOTIFY_SOCKET is not set, so there is no service manager that keeps it;"
+                        + " start this as a service of systemd with NotifyAccess=main and FileDescriptorStoreMax=, or without the store");
+            }
+            store = new DescriptorStore(context.fds(), ServiceManager.connect(context.fds(), System.getenv()));
+        }
+        return store;
+    }
+
+    @Override
+    public synchronized void keep(boolean on) throws NicException {
+        try {
+            if (on && feed == null && !stopped) {
+                feed = new StoreFeed(context, store());
+            } else if (!on && feed != null) {
+                feed.withdraw();
+                feed = null;
+            }
+        } catch (IOException e) {
+            throw new NicException("descriptor store: " + e.getMessage(), e);
+        }
+    }
+
+    /** Whoever is started next goes on with NICs that are in the store. */
+    private synchronized void leaveKept() {
+        if (feed != null) {
+            feed.close();
+            feed = null;
+        }
+        if (store != null) {
+            store.close();
+            store = null;
+        }
+    }
+
+    @Override
     public synchronized void backendTransfer(boolean on) {
         parameters = parameters.withBackendTransfer(on);
     }
@@ -337,5 +393,6 @@ public final class HandoverService implements Handovers {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+        leaveKept();
     }
 }

@@ -16,7 +16,7 @@ import java.util.Set;
  */
 record RunOptions(Map<String, String> properties, String logLevel) {
     private static final Set<String> KNOWN = new java.util.TreeSet<>(
-            List.of("--netdev", "--nic", "--qmp", "--incoming", "--standby", "--workers", "--log-level"));
+            List.of("--netdev", "--nic", "--qmp", "--incoming", "--standby", "--descriptor-store", "--workers", "--log-level"));
     private static final List<String> LEVELS = List.of("error", "warn", "info", "debug", "trace");
     private static final String SCHEME = "unix:";
     private static final int MAX_WORKERS = 256;
@@ -88,6 +88,13 @@ record RunOptions(Map<String, String> properties, String logLevel) {
                 throw new UsageException("--standby and --incoming at once: a standby waits for the active process, not for a handover");
             }
             properties.put("vireo.standby", standby);
+        }
+        String store = once(given, "--descriptor-store");
+        if (store != null) {
+            if (!store.equals("on") && !store.equals("off")) {
+                throw new UsageException("--descriptor-store " + store + ": on or off");
+            }
+            properties.put("vireo.descriptor-store", store);
         }
         String workers = once(given, "--workers");
         if (workers != null) {

@@ -107,7 +107,7 @@ class LauncherIT {
         Process p = run("--foo");
         assertEquals(2, p.waitFor());
         assertEquals("vireo run: unknown option --foo; known are "
-                + "--incoming, --log-level, --netdev, --nic, --qmp, --standby, --workers\n", err());
+                + "--descriptor-store, --incoming, --log-level, --netdev, --nic, --qmp, --standby, --workers\n", err());
         p = run("--netdev", "tap,id=a,id=b");
         assertEquals(2, end(p));
         assertEquals("vireo run: --netdev tap,id=a,id=b: 'id' is given twice: a and b\n", err());
@@ -118,6 +118,10 @@ class LauncherIT {
         Process p = run("--qmp", folder.resolve("none/q").toString());
         assertEquals(1, end(p));
         assertEquals("vireo run: cannot listen on " + folder + "/none/q: there is no folder " + folder + "/none\n", err());
+        p = run("--descriptor-store", "on");
+        assertEquals(1, end(p));
+        assertEquals("vireo run: descriptor store: NOTIFY_SOCKET is not set, so there is no service manager that keeps it; start this as a"
+                + " service of systemd with NotifyAccess=main and FileDescriptorStoreMax=, or without the store\n", err());
     }
 
     @Test

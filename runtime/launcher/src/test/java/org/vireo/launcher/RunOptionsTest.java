@@ -24,7 +24,7 @@ class RunOptionsTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
-            --nics id=a            | unknown option --nics; known are --incoming, --log-level, --netdev, --nic, --qmp, --standby, --workers
+            --nics id=a            | unknown option --nics; known are --descriptor-store, --incoming, --log-level, --netdev
             run                    | unexpected argument run
             --nic                  | --nic needs a value
             --nic --qmp /q         | --nic needs a value
@@ -37,6 +37,7 @@ class RunOptionsTest {
             --incoming unix:       | write unix:PATH
             --standby tcp:1        | --standby tcp:1: write unix:PATH
             --standby unix:/a --incoming unix:/b | --standby and --incoming at once
+            --descriptor-store yes | --descriptor-store yes: on or off
             --log-level loud       | not one of error, warn, info, debug, trace
             """)
     void mistakesAreNamed(String line, String message) {

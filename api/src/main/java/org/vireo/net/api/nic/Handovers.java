@@ -96,6 +96,24 @@ public interface Handovers {
      */
     Map<String, Object> standbyStatus();
 
+    /**
+     * Goes on with the NICs that an earlier process left in the service manager's descriptor store (sd_notify(3)), if it passed any to this
+     * one. Each is taken or let be, as the rules of a handover say of a source that is dead. To be called once, before NICs start.
+     *
+     * @return how many were taken; why others were not is in the log
+     * @throws NicException there is no service manager that this process could talk to, or no descriptor left
+     */
+    int restore() throws NicException;
+
+    /**
+     * Keeps the NICs of this process in the service manager's descriptor store from now on, or no more. While they are kept, this process
+     * leaves them there when it ends, in good order too: whoever is started next goes on with them, and VMMs keep their connections.
+     *
+     * @param on whether; off removes them from the store, and when this returns they are gone from it
+     * @throws NicException there is no service manager that this process could talk to, or no descriptor left
+     */
+    void keep(boolean on) throws NicException;
+
     /** Told of the role of this process among those who stand by for one another. */
     @ConsumerType
     @FunctionalInterface

@@ -36,7 +36,12 @@ final class Vireo implements AutoCloseable {
         return new Vireo(p, qmp);
     }
 
-    private static Map<String, String> environment() {
+    /** One that somebody else starts. */
+    static Vireo of(TestProcess starter, Path qmp) {
+        return new Vireo(starter, qmp);
+    }
+
+    static Map<String, String> environment() {
         return Map.of("VIREO_DIST", DIST.toString(), "JAVA_HOME", System.getProperty("java.home"));
     }
 
