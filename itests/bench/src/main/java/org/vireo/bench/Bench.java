@@ -16,6 +16,7 @@ public final class Bench {
 
               (nothing)   transmit, receive, both ways, TSO, ping and idle, in pairs against a minimal device in C
               handover    freeze of N handovers under 50,000 numbered frames a second both ways
+              to-and-fro  what two daemons have after N handovers between them, against the first ten
               standby     the active process is killed under traffic: gap until a standby goes on, by the guest's memory
               start       from exec to the first frame forwarded
               idle-nics   CPU a frame of a busy NIC with 1,000 idle ones beside it, against none
@@ -23,7 +24,7 @@ public final class Bench {
               faults      something goes wrong at each point of a handover, on either side; exit code 1 if anything is not as it must be
               dpdk        DPDK's testpmd as the guest (virtio-user), in both socket roles
 
-              --pairs N   pairs (5)        --count N   handovers (20), kills (5), starts (5), idle NICs (1000)
+              --pairs N   pairs (5)        --count N   handovers (20; to and fro 500), kills (5), starts (5), idle NICs (1000)
               --quick     short and rough  --json      one JSON object
               --only TEXT of the faults those whose line contains this
 
@@ -69,7 +70,7 @@ public final class Bench {
         for (int i = 0; i < args.length; i++) {
             String a = args[i];
             switch (a) {
-                case "handover", "standby", "start", "idle-nics", "alloc", "faults", "dpdk" -> what = a;
+                case "handover", "to-and-fro", "standby", "start", "idle-nics", "alloc", "faults", "dpdk" -> what = a;
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
                 case "--only" -> {
@@ -93,7 +94,7 @@ public final class Bench {
     }
 
     private static int run(Options o, String[] args) throws BenchException, IOException {
-        if (o.what.equals("faults") && !Faults.isInside() && !UserNamespace.isNeeded()) {
+        if ((o.what.equals("faults") || o.what.equals("to-and-fro")) && !Faults.isInside() && !UserNamespace.isNeeded()) {
             return Faults.again(args);
         }
         if (UserNamespace.isNeeded()) {
@@ -105,6 +106,7 @@ public final class Bench {
                     return Faults.run(stage, o.quick, o.only, o.json) ? 0 : 1;
                 }
                 case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count));
+                case "to-and-fro" -> print(o, ToAndFro.run(stage, o.count == 0 ? o.quick ? 20 : 500 : o.count));
                 case "standby" -> print(o, Failover.run(stage, o.count == 0 ? 5 : o.count,
                         o.quick ? new int[] {16, 256} : new int[] {16, 64, 256, 512, 1024}));
                 case "start" -> print(o, Singles.start(stage, new Harness(stage), o.count == 0 ? 5 : o.count));

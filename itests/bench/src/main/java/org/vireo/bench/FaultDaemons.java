@@ -120,12 +120,16 @@ final class FaultDaemons {
         other = alive.isEmpty() ? null : alive.getFirst();
     }
 
-    /** An orderly handover to the other one; on a busy machine a worker may not stop in time, then once more. */
-    void handOver() throws BenchException {
-        for (int tries = 1; ; tries++) {
+    /**
+     * An orderly handover to the other one; on a busy machine a worker may not stop in time, then once more.
+     *
+     * @return what query-migrate tells of the NIC
+     */
+    Map<?, ?> handOver() throws BenchException {
+        Map<?, ?> nic = null;
+        for (int tries = 1; nic == null; tries++) {
             try {
-                owner.daemon.migrate(other.uri(), LIMIT);
-                break;
+                nic = owner.daemon.migrate(other.uri(), LIMIT);
             } catch (BenchException e) {
                 if (tries == TRIES || !e.getMessage().contains("did not stop in time")) {
                     throw e;
@@ -135,6 +139,7 @@ final class FaultDaemons {
         Member o = owner;
         owner = other;
         other = o;
+        return nic;
     }
 
     /** Ends both, in whatever state they are. */

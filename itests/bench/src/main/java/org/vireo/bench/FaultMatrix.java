@@ -92,8 +92,15 @@ final class FaultMatrix implements AutoCloseable {
      */
     FaultMatrix(Stage stage) throws BenchException {
         this.stage = stage;
-        here = Namespace.own(stage);
         FaultPoint.build(stage);
+        here = network(stage);
+        daemons = new FaultDaemons(stage, here);
+        renew();
+    }
+
+    /** This process's own network: the TAP, and what {@link FaultTraffic} needs. */
+    static Namespace network(Stage stage) throws BenchException {
+        Namespace here = Namespace.own(stage);
         here.run("sh", "-c", "for f in all default; do echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/$f/disable_ipv6; done");
         here.run("ip", "link", "set", "lo", "up");
         here.run("ip", "tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr");
@@ -102,8 +109,7 @@ final class FaultMatrix implements AutoCloseable {
         here.run("ip", "addr", "add", FaultTraffic.HOST + "/24", "dev", TAP);
         here.run("ip", "link", "set", TAP, "up");
         here.run("ip", "neigh", "replace", FaultTraffic.GUEST, "lladdr", FaultTraffic.GUEST_MAC, "dev", TAP, "nud", "permanent");
-        daemons = new FaultDaemons(stage, here);
-        renew();
+        return here;
     }
 
     /** Everything anew, after a case that left something broken. */

@@ -134,6 +134,8 @@ final class StoreFeed implements AutoCloseable {
     @Override
     public void close() {
         end();
+        // those that have moved, just before this, are not left
+        follow();
         List<StoredNic> left = new ArrayList<>();
         for (StoredNic n : nics.values()) {
             if (n.lost() != null) {

@@ -101,6 +101,12 @@ final class StoredNic implements NicFollower {
         news.run();
     }
 
+    /** Whoever goes on is started first. */
+    @Override
+    public boolean hurries() {
+        return false;
+    }
+
     /** Nothing more of it is stored; what is stored stays. */
     void leave() {
         changes.end();

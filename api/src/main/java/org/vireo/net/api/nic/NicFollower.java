@@ -27,4 +27,14 @@ public interface NicFollower {
     default void lost(String why) {
         // asked for later
     }
+
+    /**
+     * Whether the death of this process has to be seen at once. The kernel unmaps memory before it tells a death; so for a follower that
+     * hurries, and does not only wait for the end of a handover, guests' memory is taken out of the page table now and then.
+     *
+     * @return whether
+     */
+    default boolean hurries() {
+        return true;
+    }
 }

@@ -33,7 +33,7 @@ final class NicFeed {
     /**
      * A feed that feeds nobody.
      *
-     * @param look called now and then while a standby follows
+     * @param look called now and then while somebody follows who hurries
      */
     NicFeed(String nic, NicBlockMemory block, ScheduledExecutorService timer, Runnable look) {
         this.nic = nic;
@@ -100,7 +100,7 @@ final class NicFeed {
 
     private void beat() {
         block.beat();
-        if (hasStandby()) {
+        if (all.stream().anyMatch(f -> !f.handover && f.follower.hurries())) {
             look.run();
         }
     }

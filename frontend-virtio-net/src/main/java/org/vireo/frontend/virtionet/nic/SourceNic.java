@@ -50,8 +50,8 @@ final class SourceNic implements TransferableNic {
             boolean transfers = backendTransfer && nic.options().backendTransfer();
             boolean closes = breakBeforeMake && !transfers && nic.binding() != null;
             if (closes && nic.feed().hasStandby()) {
-                throw new NicException("NIC " + id() + ": a standby has its backend's descriptors, so break-before-make would not"
-                        + " free netdev " + nic.options().netdev() + ": end the standby first");
+                throw new NicException("NIC " + id() + ": a standby, or the descriptor store, has its backend's descriptors, so"
+                        + " break-before-make would not free netdev " + nic.options().netdev() + ": end that first");
             }
             NicImage image = picture(version, transfers, closes);
             breaks = closes;

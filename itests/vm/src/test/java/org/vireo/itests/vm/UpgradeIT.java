@@ -5,18 +5,24 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
@@ -26,6 +32,7 @@ import org.vireo.testsupport.TestNamespace;
 /** {@code vireo upgrade}: another build goes on with the guests, or the old one does. */
 final class UpgradeIT {
     private static final Duration LIMIT = Duration.ofSeconds(60);
+    private static final int MANY = 50;
     private static final Pattern NEXT = Pattern.compile("completed: process ([0-9]+) goes on");
 
     @TempDir
@@ -106,6 +113,54 @@ final class UpgradeIT {
             Await.until(LIMIT, "each frame of the guest on the TAP, once", () -> arrived() - before == 300);
             first.client("qmp", "quit");
             assertTrue(guest.frontEnd().awaitClosed(System.nanoTime() + LIMIT.toNanos()));
+        }
+    }
+
+    /** Of each kind one, and many: a guest with four pairs, a VMM that has not finished, NICs that nobody uses, QMP clients that wait. */
+    @Test
+    void fiftyNicsMove() throws Exception {
+        List<String> options = new ArrayList<>(List.of("--nic", "id=bare,socket=" + folder.resolve("bare")));
+        for (int i = 0; i < MANY; i++) {
+            String queues = i == 1 ? ",queues=4" : "";
+            options.addAll(List.of("--netdev", "tap,id=net" + i + ",ifname=vupgrade" + i + queues, "--nic",
+                    "id=nic" + i + ",netdev=net" + i + ",socket=" + folder.resolve("nic" + i) + queues));
+        }
+        Descriptors fds = new Descriptors();
+        try (Vireo first = Vireo.run(namespace, folder.resolve("qmp"), options.toArray(String[]::new));
+                GuestNic guest = Guests.connect(fds, folder.resolve("nic0"));
+                GuestNic four = GuestNic.options().pairs(4).start(fds, FrontEnd.connect(fds, folder.resolve("nic1"), LIMIT));
+                FrontEnd negotiating = FrontEnd.connect(fds, folder.resolve("nic2"), LIMIT);
+                SocketChannel idle = SocketChannel.open(StandardProtocolFamily.UNIX)) {
+            idle.connect(UnixDomainSocketAddress.of(folder.resolve("qmp")));
+            long features = negotiating.getFeatures();
+            negotiating.vringSize(1, 128);
+            namespace.run("ip", "link", "set", "vupgrade0", "up");
+            long before = arrived();
+            send(guest);
+            Guests.send(four, 100, LIMIT);
+            FutureTask<Long> upgrade = new FutureTask<>(() -> upgrade(first));
+            Thread.ofPlatform().start(upgrade);
+            first.process().awaitLine("upgrade to", LIMIT);
+            // what comes during the checks moves too, what comes later is refused
+            first.client("nic", "add", "id=early,socket=" + folder.resolve("early"));
+            first.process().awaitLine("HandoverService: handover of", LIMIT);
+            List<String> refused = first.failingClient("nic", "add", "id=late,socket=" + folder.resolve("late"));
+            assertTrue(refused.stream().anyMatch(l -> l.contains("an upgrade is under way")), refused.toString());
+            upgrade.get(3, TimeUnit.MINUTES);
+            assertEquals(0, first.process().exitCode(LIMIT));
+            send(guest);
+            for (int pair = 0; pair < 4; pair++) {
+                assertTrue(four.transmit(pair).send(new byte[60], System.nanoTime() + LIMIT.toNanos()));
+                assertTrue(four.transmit(pair).awaitAll(System.nanoTime() + LIMIT.toNanos()), "pair " + pair);
+            }
+            // the VMM goes on where it was
+            assertEquals(features, negotiating.getFeatures());
+            Await.until(LIMIT, "each frame of the guest on the TAP, once", () -> arrived() - before == 200);
+            List<String> nics = first.client("nic", "list");
+            assertEquals(MANY + 1, nics.stream().filter(l -> l.startsWith("nic") && Character.isDigit(l.charAt(3))
+                    || l.startsWith("bare")).count(), nics.toString());
+            assertTrue(nics.stream().anyMatch(l -> l.startsWith("early")) && nics.stream().noneMatch(l -> l.startsWith("late")),
+                    nics.toString());
         }
     }
 

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A NIC goes to and fro between two daemons under numbered frames: what a process has after many handovers it had after the first ten.
+ * In a network namespace of its own. One thread.
+ */
+final class ToAndFro {
+    private static final int FIRST = 10;
+    private static final int PROGRESS = 50;
+
+    private ToAndFro() {
+    }
+
+    /** What a process has. */
+    private record Possessions(Map<String, Integer> descriptors, Map<String, Integer> threads, int mappings, long rssKb) {
+        static Possessions of(long pid) throws BenchException {
+            Path proc = Path.of("/proc", String.valueOf(pid));
+            try {
+                int mappings = Files.readAllLines(proc.resolve("maps")).size();
+                long rss = Files.readAllLines(proc.resolve("status")).stream().filter(l -> l.startsWith("VmRSS:"))
+                        .mapToLong(l -> Long.parseLong(l.replaceAll("[^0-9]", ""))).findFirst().orElse(0);
+                return new Possessions(FaultView.descriptors(pid), FaultView.threads(pid), mappings, rss);
+            } catch (IOException e) {
+                throw new BenchException(proc + ": " + e.getMessage(), e);
+            }
+        }
+
+        String more(Possessions later) {
+            String d = FaultView.difference(descriptors, later.descriptors);
+            String t = FaultView.difference(threads, later.threads);
+            return "descriptors " + (d.isEmpty() ? "the same" : d) + ", threads " + (t.isEmpty() ? "the same" : t) + ", mappings "
+                    + mappings + " then " + later.mappings + ", RSS " + rssKb / 1024 + " MB then " + later.rssKb / 1024 + " MB";
+        }
+    }
+
+    static Map<String, Object> run(Stage stage, int count) throws BenchException {
+        Namespace here = FaultMatrix.network(stage);
+        FaultDaemons daemons = new FaultDaemons(stage, here);
+        daemons.complete();
+        try (FaultTraffic traffic = new FaultTraffic(daemons.nicSocket())) {
+            traffic.resume();
+            handOver(daemons, FIRST);
+            Possessions one = Possessions.of(daemons.owner().pid());
+            Possessions two = Possessions.of(daemons.other().pid());
+            FaultTraffic.Both before = traffic.pause();
+            long dropped = here.counter(FaultDaemons.TAP, FaultMatrix.TX_DROPPED);
+            traffic.resume();
+            Freezes freezes = new Freezes(handOver(daemons, count));
+            FaultTraffic.Both frames = traffic.pause().less(before);
+            boolean swapped = count % 2 == 1;
+            Map<String, Object> m = new LinkedHashMap<>();
+            m.put("count", count);
+            m.put("freezeMicrosMedian", freezes.median());
+            m.put("freezeMicrosP99", freezes.p99());
+            m.put("freezeMicrosMax", freezes.max());
+            m.put("lost", frames.out().lost() + frames.in().lost());
+            m.put("droppedByTheTap", here.counter(FaultDaemons.TAP, FaultMatrix.TX_DROPPED) - dropped);
+            m.put("duplicated", frames.out().repeated() + frames.in().repeated());
+            m.put("reordered", frames.out().reordered() + frames.in().reordered());
+            m.put("owner", (swapped ? two : one).more(Possessions.of(daemons.owner().pid())));
+            m.put("other", (swapped ? one : two).more(Possessions.of(daemons.other().pid())));
+            return m;
+        } finally {
+            daemons.end();
+        }
+    }
+
+    private static List<Long> handOver(FaultDaemons daemons, int count) throws BenchException {
+        List<Long> freezes = new ArrayList<>();
+        for (int i = 1; i <= count; i++) {
+            freezes.add(((Number) daemons.handOver().get("freeze-micros")).longValue());
+            if (i % PROGRESS == 0) {
+                Bench.progress(i + " of " + count + " handovers, frozen for " + freezes.getLast() + " us");
+            }
+        }
+        return freezes;
+    }
+}
