@@ -236,9 +236,13 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
             if (qmp == null) {
                 throw new NicException("this process is ending");
             }
+            if (kept) {
+                operations.handovers().keep(true);
+            }
             try {
                 qmp.move(path);
             } catch (IOException e) {
+                operations.handovers().keep(false);
                 throw new NicException("QMP cannot be served on " + path + ": " + e.getMessage(), e);
             }
             qmpPath = path;
@@ -247,9 +251,6 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
             keeps = kept;
         }
         operations.expectNothing();
-        if (kept) {
-            operations.handovers().keep(true);
-        }
         if (standby != null) {
             // until the other process has ended this one is its standby, with nothing to take
             Thread.ofPlatform().daemon().name("vireo-standby").start(() -> {

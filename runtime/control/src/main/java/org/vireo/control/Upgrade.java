@@ -223,6 +223,7 @@ final class Upgrade {
 
     private void move(Path command, Path folder) throws IOException, NicException {
         enter("starting");
+        boolean failed = false;
         List<String> options = own.workers == null ? List.of() : List.of("--workers", own.workers);
         try (NextProcess next = new NextProcess(command, folder, options, false)) {
             synchronized (this) {
@@ -235,10 +236,16 @@ final class Upgrade {
                 awaitEnd("the handover", h::status, h::cancel);
                 handControlOver(next);
             } catch (IOException | NicException e) {
+                failed = true;
                 takeBack(next, folder, e.getMessage());
                 throw e;
             }
             next.leave();
+        } finally {
+            if (failed && own.keeps) {
+                // after the other process has ended, which may have stored them
+                operations.handovers().keep(true);
+            }
         }
     }
 
@@ -269,12 +276,7 @@ final class Upgrade {
             operations.handovers().keep(false);
             with.put("descriptor-store", true);
         }
-        try {
-            next.execute("take-control", with);
-        } catch (IOException e) {
-            operations.handovers().keep(own.keeps);
-            throw e;
-        }
+        next.execute("take-control", with);
         ServiceStatus.tell("--pid=" + next.pid());
     }
 

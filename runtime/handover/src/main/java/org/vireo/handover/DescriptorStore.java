@@ -37,7 +37,8 @@ final class DescriptorStore implements AutoCloseable {
     private final TreeMap<Fd, Entry> descriptors = new TreeMap<>(OpenFiles::compare);
     /** Names of records that an earlier process stored. */
     private final List<String> former = new ArrayList<>();
-    private long last;
+    /** The last number given. Names are not used again, not by the next process either: a name that could not be removed harms nobody. */
+    private long last = System.currentTimeMillis() * 1_000;
 
     /** A stored descriptor. */
     private static final class Entry {
@@ -61,6 +62,11 @@ final class DescriptorStore implements AutoCloseable {
      * @param changes of it, in order
      */
     record Found(NicImage picture, List<NicImage> changes) {
+        /** Number of the state that it leads to. */
+        private long last() {
+            return changes.isEmpty() ? picture.seq() : changes.getLast().seq();
+        }
+
         void close() {
             picture.close();
             changes.forEach(NicImage::close);
@@ -124,35 +130,40 @@ final class DescriptorStore implements AutoCloseable {
         return digits.matches("[0-9]{1,18}") ? Long.parseLong(digits) : 0;
     }
 
-    private List<Found> found(Map<String, StoredRecord> records, Map<Long, Fd> by, List<String> problems) {
+    /** Of each NIC the set that goes furthest. */
+    private static List<Found> found(Map<String, StoredRecord> records, Map<Long, Fd> by, List<String> problems) {
         List<StoredRecord> all = records.values().stream()
-                .sorted(Comparator.comparingLong(StoredRecord::generation).reversed().thenComparingInt(StoredRecord::index)).toList();
-        Map<String, Found> found = new TreeMap<>();
-        Map<Long, Found> open = new HashMap<>();
+                .sorted(Comparator.comparingLong(StoredRecord::generation).thenComparingInt(StoredRecord::index)).toList();
+        Map<Long, Found> sets = new TreeMap<>();
         for (StoredRecord r : all) {
-            Found picture = open.get(r.generation());
-            if (r.index() > 0 && (picture == null || picture.changes.size() != r.index() - 1)) {
-                // of a picture that is not used, or after a change that is missing: it is seen as being behind
+            Found set = sets.get(r.generation());
+            if (r.index() > 0 && (set == null || set.changes.size() != r.index() - 1)) {
+                // after one that is missing
                 continue;
             }
             try {
                 NicImage image = image(r, by);
-                if (r.index() > 0) {
-                    picture.changes.add(image);
-                    continue;
-                }
-                Found f = new Found(image, new ArrayList<>());
-                if (found.putIfAbsent(image.nic(), f) == null) {
-                    open.put(r.generation(), f);
+                if (r.index() == 0) {
+                    sets.put(r.generation(), new Found(image, new ArrayList<>()));
+                } else if ((int) image.seq() == (int) set.last() + 1) {
+                    set.changes.add(image);
                 } else {
-                    f.close();
+                    image.close();
                 }
             } catch (IOException e) {
                 problems.add("stored NIC, picture " + r.generation() + (r.index() == 0 ? "" : ", change " + r.index()) + ": "
                         + e.getMessage());
             }
         }
-        return List.copyOf(found.values());
+        Map<String, Found> best = new TreeMap<>();
+        for (Found set : sets.values()) {
+            best.merge(set.picture.nic(), set, (a, b) -> {
+                Found keep = Long.compareUnsigned(b.last(), a.last()) >= 0 ? b : a;
+                (keep == a ? b : a).close();
+                return keep;
+            });
+        }
+        return List.copyOf(best.values());
     }
 
     private static NicImage image(StoredRecord r, Map<Long, Fd> by) throws IOException {
@@ -261,7 +272,7 @@ final class DescriptorStore implements AutoCloseable {
         }
     }
 
-    /** Removes what an earlier process left and nobody goes on with; when this returns, its ports can be opened again. */
+    /** Removes what an earlier process left and nobody goes on with, and waits until the service manager has done that. */
     synchronized void forgetFormer() {
         if (former.isEmpty() && descriptors.values().stream().allMatch(e -> e.users > 0)) {
             return;

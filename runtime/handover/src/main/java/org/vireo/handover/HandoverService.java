@@ -284,7 +284,7 @@ public final class HandoverService implements Handovers {
         if (store == null) {
             if (!ServiceManager.isThere(System.getenv())) {
                 throw new NicException("descriptor store: NOTIFY_SOCKET is not set, so there is no service manager that keeps it;"
-                        + " start this as a service of systemd with NotifyAccess=main and FileDescriptorStoreMax=, or without the store");
+                        + " start this as a service of systemd with NotifyAccess=all and FileDescriptorStoreMax=, or without the store");
             }
             store = new DescriptorStore(context.fds(), ServiceManager.connect(context.fds(), System.getenv()));
         }

@@ -23,7 +23,7 @@ import org.vireo.posix.linux.Threads;
  * A standby, after the greeting: the target of a handover that comes when its source is dead. What it is given it keeps ready, for as
  * long as the active process feeds it; when that dies it takes. Rehearsals run beside, so that a death is noticed at once.
  */
-final class StandbySession extends TargetSession {
+class StandbySession extends TargetSession {
     private static final Logger LOG = LoggerFactory.getLogger(StandbySession.class);
     private static final long LOOK_AGAIN_FED_NANOS = 500 * Deadlines.NANOS;
 

@@ -16,7 +16,7 @@ import org.vireo.posix.linux.Poll;
 
 /**
  * Keeps all NICs of this process in the descriptor store, those that come later too. What changed is stored at once beside the picture;
- * when a NIC has come to rest, a new picture takes the place of both. One thread.
+ * when a NIC has come to rest, or much has changed, a new picture takes the place of both. One thread.
  */
 final class StoreFeed implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(StoreFeed.class);
@@ -63,7 +63,7 @@ final class StoreFeed implements AutoCloseable {
     }
 
     private boolean restless() {
-        return nics.values().stream().anyMatch(n -> n.changed() != 0);
+        return nics.values().stream().anyMatch(StoredNic::hasChanges);
     }
 
     /** Makes what is stored the same as what there is. */
@@ -103,9 +103,8 @@ final class StoreFeed implements AutoCloseable {
     }
 
     private void refresh() {
-        long now = System.nanoTime();
         for (StoredNic n : List.copyOf(nics.values())) {
-            if (n.changed() != 0 && now - n.changed() >= REST_NANOS) {
+            if (n.isDue(REST_NANOS)) {
                 context.nics().transferable(n.nic().id()).filter(n::is).ifPresent(this::begin);
             }
         }

@@ -12,7 +12,6 @@ import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.RecordType;
 import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.Fd;
-import org.vireo.net.api.nic.NicImage;
 import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.UnixSockets;
 
@@ -42,12 +41,11 @@ final class StoreRestore {
         Fd[] ends = UnixSockets.pair(context.fds(), STREAM, false, "restored NICs");
         try (Cancel cancel = new Cancel(context.fds())) {
             Report report = new Report("restored", context.events());
-            StandbySession session = new StandbySession(context, new Channel(ends[0], context.fds()), dead(), cancel, report, () -> { });
+            RestoreSession session = new RestoreSession(context, new Channel(ends[0], context.fds()), dead(), cancel, report);
             Thread t = Thread.ofPlatform().daemon().name("descriptor-store").start(session::run);
-            long deadline = Deadlines.in(context.deadlines().prepare());
             // its end is what the other process's death is to a standby
             try (Channel feeder = new Channel(ends[1], context.fds())) {
-                feed(feeder, found, deadline);
+                feed(feeder, found);
             } catch (WireException e) {
                 LOG.error("NICs of the descriptor store: {}", e.getMessage());
             }
@@ -69,25 +67,27 @@ final class StoreRestore {
         return new Peer(context.fds(), NOBODY, ended);
     }
 
-    private void feed(Channel to, List<Found> found, long deadline) throws WireException {
+    private void feed(Channel to, List<Found> found) throws WireException {
         for (Found f : found) {
-            to.send(Message.of(RecordType.PREPARE, f.picture()), deadline);
-            awaitAnswer(to, f.picture().nic(), deadline);
-            for (NicImage c : f.changes()) {
-                to.send(Message.of(RecordType.CHANGE, c), deadline);
-                awaitAnswer(to, c.nic(), deadline);
+            boolean goesOn = prepares(to, Message.of(RecordType.PREPARE, f.picture()));
+            for (int i = 0; goesOn && i < f.changes().size(); i++) {
+                goesOn = prepares(to, Message.of(RecordType.CHANGE, f.changes().get(i)));
             }
         }
     }
 
-    private static void awaitAnswer(Channel from, String nic, long deadline) throws WireException {
-        boolean answered = false;
-        while (!answered) {
-            Optional<Message> m = from.receive(deadline);
-            if (m.isPresent()) {
-                try (Message answer = m.get()) {
-                    LOG.debug("NIC {}: {}", nic, answer);
-                    answered = answer.nic().equals(nic);
+    /** Sends it and waits for the answer; whether that is PREPARED. */
+    private boolean prepares(Channel channel, Message m) throws WireException {
+        // the session has as long for a NIC, and says so then
+        long deadline = Deadlines.in(context.deadlines().prepare() + context.deadlines().record());
+        channel.send(m, deadline);
+        while (true) {
+            Optional<Message> received = channel.receive(deadline);
+            if (received.isPresent()) {
+                try (Message answer = received.get()) {
+                    if (answer.nic().equals(m.nic())) {
+                        return answer.type() == RecordType.PREPARED;
+                    }
                 }
             }
         }

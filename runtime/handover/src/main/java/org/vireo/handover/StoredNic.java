@@ -20,6 +20,9 @@ import org.vireo.net.api.nic.TransferableNic;
 final class StoredNic implements NicFollower {
     private static final Logger LOG = LoggerFactory.getLogger(StoredNic.class);
 
+    /** Changes after which a new picture is due, though the NIC has not come to rest. */
+    private static final int MANY = 32;
+
     private final DescriptorStore store;
     private final TransferableNic nic;
     private final Runnable news;
@@ -29,6 +32,7 @@ final class StoredNic implements NicFollower {
     private final long generation;
     private volatile String lost;
     private volatile long changed;
+    private volatile boolean many;
 
     /**
      * A picture to be taken.
@@ -59,9 +63,14 @@ final class StoredNic implements NicFollower {
         return lost;
     }
 
-    /** When the last change came, 0 if none did. */
-    long changed() {
-        return changed;
+    /** Whether there are changes. */
+    boolean hasChanges() {
+        return changed != 0;
+    }
+
+    /** Whether there are changes, and none has come for so long, or there are many. */
+    boolean isDue(long restNanos) {
+        return many || changed != 0 && System.nanoTime() - changed >= restNanos;
     }
 
     /**
@@ -80,8 +89,13 @@ final class StoredNic implements NicFollower {
 
     private void store(NicImage change) {
         try (change) {
+            if (lost != null) {
+                // one is missing: what comes after it must not look as if it were whole
+                return;
+            }
             stored.add(store.put(change, generation, stored.size()));
             changed = System.nanoTime();
+            many = stored.size() > MANY;
         } catch (IOException | RuntimeException e) {
             LOG.error("NIC {}: a change is not in the descriptor store, so that it would be lost with this process: {}", nic.id(),
                     e.getMessage());

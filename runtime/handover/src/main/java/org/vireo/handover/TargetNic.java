@@ -110,7 +110,10 @@ final class TargetNic {
             }
             switch (d.act()) {
                 case WAIT -> {
-                    return Math.min(d.waitNanos(), session.lookAgainNanos());
+                    if (!reading || passed || unable || !letsGo()) {
+                        return Math.min(d.waitNanos(), session.lookAgainNanos());
+                    }
+                    unable = true;
                 }
                 case TAKE -> take();
                 case RUN -> session.sendRunning(id(), tookNanos, takeMicros);

@@ -242,6 +242,8 @@ class TargetSession {
             n.orphaned();
             if (!n.isTaken() && n.word().phase() == Phase.OWNED && !n.isOwnerDead()) {
                 n.close(why);
+                // it may be prepared anew by the very next record
+                nics.remove(id);
             }
         }
     }

@@ -190,6 +190,24 @@ class DescriptorStoreTest {
         }
     }
 
+    /** While a new picture is stored, changes go to the former one: death in between leaves the one that goes further. */
+    @Test
+    void theSetThatGoesFurthestIsUsed() throws IOException {
+        try (DescriptorStore s = store()) {
+            long former = s.generation();
+            put(s, former, 0, image("nic0", 1, event("a")));
+            put(s, s.generation(), 0, image("nic0", 2, event("b")));
+            put(s, former, 1, image("nic0", 2));
+            put(s, former, 2, image("nic0", 3, event("c")));
+            // one was not stored
+            put(s, former, 3, image("nic0", 5));
+        }
+        try (DescriptorStore next = store()) {
+            assertEquals(List.of("nic0 1+2+3"), describe(next.adopt(passed(), problems)));
+            assertEquals(List.of(), problems);
+        }
+    }
+
     @Test
     void holesEndWhatIsUsed() throws IOException {
         try (DescriptorStore s = store()) {

@@ -351,14 +351,16 @@ class HandoverServiceTest {
         there.onGiveBack = i -> {
             Ownership w = Ownership.decode(n.block.word());
             words.add(w.phase() + " " + w.holder());
-            if (words.size() < 4) {
+            if (Collections.frequency(words, "FENCED 0") < 3) {
                 throw new NicException("a worker has not let go of its rings");
             }
         };
         Map<String, Object> s = handOver("nic0");
         assertEquals("stayed", nic(s, 0).get("result"), s.toString());
         await(b);
-        assertEquals(List.of("TAKEN 1", "FENCED 0", "FENCED 0", "FENCED 0"), words);
+        assertEquals("TAKEN 1", words.getFirst());
+        assertEquals("FENCED 0", words.getLast());
+        assertEquals(3, Collections.frequency(words, "FENCED 0"), words.toString());
         assertEquals(1, n.block.readers());
         assertOwnedBySlot(n.block, 0);
     }

@@ -121,7 +121,7 @@ class LauncherIT {
         p = run("--descriptor-store", "on");
         assertEquals(1, end(p));
         assertEquals("vireo run: descriptor store: NOTIFY_SOCKET is not set, so there is no service manager that keeps it; start this as a"
-                + " service of systemd with NotifyAccess=main and FileDescriptorStoreMax=, or without the store\n", err());
+                + " service of systemd with NotifyAccess=all and FileDescriptorStoreMax=, or without the store\n", err());
     }
 
     @Test

@@ -28,6 +28,7 @@ public final class ServiceManager implements AutoCloseable {
 
     private final Fd socket;
     private final MessageSocket sender;
+    private boolean waitedInVain;
 
     /**
      * A descriptor that the service manager kept.
@@ -98,18 +99,20 @@ public final class ServiceManager implements AutoCloseable {
      *
      * @param state lines NAME=VALUE
      * @param descriptors go with it; they stay the caller's
-     * @throws IOException it does not read for a second, or has gone
+     * @throws IOException it does not read for a second, or still does not after that, or has gone
      */
     public synchronized void tell(String state, Fd... descriptors) throws IOException {
         try (Arena a = Arena.ofConfined()) {
             MemorySegment text = a.allocateFrom(state);
-            long end = System.nanoTime() + SEND_MILLIS * 1_000_000L;
+            long end = System.nanoTime() + (waitedInVain ? 0 : SEND_MILLIS * 1_000_000L);
             while (true) {
                 long n = sender.send(text, 0, text.byteSize() - 1, List.of(descriptors), MessageSocket.DONT_WAIT);
                 if (n >= 0) {
+                    waitedInVain = false;
                     return;
                 }
-                if (n != -Errno.EAGAIN && n != -Errno.EINTR || System.nanoTime() > end) {
+                if (n != -Errno.EAGAIN && n != -Errno.EINTR || System.nanoTime() - end >= 0) {
+                    waitedInVain = true;
                     throw new PosixException("tell the service manager " + state.replace('\n', ' '), (int) -n);
                 }
                 Poll.writable(SEND_MILLIS, socket.number());
