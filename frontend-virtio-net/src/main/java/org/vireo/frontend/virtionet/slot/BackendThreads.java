@@ -5,6 +5,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.UnaryOperator;
 import org.vireo.posix.linux.Threads;
 
 /** The threads in which the control side of backends is called: as many as calls are in progress, however many netdevs there are. */
@@ -24,15 +25,11 @@ final class BackendThreads {
 
     /** Threads with the priority of who calls first. */
     static Executor inheriting() {
-        return pool(r -> r);
+        return pool(UnaryOperator.identity());
     }
 
-    private interface Begin {
-        Runnable of(Runnable loop);
-    }
-
-    private static Executor pool(Begin begin) {
+    private static Executor pool(UnaryOperator<Runnable> body) {
         return new ThreadPoolExecutor(0, Integer.MAX_VALUE, KEEP_SECONDS, TimeUnit.SECONDS, new SynchronousQueue<>(),
-                r -> Thread.ofPlatform().daemon().name("vireo-backend").unstarted(begin.of(r)));
+                r -> Thread.ofPlatform().daemon().name("vireo-backend").unstarted(body.apply(r)));
     }
 }
