@@ -76,6 +76,7 @@
 #define COLD_BESIDE_FENCED 16
 #define SLOT_REUSED 17
 #define AHEAD_KEEPS_NUMBER 18
+#define DROPS_ON_EOF 19
 /* mutants: mistakes that an implementation could make */
 #define NO_EPOLL_DEL 20
 #define REGISTERS_EARLY 21
@@ -107,6 +108,7 @@
 #define SEE_REDONE 56
 #define SEE_REPLYING 57
 #define SEE_COLD 58
+#define SEE_TAKEN_BACK 59
 
 /* the ownership word: epoch | phase | holder | peer */
 #define NONE 3
@@ -179,6 +181,8 @@ byte offers = OFFERS, preps = PREPS, asks = ASKS, frames = FRAMES, closes = CLOS
 #define ANY(p) || COMPLETE(p)
 #define DRAINED (src || empty(c[me]))            /* what the feeder sent before it died is read first */
 #define DEADH (IS(TAKE_ON_EOF) -> fed[me] == NONE : (IS(FEEDER_FOR_HOLDER) && by[me] != NONE -> st[by[me]] == DEAD : st[H] == DEAD))
+/* the target's channel is open, or its heartbeat has gone on since the channel's end */
+#define HEARD (st[H] != GONE || IS(DROPS_ON_EOF))
 #define LATE (stopped[H] || role[H] == IDLE || hasty > 0)
 #define OVERDUE (LATE && (PH == OFFERED && !IS(OFFER_FOR_PEER_ONLY) && !IS(OFFER_BY_MESSAGE) || \
                           PH == TAKEN && !IS(NO_FENCE) && (src || !IS(ONLY_SOURCE_FENCES)) || PH == FENCED && IS(FENCER_SUPERSEDED) || \
@@ -239,6 +243,7 @@ watch:  /* a standby, a target, a source after its offer, one who fences: all wa
        if :: DEADH || stopped[H] || role[H] == IDLE :: else -> hasty-- fi; w = word; v = DEADH;
        if :: IS(FENCE_WITHOUT_WORD) && PH == TAKEN && !DEADH -> v = H; goto kill :: else fi };
      atomic {
+       SEE(SEE_TAKEN_BACK, src && v && PHASE(w) == OWNED && word == w);
        if :: PHASE(w) == FENCED && !IS(FENCED_TAKEN_AT_ONCE) -> cas(FENCED, me, PEER(w))
           :: PHASE(w) != FENCED && PHASE(w) != OFFERED && !v -> cas(FENCED, me, HOLDER(w))
           :: else -> cas(TAKEN, me, NONE); if :: ok -> goto taken :: else fi
@@ -255,12 +260,13 @@ kill:
   /* I am fenced, and have let go */
   :: atomic { PH == FENCED && P == me -> w = word; cas(TAKEN, H, me); w = 0 }
 
-  /* a source drops its copies: first the word, then close */
-  :: atomic { src && PH == RUNNING && H != me && !DEADH && !IS(CLOSE_BEFORE_WORD) && (P == me || !IS(DROP_ONLY_ON_RUNNING)) ->
-       SEE(SEE_DROP, true); w = word; cas(OWNED, H, NONE); w = 0; goto giveup }
+  /* a source drops: first the word. It keeps its copies until the target has said that everything is in use, which may be at once */
+  :: atomic { src && PH == RUNNING && H != me && !DEADH && HEARD && !IS(CLOSE_BEFORE_WORD) && (P == me || !IS(DROP_ONLY_ON_RUNNING)) ->
+       SEE(SEE_DROP, true); w = word; cas(OWNED, H, NONE); w = 0; if :: IS(DROP_ONLY_ON_RUNNING) -> goto giveup :: else fi }
   :: atomic { IS(CLOSE_BEFORE_WORD) && src && PH == RUNNING && H != me && !DEADH -> has[me] = 1; w = word };
      atomic { if :: DEADH -> w = 0 :: else -> cas(OWNED, H, NONE); w = 0; if :: ok -> goto giveup :: else fi fi }
-  :: atomic { src && (PH == OWNED || PH == OFFERED) && H != me && !DEADH && !IS(DROP_ONLY_ON_RUNNING) && !IS(NEVER_CLOSES) -> goto giveup }
+  :: atomic { src && (PH == OWNED || PH == OFFERED) && H != me && !DEADH && HEARD && !IS(DROP_ONLY_ON_RUNNING) && !IS(NEVER_CLOSES) ->
+       ASSERT(2, st[H] != GONE || !CURRENT(me)); goto giveup }
   :: atomic { src && H != me && !CURRENT(me) -> goto giveup }
 
   /* a standby drops its copies: NIC closed; the owner does not feed me, and is alive (its heartbeat went on after EOF); behind for good */

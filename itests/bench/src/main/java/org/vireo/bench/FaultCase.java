@@ -74,7 +74,7 @@ record FaultCase(String step, Side side, String fault, String point, String acti
             new Step("taken, TAP not read", Side.TARGET, Phase.TAKEN, "before:tap-add@send.PREPARED", true),
             new Step("taken, TAP read", Side.TARGET, Phase.TAKEN, "after:tap-add@send.PREPARED", false),
             new Step("RUNNING not sent", Side.TARGET, Phase.RUNNING, "before:send.RUNNING", false),
-            new Step("RUNNING sent", Side.TARGET, Phase.RUNNING, "after:send.RUNNING", false),
+            new Step("RUNNING sent", Side.TARGET, Phase.RUNNING, "after:send.RUNNING", true),
             new Step("DROPPED came", Side.TARGET, Phase.OWNED, "after:recv.DROPPED", false),
             new Step("OWNING not sent", Side.TARGET, Phase.OWNED, "before:send.OWNING", false),
             new Step("END came", Side.TARGET, Phase.OWNED, "after:recv.END", false));
@@ -111,9 +111,12 @@ record FaultCase(String step, Side side, String fault, String point, String acti
             return EnumSet.of(Owner.SOURCE, Owner.TARGET);
         }
         if (s.side == Side.TARGET) {
-            // once it owned, the source has closed its copies
-            return s.phase.compareTo(Phase.OWNED) < 0 && s.phase != Phase.RUNNING ? EnumSet.of(Owner.SOURCE)
-                    : s.phase == Phase.RUNNING ? EnumSet.of(Owner.SOURCE, Owner.NOBODY) : EnumSet.of(Owner.NOBODY);
+            // the source keeps its copies until the target has said that all is in use
+            return switch (s.point) {
+                case "after:recv.END" -> EnumSet.of(Owner.NOBODY);
+                case "after:recv.DROPPED" -> EnumSet.of(Owner.SOURCE, Owner.NOBODY);
+                default -> EnumSet.of(Owner.SOURCE);
+            };
         }
         return switch (s.phase) {
             case UNPREPARED -> EnumSet.of(Owner.NOBODY);

@@ -55,7 +55,7 @@ final class FaultTrio {
         target(all, "taken, TAP not read", "before:tap-add@send.PREPARED", "kill", 0, Owner.SOURCE, Owner.STANDBY);
         target(all, "taken, TAP not read", "before:tap-add@send.PREPARED", "stop:2000", FENCED_AND_KILLED_MILLIS, Owner.SOURCE,
                 Owner.STANDBY);
-        target(all, "RUNNING not sent", "before:send.RUNNING", "kill", 0, Owner.SOURCE, Owner.STANDBY, Owner.NOBODY);
+        target(all, "RUNNING not sent", "before:send.RUNNING", "kill", 0, Owner.SOURCE, Owner.STANDBY);
         // two faults: who is left is the standby
         all.add(new Case(of("OFFER sent, target stopped", Side.SOURCE, "SIGKILL", "after:send.OFFER", "kill", 0, Owner.STANDBY,
                 Owner.TARGET), Owner.SOURCE, "after:send.PREPARED"));

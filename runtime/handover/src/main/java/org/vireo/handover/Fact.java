@@ -17,10 +17,12 @@ enum Fact {
     HOLDER_DEAD,
     /** The process that the word names as peer is dead. */
     PEER_DEAD,
-    /** The channel on which it hears of changes is open. */
+    /** The channel to who feeds it, or for a source to its target, is open. */
     FED,
-    /** The channel is at its end, and the owner's heartbeat has gone on since. */
+    /** That channel is at its end, and the NIC's heartbeat has gone on since, or would have gone on if anybody lived. */
     OWNER_LIVES_ON,
+    /** The target that owns has said that everything is in use, or has had its time for that. */
+    SETTLED,
     /** There is a reason to withdraw the offer: FAILED, end of the channel, dead target, the VMM's message or end, a cancel. */
     WITHDRAW
 }

@@ -47,7 +47,10 @@ final class SourceNic {
     private long took;
     private long take;
     private long dropped;
+    private long ownedSince;
     private boolean killFailed;
+    private Lifeline lifeline;
+    private Autopsy autopsy;
 
     /** What became of a NIC; READY: it was to stay, and could have moved. */
     enum Result { MOVED, STAYED, LOST, READY }
@@ -138,10 +141,6 @@ final class SourceNic {
         targetOwns = true;
     }
 
-    boolean isTargetOwning() {
-        return targetOwns;
-    }
-
     boolean isPrepared() {
         return prepared;
     }
@@ -217,6 +216,8 @@ final class SourceNic {
     /** Nothing is logged, and as little as may be is allocated, until the target runs. */
     private void offer() {
         copies = true;
+        lifeline = new Lifeline(block, session.deadlines().orphaned());
+        autopsy = new Autopsy(block, session.peer());
         if (watch.offer(slot)) {
             session.sendOffer(id(), ownSeq);
         }
@@ -235,22 +236,22 @@ final class SourceNic {
                     return;
                 }
                 case DROP -> {
-                    dropped = System.nanoTime();
-                    reportFreeze();
-                    letGo(Result.MOVED, "");
-                    return;
+                    moved();
+                    session.sendDropped(id());
                 }
                 case LET_GO, GIVE_BACK -> {
-                    boolean moved = targetRuns || isTargets();
-                    if (moved) {
-                        dropped = System.nanoTime();
-                        reportFreeze();
-                    }
-                    letGo(moved ? Result.MOVED : Result.LOST, moved ? "" : "the word says " + Ownership.decode(block.word()));
+                    letGo();
                     return;
                 }
                 default -> throw new IllegalStateException(d.toString());
             }
+        }
+    }
+
+    private void moved() {
+        if (dropped == 0) {
+            dropped = System.nanoTime();
+            reportFreeze();
         }
     }
 
@@ -278,7 +279,7 @@ final class SourceNic {
     }
 
     private void await(long waitNanos) {
-        int vmm = withdrawal == null ? nic.connection() : -1;
+        int vmm = withdrawal == null && dropped == 0 ? nic.connection() : -1;
         if (session.pump(waitNanos, vmm)) {
             vmmSpoke = true;
         }
@@ -296,7 +297,8 @@ final class SourceNic {
         if (dead && (w.holder() == slot || w.peer() == slot)) {
             session.peerDied();
         }
-        if (Long.compareUnsigned(ownSeq, block.seq()) >= 0) {
+        autopsy.judge(w, facts);
+        if (!autopsy.isPoison() && Long.compareUnsigned(ownSeq, block.seq()) >= 0) {
             facts.add(Fact.CURRENT);
         }
         if (copies) {
@@ -306,12 +308,31 @@ final class SourceNic {
             facts.add(Fact.READING);
             facts.add(Fact.PASSED);
         }
+        if (session.isCutOff()) {
+            lifeline.cut();
+        }
+        lifeline.tell(facts);
+        if (isSettled(w)) {
+            facts.add(Fact.SETTLED);
+        }
         if (withdrawal == null) {
             withdrawal = failure != null ? failure : vmmSpoke ? "the VMM sent a message or hung up" : session.trouble();
         }
         if (withdrawal != null) {
             facts.add(Fact.WITHDRAW);
         }
+    }
+
+    /** Until then it could die of what it has just begun to run, and the copies here are good. */
+    private boolean isSettled(Ownership w) {
+        if (w.phase() != Ownership.Phase.OWNED || w.holder() != slot) {
+            return false;
+        }
+        long now = System.nanoTime();
+        if (ownedSince == 0) {
+            ownedSince = now;
+        }
+        return targetOwns || now - ownedSince > session.deadlines().owning() * Deadlines.NANOS;
     }
 
     private void kill() {
@@ -331,6 +352,7 @@ final class SourceNic {
      * the way to OWNED may take the deadline of RUNNING, since who gave back has let go and drops nothing.
      */
     private void takeBack() {
+        autopsy.succeed();
         nic.resume();
         reading = true;
         tookBack = true;
@@ -363,6 +385,9 @@ final class SourceNic {
         if (failure != null) {
             return failure;
         }
+        if (tookBack && session.isPeerDead()) {
+            return "the target, " + session.peer() + ", is dead: it had taken the NIC, which runs here again";
+        }
         if (withdrawal != null) {
             return withdrawal;
         }
@@ -370,11 +395,17 @@ final class SourceNic {
                 : "the target did not take within " + session.deadlines().offered() + " ms";
     }
 
-    private void letGo(Result r, String why) {
+    /** It is somebody else's, or nobody's. */
+    private void letGo() {
+        boolean moved = dropped != 0 || targetRuns || isTargets();
+        boolean died = session.isPeerDead();
+        if (moved) {
+            moved();
+        }
         unfeed();
         nic.letGo();
-        session.sendDropped(id());
-        end(r, why);
+        end(moved && !died ? Result.MOVED : Result.LOST, moved && !died ? "" : "the word says " + Ownership.decode(block.word())
+                + (died ? ", the target is dead" : ""));
     }
 
     /** Ends it; a NIC that stayed is no longer fed. */

@@ -188,11 +188,6 @@ final class SourceSession {
             tellResult(n);
             throw new HandoverException(named(n.id(), n.reason()));
         }
-        // the target settles in before the next NIC is frozen; if that takes long it costs this handover only time
-        long deadline = Deadlines.in(deadlines().owning());
-        while (!n.isTargetOwning() && trouble() == null && System.nanoTime() < deadline) {
-            pump(deadline - System.nanoTime(), -1);
-        }
         tellResult(n);
     }
 
@@ -269,6 +264,15 @@ final class SourceSession {
 
     void peerDied() {
         peerDead = true;
+    }
+
+    boolean isPeerDead() {
+        return peerDead;
+    }
+
+    /** Whether the channel is at its end, or of no use any more. */
+    boolean isCutOff() {
+        return broken != null;
     }
 
     /** Why this handover cannot go on, or null. */

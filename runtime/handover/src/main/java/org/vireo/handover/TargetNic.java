@@ -7,12 +7,9 @@ import org.vireo.handover.WordRules.Decision;
 import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.Ownership;
-import org.vireo.posix.linux.Processes;
 
 /** One NIC at its target: prepared, it watches the word; it takes when the word lets it. Of the session's thread. */
 final class TargetNic {
-    private static final long POISON_NANOS = 60_000 * Deadlines.NANOS;
-
     private final TargetSession session;
     private final IncomingNic nic;
     private final NicBlock block;
@@ -26,29 +23,16 @@ final class TargetNic {
     private String why = "";
     private long tookNanos;
     private long takeMicros;
-    /** The owner's heartbeat when the channel ended, and since when. */
-    private boolean orphaned;
-    private long orphanedAt;
-    private long heartbeat;
-    /** Whose death was looked at, and what it means. */
-    private int judged = Ownership.NONE;
-    private Suspicion suspicion = Suspicion.NONE;
-
-    /** What a NIC had to do with its owner's death. */
-    private enum Suspicion {
-        /** Nothing. */
-        NONE,
-        /** The owner died in it. */
-        ONCE,
-        /** The one before did too, a short while ago. */
-        AGAIN
-    }
+    private final Lifeline lifeline;
+    private final Autopsy autopsy;
 
     TargetNic(TargetSession session, IncomingNic nic) {
         this.session = session;
         this.nic = nic;
         this.block = nic.block();
         this.watch = new WordWatch(block, session.deadlines(), this::gather);
+        lifeline = new Lifeline(block, session.deadlines().orphaned());
+        autopsy = new Autopsy(block, session.peer());
     }
 
     String id() {
@@ -89,9 +73,7 @@ final class TargetNic {
 
     /** The channel is at its end. */
     void orphaned() {
-        orphaned = true;
-        orphanedAt = System.nanoTime();
-        heartbeat = block.heartbeat();
+        lifeline.cut();
     }
 
     /**
@@ -102,8 +84,8 @@ final class TargetNic {
     long advance() {
         while (!done) {
             Decision d = watch.step();
-            if (suspicion == Suspicion.AGAIN) {
-                String reason = "two processes died in it within " + POISON_NANOS / 1_000_000_000 + " s: nobody takes it";
+            if (autopsy.isPoison()) {
+                String reason = "two processes died in it within " + Autopsy.POISON_SECONDS + " s: nobody takes it";
                 session.poisoned(id(), reason);
                 close(reason);
                 break;
@@ -147,9 +129,7 @@ final class TargetNic {
     }
 
     private void take() {
-        if (judged != Ownership.NONE) {
-            block.succeed(suspicion == Suspicion.ONCE ? System.nanoTime() : block.death());
-        }
+        autopsy.succeed();
         reading = true;
         tookNanos = System.nanoTime();
         try {
@@ -198,47 +178,20 @@ final class TargetNic {
         }
     }
 
-    /**
-     * Once for each death. A process that somebody killed did not die of a NIC, unless we were it because it did not let go; where it
-     * cannot be told how it died, it may have.
-     */
-    private void judge(Ownership w, int slot) {
-        if (judged == slot) {
-            return;
-        }
-        judged = slot;
-        if (!block.entered()) {
-            return;
-        }
-        if (w.phase() != Ownership.Phase.FENCED && session.peer().endedBy(block, slot) == Processes.KILL) {
-            return;
-        }
-        long before = block.death();
-        boolean again = before != 0 && System.nanoTime() - before < POISON_NANOS;
-        suspicion = again ? Suspicion.AGAIN : Suspicion.ONCE;
-    }
-
     private void gather(Ownership w, Set<Fact> facts) {
         Peer peer = session.peer();
         if (peer.isDead(block, w.holder())) {
             facts.add(Fact.HOLDER_DEAD);
-            judge(w, w.holder());
         }
         if (peer.isDead(block, w.peer())) {
             facts.add(Fact.PEER_DEAD);
-            if (w.phase() == Ownership.Phase.FENCED) {
-                judge(w, w.peer());
-            }
         }
+        autopsy.judge(w, facts);
         // what the source sent before its death is read first
-        if (suspicion != Suspicion.AGAIN && session.isDrained() && Long.compareUnsigned(nic.seq(), block.seq()) >= 0) {
+        if (!autopsy.isPoison() && session.isDrained() && Long.compareUnsigned(nic.seq(), block.seq()) >= 0) {
             facts.add(Fact.CURRENT);
         }
-        if (!orphaned) {
-            facts.add(Fact.FED);
-        } else if (block.heartbeat() != heartbeat || System.nanoTime() - orphanedAt > session.deadlines().orphaned() * Deadlines.NANOS) {
-            facts.add(Fact.OWNER_LIVES_ON);
-        }
+        lifeline.tell(facts);
         if (reading) {
             facts.add(Fact.READING);
         }

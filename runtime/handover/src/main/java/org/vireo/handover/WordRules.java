@@ -27,7 +27,7 @@ final class WordRules {
         OWN,
         /** The word says OWNED by this process, which took its offer back: go on. */
         RESUME,
-        /** The word says OWNED by the target: close the own copies. */
+        /** The word says OWNED by the target: tell it; keep the own copies until it has settled in. */
         DROP,
         /** The word does not let this process read any more: let go of port and rings, then look again. */
         STOP_READING,
@@ -116,8 +116,8 @@ final class WordRules {
             if (is(Fact.HOLDER_DEAD)) {
                 return succeed();
             }
-            // it drops late; or it was offered nothing, and its source goes on without it
-            if (is(Fact.SOURCE) || !is(Fact.FED) && is(Fact.OWNER_LIVES_ON)) {
+            // a source whose target lives and has all in use, or who was offered nothing and whose source goes on without it
+            if (is(Fact.OWNER_LIVES_ON) || is(Fact.SOURCE) && is(Fact.FED) && is(Fact.SETTLED)) {
                 return act(Act.LET_GO);
             }
             return unfitOrWait(d.running());
@@ -136,7 +136,7 @@ final class WordRules {
                     return change(Phase.TAKEN, self, Ownership.NONE, Act.TAKE);
                 }
             }
-            if (is(Fact.SOURCE) && !is(Fact.HOLDER_DEAD)) {
+            if (is(Fact.SOURCE) && !is(Fact.HOLDER_DEAD) && hears()) {
                 return act(Act.LET_GO);
             }
             return unfitOrWait(d.othersOffer());
@@ -162,7 +162,7 @@ final class WordRules {
             if (is(Fact.HOLDER_DEAD)) {
                 return succeed();
             }
-            return is(Fact.SOURCE) ? change(Phase.OWNED, w.holder(), Ownership.NONE, Act.DROP) : unfitOrWait(d.running());
+            return is(Fact.SOURCE) && hears() ? change(Phase.OWNED, w.holder(), Ownership.NONE, Act.DROP) : unfitOrWait(d.running());
         }
 
         private Decision fenced() {
@@ -179,6 +179,11 @@ final class WordRules {
                 return change(Phase.FENCED, self, w.peer(), Act.FENCE);
             }
             return unfitOrWait(d.fenced());
+        }
+
+        /** The channel's end comes before a death can be seen: until then a source does not count on its target. */
+        private boolean hears() {
+            return is(Fact.FED) || is(Fact.OWNER_LIVES_ON);
         }
 
         /** Who could read is dead. */

@@ -23,7 +23,8 @@ final class FakeBlock implements NicBlock, AutoCloseable {
     private static final int TWICE = 40;
     private static final int ENTERED = 48;
     private static final int DEATH = 56;
-    private static final int HOLDERS = 64;
+    private static final int STILL = 64;
+    private static final int HOLDERS = 128;
 
     private final long address;
     private final int self;
@@ -113,10 +114,16 @@ final class FakeBlock implements NicBlock, AutoCloseable {
         return new Holder((long) LONGS.getVolatile(MEMORY, address + HOLDERS + 8L * slot), 0, 0);
     }
 
-    /** The owner's workers always live here. */
+    /** The heartbeat stands still from now on. */
+    void still() {
+        LONGS.setVolatile(MEMORY, address + STILL, 1L);
+    }
+
+    /** Unless it stands still it has always gone on. */
     @Override
     public long heartbeat() {
-        return (long) LONGS.getAndAdd(MEMORY, address + HEARTBEAT, 1L);
+        boolean still = (long) LONGS.getVolatile(MEMORY, address + STILL) != 0;
+        return (long) LONGS.getAndAdd(MEMORY, address + HEARTBEAT, still ? 0L : 1L);
     }
 
     @Override

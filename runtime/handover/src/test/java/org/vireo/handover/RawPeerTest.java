@@ -223,6 +223,70 @@ class RawPeerTest {
         assertWentOn(n, s, "dead");
     }
 
+    private static void run(FakeBlock block, Phase phase, int peer) {
+        long w = block.word();
+        assertTrue(block.compareAndSet(w, Ownership.decode(w).next(phase, block.self(), peer).encode()));
+    }
+
+    /** The end of its channel is seen before its death: the source waits for either a sign of life or the death. */
+    @Test
+    void whoDiesWhenItRunsIsSucceededByTheSource() throws Exception {
+        FakeHost.Nic n = host.make("nic0");
+        Map<String, Object> s = handOverTo(n, (c, block) -> {
+            block.still();
+            run(block, Phase.RUNNING, 0);
+            UnixSockets.shutdown(c.socket());
+            // longer than the source needs to look at the word, which it must not change
+            assertFalse(other.waitFor(100, TimeUnit.MILLISECONDS));
+            assertEquals(Phase.RUNNING, Ownership.decode(block.word()).phase());
+            other.destroyForcibly().waitFor();
+            until("succeeded", () -> Ownership.decode(block.word()).phase() == Phase.OWNED);
+        });
+        assertWentOn(n, s, "is dead: it had taken the NIC, which runs here again");
+    }
+
+    @Test
+    void whoDiesBeforeAllIsInUseIsSucceededByTheSource() throws Exception {
+        FakeHost.Nic n = host.make("nic0");
+        Map<String, Object> s = handOverTo(n, (c, block) -> {
+            run(block, Phase.RUNNING, 0);
+            assertEquals(RecordType.DROPPED, next(c).type());
+            assertEquals(block.self(), Ownership.decode(block.word()).holder());
+            assertFalse(n.calls.contains("letGo"), n.calls.toString());
+            other.destroyForcibly().waitFor();
+        });
+        assertWentOn(n, s, "is dead: it had taken the NIC, which runs here again");
+    }
+
+    @Test
+    void copiesThatAreBehindAreLetGoAtOnce() throws Exception {
+        FakeHost.Nic n = host.make("nic0");
+        Map<String, Object> s = handOverTo(n, (c, block) -> {
+            run(block, Phase.RUNNING, 0);
+            assertEquals(RecordType.DROPPED, next(c).type());
+            // a change that the target has brought into effect
+            block.seq(block.seq() + 1);
+            until("let go", () -> n.calls.contains("letGo"));
+        });
+        assertEquals("completed", s.get("status"), s.toString());
+        assertEquals(0, n.block.readers());
+    }
+
+    /** A channel that breaks is no death: a heartbeat that goes on says so. */
+    @Test
+    void whoRunsOnWithoutAChannelHasTheNic() throws Exception {
+        FakeHost.Nic n = host.make("nic0");
+        Map<String, Object> s = handOverTo(n, (c, block) -> {
+            run(block, Phase.RUNNING, 0);
+            UnixSockets.shutdown(c.socket());
+            until("dropped", () -> Ownership.decode(block.word()).phase() == Phase.OWNED);
+            until("let go", () -> n.calls.contains("letGo"));
+        });
+        assertEquals("completed", s.get("status"), s.toString());
+        assertEquals(1, Ownership.decode(n.block.word()).holder());
+        assertEquals(0, n.block.readers());
+    }
+
     /** The source stood still and wakes when the target has taken, run and owned: the NIC has moved, and that is what it says. */
     @Test
     void aSourceThatWakesWhenTheTargetOwnsHasHandedOver() throws Exception {

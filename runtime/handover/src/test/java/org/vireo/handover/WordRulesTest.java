@@ -11,6 +11,7 @@ import static org.vireo.handover.Fact.OWNER_LIVES_ON;
 import static org.vireo.handover.Fact.PASSED;
 import static org.vireo.handover.Fact.PEER_DEAD;
 import static org.vireo.handover.Fact.READING;
+import static org.vireo.handover.Fact.SETTLED;
 import static org.vireo.handover.Fact.SOURCE;
 import static org.vireo.handover.Fact.UNABLE;
 import static org.vireo.handover.Fact.WITHDRAW;
@@ -107,14 +108,28 @@ class WordRulesTest {
     }
 
     @Test
-    void sourceDrops() {
-        changes(decide(S, RUNNING, T, S, 0, SOURCE, CURRENT), Act.DROP, OWNED, T, NONE);
+    void sourceDropsAndKeepsItsCopiesUntilItsTargetHasSettled() {
+        changes(decide(S, RUNNING, T, S, 0, SOURCE, FED, CURRENT), Act.DROP, OWNED, T, NONE);
         // it wakes late: the word has gone on
-        changes(decide(S, RUNNING, X, NONE, 0, SOURCE, CURRENT), Act.DROP, OWNED, X, NONE);
-        only(decide(S, OWNED, T, NONE, 0, SOURCE, CURRENT), Act.LET_GO);
-        only(decide(S, OFFERED, T, X, LONG_AGO, SOURCE, CURRENT), Act.LET_GO);
+        changes(decide(S, RUNNING, X, NONE, 0, SOURCE, FED, CURRENT), Act.DROP, OWNED, X, NONE);
+        only(decide(S, OWNED, T, NONE, 0, SOURCE, FED, CURRENT), Act.WAIT);
+        only(decide(S, OWNED, T, NONE, 0, SOURCE, FED, SETTLED, CURRENT), Act.LET_GO);
+        // of no use any more
+        only(decide(S, OWNED, T, NONE, 0, SOURCE, FED), Act.LET_GO);
+        only(decide(S, OFFERED, T, X, LONG_AGO, SOURCE, FED, CURRENT), Act.LET_GO);
         // it is offered the NIC again before it has dropped the old copies
-        only(decide(S, OFFERED, T, S, 0, SOURCE, CURRENT), Act.LET_GO);
+        only(decide(S, OFFERED, T, S, 0, SOURCE, FED, CURRENT), Act.LET_GO);
+    }
+
+    @Test
+    void sourceKeepsItsCopiesWhileItsTargetMayBeDying() {
+        only(decide(S, RUNNING, T, S, 0, SOURCE, CURRENT), Act.WAIT);
+        only(decide(S, OWNED, T, NONE, 0, SOURCE, CURRENT, SETTLED), Act.WAIT);
+        only(decide(S, OFFERED, T, X, 0, SOURCE, CURRENT), Act.WAIT);
+        changes(decide(S, RUNNING, T, S, 0, SOURCE, CURRENT, OWNER_LIVES_ON), Act.DROP, OWNED, T, NONE);
+        only(decide(S, OWNED, T, NONE, 0, SOURCE, CURRENT, OWNER_LIVES_ON), Act.LET_GO);
+        changes(decide(S, RUNNING, T, S, 0, SOURCE, CURRENT, HOLDER_DEAD), Act.TAKE, TAKEN, S, NONE);
+        changes(decide(S, OWNED, T, NONE, 0, SOURCE, CURRENT, HOLDER_DEAD), Act.TAKE, TAKEN, S, NONE);
     }
 
     @Test

@@ -59,7 +59,11 @@ public interface IncomingNic extends AutoCloseable {
      */
     void giveBack() throws NicException;
 
-    /** The word says OWNED by this process: takes VMM connection and listener and does what may block. */
+    /**
+     * The word says OWNED by this process: takes VMM connection and listener and does what may block. When this returns all is in use.
+     *
+     * @throws IllegalStateException the NIC is this process's, but not all of it could be put to use
+     */
     void own();
 
     /** Ends a preparation that was not taken, without side effects. */

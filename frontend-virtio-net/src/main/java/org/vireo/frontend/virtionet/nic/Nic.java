@@ -9,7 +9,6 @@ import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
-import org.vireo.frontend.virtionet.block.NicBlockMemory.SessionPhase;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.RingEngine;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
@@ -55,14 +54,13 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     private final NicBackend backend;
     private final Aftermath aftermath;
     private final NicLink link = new NicLink(this);
+    private final Custody custody = new Custody(this);
 
     private volatile DeviceState device;
     private volatile Session session;
     private String failure;
     private volatile boolean dead;
-    private boolean frozen;
     private volatile boolean closed;
-    private boolean owner = true;
 
     Nic(NicOptions options, Environment env, NicBlockMemory block) {
         this.options = options;
@@ -130,15 +128,6 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
 
     NicLink link() {
         return link;
-    }
-
-    /** Whether this process may use the VMM's connection. */
-    boolean isServing() {
-        return owner && !frozen;
-    }
-
-    boolean isOwner() {
-        return owner;
     }
 
     String id() {
@@ -247,7 +236,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
 
     private void handleMessages() {
         Session s = session;
-        if (s == null || frozen) {
+        if (s == null || custody.isFrozen()) {
             return;
         }
         String end;
@@ -264,7 +253,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     }
 
     /** The session ends; the NIC waits for the next VMM. */
-    private void disconnect(String reason) {
+    void disconnect(String reason) {
         Session s = session;
         if (s == null) {
             return;
@@ -457,7 +446,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     void resumeRings() {
         if (!rings.isQuiet()) {
             rings.whenQuiet(() -> actor.post(Urgency.HANDOVER, () -> {
-                if (isServing()) {
+                if (custody.isServing()) {
                     resumeRings();
                 }
             }));
@@ -471,120 +460,33 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         refresh();
     }
 
-    // ---- handover
+    // ---- whose it is (see Custody)
 
-    /** Stops everything at a message boundary; nobody of this process reads port, rings or connection any more. */
-    void freeze(long deadlineNanos) throws EngineException {
-        frozen = true;
-        if (session != null) {
-            session.deafen();
-        }
-        endpoint.deafen();
-        rings.freeze(deadlineNanos);
-    }
-
-    /** Goes on after {@link #freeze}. */
-    void thaw() {
-        frozen = false;
-        if (backend != null) {
-            backend.reopen();
-        }
-        resumeRings();
-        listen();
-    }
-
-    /** Reads the VMM's connection and the listener. */
-    void listen() {
-        try {
-            if (session != null) {
-                session.listen(env.poller());
-            }
-            if (binding == null || binding.port() != null) {
-                endpoint.start(session != null);
-            }
-        } catch (IOException e) {
-            LOG.warn("NIC {}: {}", options.id(), e.getMessage());
-        }
-        link.tell();
-        refresh();
+    Custody custody() {
+        return custody;
     }
 
     private void unload() {
         actor.post(Urgency.QUERY, () -> device.memory().unload());
     }
 
-    /** Makes this a NIC that another process owns, as told by its image. */
-    void receive(DeviceState received, Session with) {
+    /** Another process has it. */
+    void awaiting() {
         report.awaiting();
-        owner = false;
-        device = received;
-        engine.initialMemory(received.memory());
-        session = with;
-        link.ofPort();
-        link.toldElsewhere();
-        refresh();
     }
 
-    /** The state of a NIC that another process owns has changed. */
-    void update(DeviceState received) {
-        DeviceState former = device;
+    /** What another process has told of the device. */
+    void adopt(DeviceState received) {
         device = received;
         engine.initialMemory(received.memory());
-        rings.whenQuiet(() -> received.closeReplaced(former));
-        if (binding != null) {
-            binding.appliedElsewhere();
-        }
     }
 
-    /** The connection of a NIC that another process owns is another one, or has ended. */
-    void update(Session with) {
-        if (session != null) {
+    /** The VMM's connection that another process has given; what was there is closed here. */
+    void adopt(Session with) {
+        if (session != null && session != with) {
             session.close();
         }
         session = with;
-        refresh();
-    }
-
-    void startTaken() throws EngineException, NetdevException {
-        if (binding != null) {
-            binding.settle(device);
-        }
-        rings.resume(device);
-    }
-
-    void stopTaken() throws EngineException {
-        rings.stopSurely();
-    }
-
-    /**
-     * The NIC is this process's.
-     *
-     * @param ahead whether the predecessor died when it had announced a change that it had not brought into effect: then it is ours
-     */
-    void own(boolean ahead) {
-        owner = true;
-        endpoint.own();
-        if (ahead) {
-            block.seq(block.nextSeq());
-        }
-        try {
-            if (binding != null && device.running()) {
-                binding.follow(device);
-            }
-            block.features(offered(), device.features());
-        } catch (NetdevException | EngineException e) {
-            fail(e.getMessage());
-        }
-        SessionPhase phase = block.session();
-        block.session(SessionPhase.IDLE, 0);
-        if (session != null && phase == SessionPhase.REPLYING) {
-            disconnect("the predecessor died while it answered: nobody knows whether the answer was sent");
-        } else {
-            listen();
-        }
-        if (binding != null) {
-            binding.confirm();
-        }
     }
 
     // ---- end
@@ -612,12 +514,12 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         }
         feed.end();
         rings.stopAll();
-        if (!leave && owner) {
+        if (!leave && custody.isOwner()) {
             block.closeOwned();
         }
         if (session != null) {
             // a NIC that was only prepared is another process's, and so is its VMM
-            if (!leave && owner) {
+            if (!leave && custody.isOwner()) {
                 session.shutdown();
             }
             session.close();
@@ -643,9 +545,9 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
             now = NicState.CLOSED;
         } else if (failure != null || dead) {
             now = NicState.FAILED;
-        } else if (!owner) {
+        } else if (!custody.isOwner()) {
             now = NicState.PREPARED;
-        } else if (frozen) {
+        } else if (custody.isFrozen()) {
             now = NicState.FROZEN;
         } else if (binding != null && binding.port() == null) {
             now = NicState.NO_BACKEND;

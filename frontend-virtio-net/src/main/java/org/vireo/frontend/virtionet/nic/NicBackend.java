@@ -41,7 +41,7 @@ final class NicBackend implements SlotUser {
 
     /** Opens the best backend that there is, if there is none yet. On the actor. */
     void open() {
-        if (!nic.alive() || !nic.isServing() || binding.port() != null || !binding.slot().servable()) {
+        if (!nic.alive() || !nic.custody().isServing() || binding.port() != null || !binding.slot().servable()) {
             return;
         }
         try {

@@ -22,13 +22,18 @@ final class NicFeed {
 
     private static final long BEAT_MILLIS = 50;
     private static final long STANDBY_BEAT_MILLIS = 250;
+    /** A source that hears nothing more asks within 5 s. */
+    private static final long TAKEN_NANOS = TimeUnit.SECONDS.toNanos(10);
 
     private final String nic;
     private final NicBlockMemory block;
     private final ScheduledExecutorService timer;
     private final Runnable look;
     private final List<Following> all = new CopyOnWriteArrayList<>();
+    /** Guarded by this, as is what follows. */
     private ScheduledFuture<?> beat;
+    private long takenUntil;
+    private boolean takenNow;
 
     /**
      * A feed that feeds nobody.
@@ -88,18 +93,32 @@ final class NicFeed {
         }
     }
 
-    private void pace() {
+    /** The NIC was taken: for a while its source may ask whether this process lives. */
+    synchronized void taken() {
+        takenUntil = System.nanoTime() + TAKEN_NANOS;
+        takenNow = true;
+        pace();
+    }
+
+    private synchronized void pace() {
         if (beat != null) {
             beat.cancel(false);
             beat = null;
         }
-        if (!all.isEmpty()) {
-            beat = timer.scheduleAtFixedRate(this::beat, 0, inHandover() ? BEAT_MILLIS : STANDBY_BEAT_MILLIS, TimeUnit.MILLISECONDS);
+        if (takenNow || !all.isEmpty()) {
+            long millis = takenNow || inHandover() ? BEAT_MILLIS : STANDBY_BEAT_MILLIS;
+            beat = timer.scheduleAtFixedRate(this::beat, takenNow ? millis : 0, millis, TimeUnit.MILLISECONDS);
         }
     }
 
     private void beat() {
         block.beat();
+        synchronized (this) {
+            if (takenNow && System.nanoTime() - takenUntil > 0) {
+                takenNow = false;
+                pace();
+            }
+        }
         if (all.stream().anyMatch(f -> !f.handover && f.follower.hurries())) {
             look.run();
         }
@@ -107,7 +126,11 @@ final class NicFeed {
 
     /** The NIC ends here. */
     void end() {
-        List.copyOf(all).forEach(this::end);
+        all.clear();
+        synchronized (this) {
+            takenNow = false;
+            pace();
+        }
     }
 
     /** Something happened that nobody can follow. */

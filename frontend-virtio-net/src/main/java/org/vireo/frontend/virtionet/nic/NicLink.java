@@ -49,7 +49,7 @@ final class NicLink {
         if (s == null) {
             // the next VMM reads it anyhow
             untold = false;
-        } else if (untold && nic.isServing()) {
+        } else if (untold && nic.custody().isServing()) {
             untold = false;
             if ((nic.state().protocolFeatures() & ProtocolFeatures.CONFIG) != 0) {
                 s.configChanged();

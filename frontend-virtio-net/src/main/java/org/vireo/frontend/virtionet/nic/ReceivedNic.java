@@ -67,7 +67,7 @@ final class ReceivedNic implements IncomingNic {
                     bind(nic, image, loads, deadlineNanos);
                 }
             }
-            nic.receive(NicImages.state(image, nic.state(), options.anyMemory()), session(nic, image));
+            nic.custody().receive(NicImages.state(image, nic.state(), options.anyMemory()), session(nic, image));
             if (!opensLate) {
                 checkFeatures(nic);
             }
@@ -161,9 +161,9 @@ final class ReceivedNic implements IncomingNic {
     public void change(NicImage change) throws NicException {
         try (change) {
             call(() -> {
-                nic.update(NicImages.state(change, nic.state(), nic.options().anyMemory()));
+                nic.custody().update(NicImages.state(change, nic.state(), nic.options().anyMemory()));
                 if (change.section("connection").isPresent()) {
-                    nic.update(session(nic, change));
+                    nic.custody().update(session(nic, change));
                 }
                 if (!opensLate) {
                     checkFeatures(nic);
@@ -187,7 +187,7 @@ final class ReceivedNic implements IncomingNic {
                 nic.link().ofPort();
                 checkFeatures(nic);
             }
-            nic.startTaken();
+            nic.custody().startTaken();
             taken = true;
             return null;
         });
@@ -196,7 +196,7 @@ final class ReceivedNic implements IncomingNic {
     @Override
     public void giveBack() throws NicException {
         call(() -> {
-            nic.stopTaken();
+            nic.custody().stopTaken();
             if (opensLate) {
                 // the source may open it as soon as the word says so
                 nic.binding().breakOff();
@@ -209,10 +209,18 @@ final class ReceivedNic implements IncomingNic {
     @Override
     public void own() {
         boolean ahead = Long.compareUnsigned(seq, block().seq()) > 0;
-        nic.actor().post(Urgency.HANDOVER, () -> nic.own(ahead));
         closed = true;
-        owned.accept(this);
-        rehearsal.close();
+        try {
+            call(() -> {
+                nic.custody().own(ahead);
+                return null;
+            });
+        } catch (NicException e) {
+            throw new IllegalStateException(e.getMessage(), e);
+        } finally {
+            owned.accept(this);
+            rehearsal.close();
+        }
     }
 
     @Override

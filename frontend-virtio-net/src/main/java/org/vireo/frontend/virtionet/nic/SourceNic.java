@@ -115,9 +115,9 @@ final class SourceNic implements TransferableNic {
                 throw new NicException("NIC " + id() + ": " + following.aborted());
             }
             try {
-                nic.freeze(deadlineNanos);
+                nic.custody().freeze(deadlineNanos);
             } catch (EngineException e) {
-                nic.thaw();
+                nic.custody().thaw();
                 throw e;
             }
             if (breaks) {
@@ -134,7 +134,7 @@ final class SourceNic implements TransferableNic {
 
     @Override
     public void resume() {
-        nic.actor().post(Urgency.HANDOVER, nic::thaw);
+        nic.actor().post(Urgency.HANDOVER, nic.custody()::thaw);
     }
 
     @Override

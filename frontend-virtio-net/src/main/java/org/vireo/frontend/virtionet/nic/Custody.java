@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.io.IOException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.block.NicBlockMemory.SessionPhase;
+import org.vireo.frontend.virtionet.device.EngineException;
+import org.vireo.frontend.virtionet.session.DeviceState;
+import org.vireo.frontend.virtionet.session.Session;
+import org.vireo.net.api.NetdevException;
+
+/**
+ * Whose a NIC is: this process serves it, lets go of it, gets it back, or takes it from another process. Of the NIC's actor; who may do
+ * what is said by the ownership word, at which this does not look.
+ */
+final class Custody {
+    private static final Logger LOG = LoggerFactory.getLogger(Custody.class);
+
+    private final Nic nic;
+    private boolean owner = true;
+    private boolean frozen;
+
+    Custody(Nic nic) {
+        this.nic = nic;
+    }
+
+    boolean isOwner() {
+        return owner;
+    }
+
+    boolean isFrozen() {
+        return frozen;
+    }
+
+    /** Whether this process may use the VMM's connection. */
+    boolean isServing() {
+        return owner && !frozen;
+    }
+
+    /** Stops everything at a message boundary; nobody of this process reads port, rings or connection any more. */
+    void freeze(long deadlineNanos) throws EngineException {
+        frozen = true;
+        if (nic.session() != null) {
+            nic.session().deafen();
+        }
+        nic.endpoint().deafen();
+        nic.rings().freeze(deadlineNanos);
+    }
+
+    /** Goes on after {@link #freeze}. */
+    void thaw() {
+        frozen = false;
+        if (nic.backend() != null) {
+            nic.backend().reopen();
+        }
+        nic.resumeRings();
+        converse();
+    }
+
+    /**
+     * Goes on with the VMM where this process, or one that died, stopped. A message that was being handled is handled again, since it was
+     * only peeked at.
+     */
+    private void converse() {
+        SessionPhase phase = nic.block().session();
+        nic.block().session(SessionPhase.IDLE, 0);
+        if (nic.session() != null && phase == SessionPhase.REPLYING) {
+            nic.disconnect("the process before died while it answered: nobody knows whether the answer was sent");
+            return;
+        }
+        try {
+            if (nic.session() != null) {
+                nic.session().listen(nic.environment().poller());
+            }
+            if (nic.binding() == null || nic.binding().port() != null) {
+                nic.endpoint().start(nic.session() != null);
+            }
+        } catch (IOException e) {
+            LOG.warn("NIC {}: {}", nic.id(), e.getMessage());
+        }
+        nic.link().tell();
+        nic.refresh();
+    }
+
+    /** Makes this a NIC that another process owns, as told by its image. */
+    void receive(DeviceState received, Session with) {
+        nic.awaiting();
+        owner = false;
+        nic.adopt(received);
+        nic.adopt(with);
+        nic.link().ofPort();
+        nic.link().toldElsewhere();
+        nic.refresh();
+    }
+
+    /** The state of a NIC that another process owns has changed. */
+    void update(DeviceState received) {
+        DeviceState former = nic.state();
+        nic.adopt(received);
+        nic.rings().whenQuiet(() -> received.closeReplaced(former));
+        if (nic.binding() != null) {
+            nic.binding().appliedElsewhere();
+        }
+    }
+
+    /** The connection of a NIC that another process owns is another one, or has ended. */
+    void update(Session with) {
+        nic.adopt(with);
+        nic.refresh();
+    }
+
+    void startTaken() throws EngineException, NetdevException {
+        if (nic.binding() != null) {
+            nic.binding().settle(nic.state());
+        }
+        nic.rings().resume(nic.state());
+        nic.feed().taken();
+    }
+
+    void stopTaken() throws EngineException {
+        nic.rings().stopSurely();
+    }
+
+    /**
+     * The NIC is this process's.
+     *
+     * @param ahead whether the predecessor died when it had announced a change that it had not brought into effect: then it is ours
+     */
+    void own(boolean ahead) {
+        owner = true;
+        nic.endpoint().own();
+        if (ahead) {
+            nic.block().seq(nic.block().nextSeq());
+        }
+        try {
+            if (nic.binding() != null && nic.state().running()) {
+                nic.binding().follow(nic.state());
+            }
+            nic.block().features(nic.offered(), nic.state().features());
+        } catch (NetdevException | EngineException e) {
+            nic.fail(e.getMessage());
+        }
+        converse();
+        if (nic.binding() != null) {
+            nic.binding().confirm();
+        }
+    }
+}
