@@ -288,7 +288,7 @@ final class Commands {
     private Object standby(Arguments a) throws QmpException {
         String uri = a.text("uri");
         a.end();
-        return apply(() -> operations.standBy(uri, true, problems -> { }));
+        return apply(() -> operations.standBy(uri, true, problems -> { }, control::quit));
     }
 
     private Object upgrade(Arguments a) throws QmpException {

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -240,12 +241,21 @@ final class Operations {
      * Joins those who stand by for one another.
      *
      * @param begins whether this process may be the first
-     * @param active told when this process becomes the active one
+     * @param active told when this process becomes the active one, with why NICs that waited do not start
+     * @param fenced told when this process stood still and a standby has taken all its NICs
      */
-    void standBy(String uri, boolean begins, Handovers.StandbyListener active) throws NicException {
-        handovers().standBy(uri, begins, problems -> {
-            expectNothing();
-            active.active(problems);
+    void standBy(String uri, boolean begins, Consumer<List<String>> active, Runnable fenced) throws NicException {
+        handovers().standBy(uri, begins, new Handovers.StandbyListener() {
+            @Override
+            public void active(List<String> problems) {
+                expectNothing();
+                active.accept(problems);
+            }
+
+            @Override
+            public void fenced() {
+                fenced.run();
+            }
         });
     }
 

@@ -34,8 +34,8 @@ import org.vireo.net.api.nic.Nics;
  * {@code error} (String) and {@code usage} (Boolean: the command line itself is wrong).
  *
  * <p>Properties: {@code vireo.run.netdev.N} and {@code vireo.run.nic.N} from 0 on (QEMU's option syntax), {@code vireo.qmp} (a path),
- * {@code vireo.incoming} ({@code unix:PATH}, or {@code defer} to wait for migrate-incoming), {@code vireo.standby} ({@code unix:PATH}),
- * {@code vireo.descriptor-store} ({@code on}).
+ * {@code vireo.incoming} ({@code unix:PATH}, or {@code defer} to wait for migrate-incoming), {@code vireo.standby}
+ * ({@code unix:PATH[,fence=auto]}), {@code vireo.descriptor-store} ({@code on}).
  */
 @Component(service = Callable.class, immediate = true, property = "vireo.role=startup")
 public final class Startup implements Callable<Map<String, Object>>, Commands.Control {
@@ -158,7 +158,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
                     LOG.error("QMP is not served: {}", e.getMessage());
                 }
             }
-        });
+        }, this::quit);
         if (!first.get().isEmpty()) {
             throw new NicException(String.join("; ", first.get()));
         }
@@ -255,7 +255,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
             // until the other process has ended this one is its standby, with nothing to take
             Thread.ofPlatform().daemon().name("vireo-standby").start(() -> {
                 try {
-                    operations.standBy(standby, true, problems -> { });
+                    operations.standBy(standby, true, problems -> { }, this::quit);
                 } catch (NicException e) {
                     LOG.error("{}", e.getMessage());
                 }

@@ -112,6 +112,11 @@ final class FakeNics implements Nics {
     }
 
     @Override
+    public List<TransferableNic> fenced() {
+        throw new AssertionError();
+    }
+
+    @Override
     public Optional<TransferableNic> transferable(String id) {
         throw new AssertionError();
     }

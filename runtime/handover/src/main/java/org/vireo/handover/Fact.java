@@ -21,6 +21,8 @@ enum Fact {
     FED,
     /** That channel is at its end, and the NIC's heartbeat has gone on since, or would have gone on if anybody lived. */
     OWNER_LIVES_ON,
+    /** The NIC's heartbeat has stood still for longer than this process lets it. */
+    STILL,
     /** The target that owns has said that everything is in use, or has had its time for that. */
     SETTLED,
     /** There is a reason to withdraw the offer: FAILED, end of the channel, dead target, the VMM's message or end, a cancel. */

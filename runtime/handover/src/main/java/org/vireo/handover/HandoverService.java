@@ -231,7 +231,8 @@ public final class HandoverService implements Handovers {
 
     @Override
     public void standBy(String uri, boolean begins, StandbyListener listener) throws NicException {
-        Path path = path(uri);
+        StandbyAddress address = StandbyAddress.parse(uri);
+        Path path = path(address.uri());
         Pairing p;
         synchronized (this) {
             if (stopped) {
@@ -241,7 +242,7 @@ public final class HandoverService implements Handovers {
                 throw new NicException("this process stands by on " + pairing.path() + " already");
             }
             try {
-                p = new Pairing(context, path, begins, this::target, listener);
+                p = new Pairing(context, path, address.fences(), begins, this::target, listener);
             } catch (IOException e) {
                 throw new NicException("cannot stand by on " + path + ": " + e.getMessage(), e);
             }

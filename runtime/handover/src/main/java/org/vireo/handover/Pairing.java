@@ -51,6 +51,7 @@ final class Pairing implements AutoCloseable {
     private final Context context;
     private final Path path;
     private final boolean begins;
+    private final boolean fences;
     private final Targets targets;
     private final StandbyListener listener;
     private final Cancel stop;
@@ -69,14 +70,16 @@ final class Pairing implements AutoCloseable {
      *
      * @param context what sessions run in
      * @param path of the socket; its folder is made if it is missing
+     * @param fences whether an active process that stands still is fenced
      * @param begins whether this process may be the first: it has NICs of its own, or is told to serve
      * @param targets makes what the active process can hand its NICs to, when it ends
      * @param listener told when this process has become the active one
      * @throws IOException no descriptor left, or the folder cannot be made
      */
-    Pairing(Context context, Path path, boolean begins, Targets targets, StandbyListener listener) throws IOException {
+    Pairing(Context context, Path path, boolean fences, boolean begins, Targets targets, StandbyListener listener) throws IOException {
         this.context = new Context(context.nics(), context.fds(), Deadlines.STANDBY, context.events(), false);
         this.path = path;
+        this.fences = fences;
         this.begins = begins;
         this.targets = targets;
         this.listener = listener;
@@ -158,7 +161,7 @@ final class Pairing implements AutoCloseable {
         try (Channel channel = new Channel(socket, context.fds()); Peer peer = greet(channel)) {
             active = peer;
             report = new Report("standby", context.events());
-            StandbySession session = new StandbySession(context, channel, peer, stop, report, settled::countDown);
+            StandbySession session = new StandbySession(context, channel, peer, stop, report, fences, settled::countDown);
             role = Role.STANDBY;
             LOG.info("standby of {}", peer);
             session.run();
@@ -197,7 +200,7 @@ final class Pairing implements AutoCloseable {
             if (stop.asked()) {
                 return;
             }
-            feeds = new StandbyFeeds(context, path);
+            feeds = new StandbyFeeds(context, path, this::nothingLeft);
         }
         role = Role.ACTIVE;
         disinherit();
@@ -206,6 +209,12 @@ final class Pairing implements AutoCloseable {
         context.events().accept("STANDBY_ACTIVE", Map.of("nics", context.nics().transferable().size()));
         listener.active(problems);
         settled.countDown();
+    }
+
+    /** A process that hung and has nothing more to serve keeps nobody else from being the active one. */
+    private void nothingLeft() {
+        LOG.warn("a standby has taken all NICs, since this process stood still");
+        listener.fenced();
     }
 
     private void disinherit() {
@@ -233,6 +242,7 @@ final class Pairing implements AutoCloseable {
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("role", role.name().toLowerCase(Locale.ROOT));
         m.put("socket", path.toString());
+        m.put("fence", fences ? "auto" : "off");
         if (feeds != null) {
             m.put("standbys", feeds.toList());
         }

@@ -37,6 +37,12 @@ final class Peer implements AutoCloseable {
         this.process = process;
     }
 
+    /** Nobody in particular: for those whom words name. */
+    static Peer self(Fds fds) throws IOException {
+        long pid = ProcessHandle.current().pid();
+        return new Peer(fds, pid, Processes.open(fds, pid));
+    }
+
     long pid() {
         return pid;
     }

@@ -15,7 +15,7 @@ final class RestoreSession extends StandbySession {
      * @param report says what became of each NIC
      */
     RestoreSession(Context context, Channel channel, Peer peer, Cancel cancel, Report report) {
-        super(context, channel, peer, cancel, report, () -> { });
+        super(context, channel, peer, cancel, report, false, () -> { });
     }
 
     @Override

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.handover;
 
-import java.io.IOException;
 import java.util.Set;
 import org.vireo.handover.WordRules.Decision;
 import org.vireo.net.api.nic.NicBlock;
@@ -38,19 +37,14 @@ final class SourceNic {
     /** Of the offer. */
     private String withdrawal;
     private boolean vmmSpoke;
-    private boolean reading;
     private boolean tookBack;
-    private boolean copies;
-    private long ownSeq;
     private long freezeBegan;
     private long frozen;
     private long took;
     private long take;
     private long dropped;
     private long ownedSince;
-    private boolean killFailed;
-    private Lifeline lifeline;
-    private Autopsy autopsy;
+    private LooseNic loose;
 
     /** What became of a NIC; READY: it was to stay, and could have moved. */
     enum Result { MOVED, STAYED, LOST, READY }
@@ -200,7 +194,7 @@ final class SourceNic {
             return false;
         }
         frozen = System.nanoTime();
-        ownSeq = block.seq();
+        loose = new LooseNic(nic, session.peer(), session.deadlines(), session::warn);
         // seq, the VMM's socket and a cancel may have moved until the workers stood still
         boolean vmmSpeaks = nic.connection() >= 0 && Poll.readable(0, nic.connection()) != 0;
         if (failure != null || !isPreparedForAll() || session.cancel().asked() || vmmSpeaks) {
@@ -215,22 +209,25 @@ final class SourceNic {
 
     /** Nothing is logged, and as little as may be is allocated, until the target runs. */
     private void offer() {
-        copies = true;
-        lifeline = new Lifeline(block, session.deadlines().orphaned());
-        autopsy = new Autopsy(block, session.peer());
         if (watch.offer(slot)) {
-            session.sendOffer(id(), ownSeq);
+            session.sendOffer(id(), loose.seq());
         }
         while (true) {
             Decision d = watch.step();
             switch (d.act()) {
                 case WAIT -> await(d.waitNanos());
-                case TAKE -> takeBack();
+                case TAKE -> {
+                    loose.takeBack();
+                    tookBack = true;
+                }
                 case RUN, FENCE, YIELD -> {
                     // the word has changed: look on
                 }
-                case STOP_READING -> stopReading();
-                case KILL -> kill();
+                case STOP_READING -> loose.stopReading();
+                case KILL -> {
+                    loose.kill();
+                    session.pump(PAUSE_MILLIS * Deadlines.NANOS, -1);
+                }
                 case RESUME, OWN -> {
                     resumed();
                     return;
@@ -286,32 +283,14 @@ final class SourceNic {
     }
 
     private void gather(Ownership w, Set<Fact> facts) {
-        Peer peer = session.peer();
-        if (peer.isDead(block, w.holder())) {
-            facts.add(Fact.HOLDER_DEAD);
+        facts.add(Fact.SOURCE);
+        if (session.isCutOff()) {
+            loose.cutOff();
         }
-        if (peer.isDead(block, w.peer())) {
-            facts.add(Fact.PEER_DEAD);
-        }
-        boolean dead = facts.contains(w.holder() == slot ? Fact.HOLDER_DEAD : Fact.PEER_DEAD);
-        if (dead && (w.holder() == slot || w.peer() == slot)) {
+        loose.gather(w, facts);
+        if (w.holder() == slot && facts.contains(Fact.HOLDER_DEAD) || w.peer() == slot && facts.contains(Fact.PEER_DEAD)) {
             session.peerDied();
         }
-        autopsy.judge(w, facts);
-        if (!autopsy.isPoison() && Long.compareUnsigned(ownSeq, block.seq()) >= 0) {
-            facts.add(Fact.CURRENT);
-        }
-        if (copies) {
-            facts.add(Fact.SOURCE);
-        }
-        if (reading) {
-            facts.add(Fact.READING);
-            facts.add(Fact.PASSED);
-        }
-        if (session.isCutOff()) {
-            lifeline.cut();
-        }
-        lifeline.tell(facts);
         if (isSettled(w)) {
             facts.add(Fact.SETTLED);
         }
@@ -335,45 +314,8 @@ final class SourceNic {
         return targetOwns || now - ownedSince > session.deadlines().owning() * Deadlines.NANOS;
     }
 
-    private void kill() {
-        try {
-            session.peer().kill(block, Ownership.decode(block.word()).peer());
-        } catch (IOException e) {
-            if (!killFailed) {
-                killFailed = true;
-                session.warn("NIC " + id() + " is fenced and its target does not let go: " + e.getMessage());
-            }
-        }
-        session.pump(PAUSE_MILLIS * Deadlines.NANOS, -1);
-    }
-
-    /**
-     * The word says TAKEN by this process: it was given back, or its taker is dead. Port and rings run from here on; the rest of
-     * the way to OWNED may take the deadline of RUNNING, since who gave back has let go and drops nothing.
-     */
-    private void takeBack() {
-        autopsy.succeed();
-        nic.resume();
-        reading = true;
-        tookBack = true;
-    }
-
-    /** Another process fences this one, which held the NIC again. */
-    private void stopReading() {
-        try {
-            nic.freeze(Deadlines.in(session.deadlines().freeze()));
-            reading = false;
-        } catch (NicException e) {
-            session.warn("NIC " + id() + " is fenced by another process, and does not stop: " + e.getMessage());
-        }
-    }
-
     private void resumed() {
-        copies = false;
-        if (!reading) {
-            nic.resume();
-        }
-        reading = false;
+        loose.resume();
         boolean again = vmmSpoke && !tookBack && failure == null && session.trouble() == null;
         if (!again) {
             end(Result.STAYED, whyStayed());

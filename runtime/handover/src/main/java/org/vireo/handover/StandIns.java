@@ -58,6 +58,11 @@ final class StandIns implements Nics {
     }
 
     @Override
+    public List<TransferableNic> fenced() {
+        return List.of();
+    }
+
+    @Override
     public String rehearse(long deadlineNanos) {
         return "none";
     }

@@ -22,6 +22,7 @@ final class StandbyFeeds implements AutoCloseable {
     private final Context context;
     private final Acceptor acceptor;
     private final Nics.Registration watch;
+    private final FenceWatch fences;
     private final List<FeedSession> sessions = new CopyOnWriteArrayList<>();
 
     /**
@@ -29,11 +30,18 @@ final class StandbyFeeds implements AutoCloseable {
      *
      * @param context what sessions run in
      * @param path of the socket
+     * @param nothingLeft told when a standby has taken the last NIC because this process stood still
      * @throws IOException the socket is taken
      */
-    StandbyFeeds(Context context, Path path) throws IOException {
+    StandbyFeeds(Context context, Path path, Runnable nothingLeft) throws IOException {
         this.context = context;
         acceptor = new Acceptor(context, path, "standby socket", this::serve);
+        try {
+            fences = new FenceWatch(context, nothingLeft);
+        } catch (IOException | RuntimeException e) {
+            acceptor.close();
+            throw e;
+        }
         watch = context.nics().watch(() -> sessions.forEach(FeedSession::changed));
     }
 
@@ -95,5 +103,6 @@ final class StandbyFeeds implements AutoCloseable {
         end();
         watch.close();
         acceptor.close();
+        fences.close();
     }
 }

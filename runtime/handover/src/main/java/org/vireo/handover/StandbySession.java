@@ -26,8 +26,10 @@ import org.vireo.posix.linux.Threads;
 class StandbySession extends TargetSession {
     private static final Logger LOG = LoggerFactory.getLogger(StandbySession.class);
     private static final long LOOK_AGAIN_FED_NANOS = 500 * Deadlines.NANOS;
+    private static final long LOOK_AT_HEARTBEAT_NANOS = 250 * Deadlines.NANOS;
 
     private final Runnable synced;
+    private final boolean fences;
     private final ExecutorService rehearsals = Executors.newSingleThreadExecutor(Thread.ofPlatform().daemon().name("standby-rehearsal")
             .factory());
     private boolean warned;
@@ -40,10 +42,13 @@ class StandbySession extends TargetSession {
      * @param peer the active process; both are closed at the end of {@link #run()}
      * @param cancel ends it
      * @param report says what became of each NIC
+     * @param fences whether an active process that stands still is fenced
      * @param synced told when all NICs that there are have been prepared, or refused
      */
-    StandbySession(Context context, Channel channel, Peer peer, Cancel cancel, Report report, Runnable synced) {
+    StandbySession(Context context, Channel channel, Peer peer, Cancel cancel, Report report, boolean fences,
+            Runnable synced) {
         super(context, channel, peer, cancel, report, Parameters.STANDARD);
+        this.fences = fences;
         this.synced = synced;
     }
 
@@ -114,10 +119,15 @@ class StandbySession extends TargetSession {
         return order;
     }
 
-    /** It may be stopped, or hang: it owns its NICs until it is dead, and while it lives nobody else may serve them. */
+    @Override
+    boolean fences() {
+        return fences;
+    }
+
+    /** It may be stopped, or hang: it owns its NICs until it is dead or fenced, and until then nobody else may serve them. */
     @Override
     void silent() {
-        if (!warned) {
+        if (!warned && !fences) {
             warned = true;
             LOG.warn("{} says nothing for {} ms: if it hangs, its NICs hang until it is killed", peer(), deadlines().silence());
         }
@@ -125,7 +135,7 @@ class StandbySession extends TargetSession {
 
     @Override
     long lookAgainNanos() {
-        return isOpen() ? LOOK_AGAIN_FED_NANOS : super.lookAgainNanos();
+        return !isOpen() ? super.lookAgainNanos() : fences ? LOOK_AT_HEARTBEAT_NANOS : LOOK_AGAIN_FED_NANOS;
     }
 
     @Override

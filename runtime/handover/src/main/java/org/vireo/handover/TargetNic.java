@@ -25,6 +25,8 @@ final class TargetNic {
     private long takeMicros;
     private final Lifeline lifeline;
     private final Autopsy autopsy;
+    /** Null where nobody is fenced for standing still. */
+    private final Heartbeat heartbeat;
 
     TargetNic(TargetSession session, IncomingNic nic) {
         this.session = session;
@@ -33,6 +35,7 @@ final class TargetNic {
         this.watch = new WordWatch(block, session.deadlines(), this::gather);
         lifeline = new Lifeline(block, session.deadlines().orphaned());
         autopsy = new Autopsy(block, session.peer());
+        heartbeat = session.fences() ? new Heartbeat(block) : null;
     }
 
     String id() {
@@ -192,6 +195,9 @@ final class TargetNic {
             facts.add(Fact.CURRENT);
         }
         lifeline.tell(facts);
+        if (heartbeat != null && heartbeat.still(System.nanoTime()) > session.deadlines().still() * Deadlines.NANOS) {
+            facts.add(Fact.STILL);
+        }
         if (reading) {
             facts.add(Fact.READING);
         }

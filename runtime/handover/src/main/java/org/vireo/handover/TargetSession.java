@@ -84,6 +84,11 @@ class TargetSession {
         return open;
     }
 
+    /** Whether an owner that stands still is fenced. */
+    boolean fences() {
+        return false;
+    }
+
     /** After how long to look at a word again at the latest. */
     long lookAgainNanos() {
         return LOOK_AGAIN_NANOS;

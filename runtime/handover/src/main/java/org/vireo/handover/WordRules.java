@@ -116,6 +116,9 @@ final class WordRules {
             if (is(Fact.HOLDER_DEAD)) {
                 return succeed();
             }
+            if (is(Fact.STILL) && is(Fact.CURRENT) && is(Fact.FED)) {
+                return change(Phase.FENCED, self, w.holder(), Act.FENCE);
+            }
             // a source whose target lives and has all in use, or who was offered nothing and whose source goes on without it
             if (is(Fact.OWNER_LIVES_ON) || is(Fact.SOURCE) && is(Fact.FED) && is(Fact.SETTLED)) {
                 return act(Act.LET_GO);
@@ -161,6 +164,9 @@ final class WordRules {
             }
             if (is(Fact.HOLDER_DEAD)) {
                 return succeed();
+            }
+            if (is(Fact.STILL) && is(Fact.CURRENT)) {
+                return change(Phase.FENCED, self, w.holder(), Act.FENCE);
             }
             return is(Fact.SOURCE) && hears() ? change(Phase.OWNED, w.holder(), Ownership.NONE, Act.DROP) : unfitOrWait(d.running());
         }

@@ -9,6 +9,7 @@ import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.Ownership;
+import org.vireo.posix.linux.Processes;
 import org.vireo.posix.linux.SharedMemory;
 
 /** A NIC block in a memory file, mapped anew by each process that holds it; here also: how many read the NIC. */
@@ -46,7 +47,8 @@ final class FakeBlock implements NicBlock, AutoCloseable {
     }
 
     void setHolder(int slot, long pid) {
-        LONGS.setVolatile(MEMORY, address + HOLDERS + 8L * slot, pid);
+        LONGS.setVolatile(MEMORY, address + HOLDERS + 16L * slot + 8, Processes.startTime(pid));
+        LONGS.setVolatile(MEMORY, address + HOLDERS + 16L * slot, pid);
     }
 
     void seq(long seq) {
@@ -111,7 +113,8 @@ final class FakeBlock implements NicBlock, AutoCloseable {
 
     @Override
     public Holder holder(int slot) {
-        return new Holder((long) LONGS.getVolatile(MEMORY, address + HOLDERS + 8L * slot), 0, 0);
+        long at = address + HOLDERS + 16L * slot;
+        return new Holder((long) LONGS.getVolatile(MEMORY, at), (long) LONGS.getVolatile(MEMORY, at + 8), 0);
     }
 
     /** The heartbeat stands still from now on. */

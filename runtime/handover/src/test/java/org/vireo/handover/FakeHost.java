@@ -22,6 +22,7 @@ import org.vireo.net.api.nic.NicFollower;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.NicStatus;
 import org.vireo.net.api.nic.Nics;
+import org.vireo.net.api.nic.Ownership;
 import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.posix.linux.EventFd;
 
@@ -57,16 +58,30 @@ final class FakeHost implements Nics, AutoCloseable {
         return n;
     }
 
+    private static boolean says(Nic nic, Ownership.Phase phase, boolean holds) {
+        Ownership w = Ownership.decode(nic.block.word());
+        return w.phase() == phase && (holds ? w.holder() : w.peer()) == nic.block.self();
+    }
+
+    private List<TransferableNic> those(Ownership.Phase phase, boolean holds) {
+        synchronized (owned) {
+            return owned.values().stream().filter(n -> says(n, phase, holds)).<TransferableNic>map(n -> n).toList();
+        }
+    }
+
     @Override
     public List<TransferableNic> transferable() {
-        synchronized (owned) {
-            return List.copyOf(owned.values());
-        }
+        return those(Ownership.Phase.OWNED, true);
     }
 
     @Override
     public Optional<TransferableNic> transferable(String id) {
         return Optional.ofNullable(owned.get(id));
+    }
+
+    @Override
+    public List<TransferableNic> fenced() {
+        return those(Ownership.Phase.FENCED, false);
     }
 
     @Override

@@ -34,7 +34,7 @@ import org.vireo.posix.Descriptors;
 class HandoverServiceTest {
     /** As the standard ones, but a busy machine does not turn an orderly handover into a failed one. */
     private static final Deadlines PATIENT =
-            new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 9_000, 9_000, 200, 5_000, 5_000, 60_000, 300);
+            new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 9_000, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000);
 
     @TempDir
     Path dir;
@@ -317,7 +317,7 @@ class HandoverServiceTest {
 
     @Test
     void whoTakesAndHangsIsFencedAndGivesBack() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300));
+        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000));
         FakeHost.Nic n = here.make("nic0");
         there.onTake = i -> {
             // returns only after the fence
@@ -342,7 +342,7 @@ class HandoverServiceTest {
     /** Two that read one port would be worse than one that is ended. */
     @Test
     void whoCannotLetGoKeepsTheWordUntilItCan() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300));
+        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000));
         FakeHost.Nic n = here.make("nic0");
         there.onTake = i -> {
             throw new NicException("TUNSETIFF failed");
@@ -411,7 +411,7 @@ class HandoverServiceTest {
     /** A target that opens its backend after it took is not fenced for it; and the parameter reaches the NIC. */
     @Test
     void whoOpensAfterItTookIsGivenTheTime() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 100, 100, 100, 200, 5_000, 5_000, 60_000, 300));
+        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 100, 100, 100, 200, 5_000, 5_000, 60_000, 300, 2_000));
         for (HandoverService s : List.of(a, b)) {
             s.backendTransfer(false);
             s.breakBeforeMake(true);

@@ -37,6 +37,7 @@ class StandbyTest {
     private final List<String> events = Collections.synchronizedList(new ArrayList<>());
     private final CountDownLatch synced = new CountDownLatch(1);
     private Process active;
+    private Peer peer;
     private Channel channel;
     private Cancel cancel;
     private Thread thread;
@@ -47,12 +48,26 @@ class StandbyTest {
         active = new ProcessBuilder("sh", "-c", "read x; exit 3").start();
         Fd[] pair = UnixSockets.pair(fds, 1, false, "standby channel");
         channel = new Channel(pair[0], fds);
-        Channel mine = new Channel(pair[1], fds);
-        Peer peer = new Peer(fds, active.pid(), Processes.open(fds, active.pid()));
-        Context context = new Context(host, fds, Deadlines.STANDBY, (name, data) -> events.add(name + " " + data), false);
+        peer = new Peer(fds, active.pid(), Processes.open(fds, active.pid()));
         cancel = new Cancel(fds);
+        begin(pair[1], false);
+    }
+
+    private void begin(Fd socket, boolean fences) {
+        Channel mine = new Channel(socket, fds);
+        Context context = new Context(host, fds, Deadlines.STANDBY, (name, data) -> events.add(name + " " + data), false);
         thread = Thread.ofPlatform().start(() -> new StandbySession(context, mine, peer, cancel, new Report("standby", context.events()),
-                synced::countDown).run());
+                fences, synced::countDown).run());
+    }
+
+    /** The same, but one that fences. */
+    private void fencing() throws Exception {
+        channel.close();
+        thread.join(20_000);
+        peer = new Peer(fds, active.pid(), Processes.open(fds, active.pid()));
+        Fd[] pair = UnixSockets.pair(fds, 1, false, "standby channel");
+        channel = new Channel(pair[0], fds);
+        begin(pair[1], true);
     }
 
     @AfterEach
@@ -240,6 +255,41 @@ class StandbyTest {
         killActive();
         assertOwned(block);
         assertEquals(before, block.death());
+    }
+
+    /** It lives, and does not let go. */
+    @Test
+    void whoStandsStillIsFencedAndEnded() throws Exception {
+        fencing();
+        FakeBlock block = prepare("nic0");
+        block.still();
+        assertTrue(active.waitFor(20, TimeUnit.SECONDS), "it was ended");
+        channel.close();
+        assertOwned(block);
+        assertEquals(List.of("take", "own"), calls(0));
+    }
+
+    @Test
+    void whoIsFencedAndLetsGoLives() throws Exception {
+        fencing();
+        FakeBlock block = prepare("nic0");
+        block.still();
+        until("fenced", () -> Ownership.decode(block.word()).equals(new Ownership(2, Phase.FENCED, 1, 0)));
+        long w = block.word();
+        assertTrue(block.compareAndSet(w, Ownership.decode(w).next(Phase.TAKEN, 1, 0).encode()));
+        until("the standby owns", () -> Ownership.decode(block.word()).phase() == Phase.OWNED);
+        channel.close();
+        assertOwned(block);
+        assertTrue(active.isAlive());
+    }
+
+    /** The heartbeat goes on, and somebody who asks for nothing else is not fenced. */
+    @Test
+    void whoBeatsIsNotFenced() throws Exception {
+        fencing();
+        FakeBlock block = prepare("nic0");
+        assertFalse(active.waitFor(3, TimeUnit.SECONDS));
+        assertEquals(new Ownership(1, Phase.OWNED, 0, Ownership.NONE), Ownership.decode(block.word()));
     }
 
     @Test

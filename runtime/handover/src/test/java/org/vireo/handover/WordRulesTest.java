@@ -13,6 +13,7 @@ import static org.vireo.handover.Fact.PEER_DEAD;
 import static org.vireo.handover.Fact.READING;
 import static org.vireo.handover.Fact.SETTLED;
 import static org.vireo.handover.Fact.SOURCE;
+import static org.vireo.handover.Fact.STILL;
 import static org.vireo.handover.Fact.UNABLE;
 import static org.vireo.handover.Fact.WITHDRAW;
 import static org.vireo.net.api.nic.Ownership.NONE;
@@ -185,6 +186,15 @@ class WordRulesTest {
             only(decide(T, OWNED, S, NONE, standing, FED, CURRENT), Act.WAIT);
             only(decide(T, RUNNING, X, S, standing, FED, CURRENT), Act.WAIT);
         }
+    }
+
+    @Test
+    void whoStandsStillIsFencedByWhomItFeeds() {
+        changes(decide(X, OWNED, S, NONE, 0, FED, CURRENT, STILL), Act.FENCE, FENCED, X, S);
+        changes(decide(X, RUNNING, T, S, 0, FED, CURRENT, STILL), Act.FENCE, FENCED, X, T);
+        only(decide(X, OWNED, S, NONE, LONG_AGO, FED, STILL), Act.WAIT);
+        only(decide(X, OWNED, S, NONE, LONG_AGO, CURRENT, STILL), Act.WAIT);
+        changes(decide(X, OWNED, S, NONE, 0, FED, CURRENT, STILL, HOLDER_DEAD), Act.TAKE, TAKEN, X, NONE);
     }
 
     @Test

@@ -84,6 +84,9 @@ record RunOptions(Map<String, String> properties, String logLevel) {
             if (!isSocket(standby)) {
                 throw new UsageException("--standby " + standby + ": write unix:PATH, since descriptors travel through UNIX sockets only");
             }
+            if (standby.contains(",fence=") && !standby.matches(".*,fence=(auto|off)")) {
+                throw new UsageException("--standby " + standby + ": fence= is auto or off, at the end");
+            }
             if (incoming != null) {
                 throw new UsageException("--standby and --incoming at once: a standby waits for the active process, not for a handover");
             }

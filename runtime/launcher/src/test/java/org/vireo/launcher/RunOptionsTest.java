@@ -36,6 +36,7 @@ class RunOptionsTest {
             --incoming tcp:1       | write unix:PATH
             --incoming unix:       | write unix:PATH
             --standby tcp:1        | --standby tcp:1: write unix:PATH
+            --standby unix:/a,fence=no | --standby unix:/a,fence=no: fence= is auto or off, at the end
             --standby unix:/a --incoming unix:/b | --standby and --incoming at once
             --descriptor-store yes | --descriptor-store yes: on or off
             --log-level loud       | not one of error, warn, info, debug, trace

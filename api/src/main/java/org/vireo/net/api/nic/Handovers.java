@@ -82,7 +82,8 @@ public interface Handovers {
      * wait as long as somebody else is active, and start when this process is and nobody had them. Returns when it is settled which of it
      * this process is, as a standby when all NICs that there are have been prepared; or after half a minute.
      *
-     * @param uri {@code unix:PATH}
+     * @param uri {@code unix:PATH}, or {@code unix:PATH,fence=auto}: then, as a standby, this process fences an active one that stands
+     *     still for two seconds, and ends it if it does not let go
      * @param begins whether this process may be the first; else it waits for an active one
      * @param listener told when this process becomes active
      * @throws NicException wrong address, it stands by already, the folder cannot be made
@@ -92,7 +93,8 @@ public interface Handovers {
     /**
      * What {@link #standBy} has come to, as query-standby tells it.
      *
-     * @return role ({@code none}, {@code waiting}, {@code standby}, {@code active}), socket, and what is known of the others
+     * @return role ({@code none}, {@code waiting}, {@code standby}, {@code active}), socket, fence ({@code auto}, {@code off}), and what
+     *     is known of the others
      */
     Map<String, Object> standbyStatus();
 
@@ -124,5 +126,9 @@ public interface Handovers {
          * @param problems why NICs that waited do not start
          */
         void active(List<String> problems);
+
+        /** A standby has taken the last NIC of this process, which stood still: it had better end. Called once, on any thread. */
+        default void fenced() {
+        }
     }
 }

@@ -75,6 +75,13 @@ public interface Nics {
     Optional<TransferableNic> transferable(String id);
 
     /**
+     * The NICs of this process that another one fences: their words name this process as the one that has to let go.
+     *
+     * @return a snapshot
+     */
+    List<TransferableNic> fenced();
+
+    /**
      * Tells when {@link #transferable()} may have changed: a NIC came or went, or can be followed again after it was lost.
      *
      * @param changed called on any thread; must only post

@@ -279,6 +279,15 @@ public final class NicRegistry implements Nics {
         return nic.block().ownership().filter(o -> o.phase() == Ownership.Phase.OWNED && o.holder() == nic.block().self()).isPresent();
     }
 
+    @Override
+    public synchronized List<TransferableNic> fenced() {
+        return nics.values().stream().filter(NicRegistry::isFenced).<TransferableNic>map(this::source).toList();
+    }
+
+    private static boolean isFenced(Nic nic) {
+        return nic.block().ownership().filter(o -> o.phase() == Ownership.Phase.FENCED && o.peer() == nic.block().self()).isPresent();
+    }
+
     private SourceNic source(Nic nic) {
         return new SourceNic(nic, () -> {
             synchronized (this) {

@@ -114,6 +114,9 @@ final class SourceNic implements TransferableNic {
             if (following != null && following.aborted() != null) {
                 throw new NicException("NIC " + id() + ": " + following.aborted());
             }
+            if (nic.custody().isFrozen()) {
+                throw new NicException("NIC " + id() + ": stands still already, for a handover or since a standby fenced it");
+            }
             try {
                 nic.custody().freeze(deadlineNanos);
             } catch (EngineException e) {

@@ -57,7 +57,11 @@ final class StandbyIT {
 
     /** All are started alike, as units of a service manager are. */
     private Vireo daemon() {
-        return Vireo.run(namespace, folder.resolve("qmp"), "--standby", "unix:" + folder.resolve("pair"), "--netdev",
+        return daemon("");
+    }
+
+    private Vireo daemon(String fence) {
+        return Vireo.run(namespace, folder.resolve("qmp"), "--standby", "unix:" + folder.resolve("pair") + fence, "--netdev",
                 "tap,id=net0,ifname=" + tap.name(), "--nic", "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
     }
 
@@ -134,6 +138,38 @@ final class StandbyIT {
                 assertEquals(0, third.process().exitCode(LIMIT));
                 assertTrue(guest.frontEnd().awaitClosed(soon()), "an orderly end without a standby is an end");
             }
+        }
+    }
+
+    /** One that hangs is ended for its guest, if the operator wants that. */
+    @Test
+    void aDaemonThatStandsStillIsFencedAndEnded() throws Exception {
+        try (Vireo first = daemon(",fence=auto"); Vireo second = daemon(",fence=auto"); GuestNic guest = guest()) {
+            awaitRole(first, "nic0: prepared");
+            send(guest, 1_000);
+            first.process().signal("STOP");
+            // waits in the rings until somebody serves them
+            send(guest, 1_000);
+            assertEquals(128 + 9, first.process().exitCode(LIMIT));
+            Await.until(LIMIT, "all frames of the guest on the TAP", () -> Math.abs(arrived() - sent) <= 1);
+            awaitRole(second, "role: active");
+        }
+    }
+
+    /** One that wakes in time lets go of its NIC, and makes room: nothing is lost. */
+    @Test
+    void aDaemonThatWakesWhenItIsFencedLetsGo() throws Exception {
+        try (Vireo first = daemon(",fence=auto"); Vireo second = daemon(",fence=auto"); GuestNic guest = guest()) {
+            awaitRole(first, "nic0: prepared");
+            send(guest, 1_000);
+            first.process().signal("STOP");
+            second.process().awaitLine("NIC nic0: fenced: FENCED", LIMIT);
+            first.process().signal("CONT");
+            send(guest, 1_000);
+            assertEquals(0, first.process().exitCode(LIMIT), String.join("\n", first.process().lines()));
+            first.process().awaitLine("NIC nic0: fenced by a standby, since this process stood still; it has let go", LIMIT);
+            Await.until(LIMIT, "all frames of the guest on the TAP", () -> arrived() == sent);
+            awaitRole(second, "role: active");
         }
     }
 
