@@ -8,15 +8,17 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 
 /** {@code vireo bench}: measures, in pairs against a floor where there is one. Prints what it measured; judges nothing by its exit code. */
 public final class Bench {
     private static final String HELP = """
-            vireo bench [WHAT] [--pairs N] [--count N] [--quick] [--json]          as root
+            vireo bench [WHAT] [--pairs N] [--count N] [--warm] [--quick] [--json]          as root
 
               (nothing)   transmit, receive, both ways, TSO, ping and idle, in pairs against a minimal device in C
               handover    freeze of N handovers under 50,000 numbered frames a second both ways
               to-and-fro  what two daemons have after N handovers between them, against the first ten
+              many        50 NICs one after another, and a NIC with 8 queue pairs, to and fro: each one's freeze
               standby     the active process is killed under traffic: gap until a standby goes on, by the guest's memory
               start       from exec to the first frame forwarded
               idle-nics   CPU a frame of a busy NIC with 1,000 idle ones beside it, against none
@@ -24,18 +26,21 @@ public final class Bench {
               faults      something goes wrong at each point of a handover, on either side; exit code 1 if anything is not as it must be
               dpdk        DPDK's testpmd as the guest (virtio-user), in both socket roles
 
-              --pairs N   pairs (5)        --count N   handovers (20; to and fro 500), kills (5), starts (5), idle NICs (1000)
+              --pairs N   pairs (5)        --count N   handovers (20; to and fro 500; many 20), kills (5), starts (5), idle NICs (1000)
               --quick     short and rough  --json      one JSON object
               --only TEXT of the faults those whose line contains this
+              --warm      handovers to and fro between two daemons, instead of each to a fresh one
 
             A quiet machine with at least two CPUs is needed for figures that mean something.
             """;
+    /** What runs in a network namespace of its own. */
+    private static final Set<String> OWN_NETWORK = Set.of("faults", "to-and-fro", "many");
     private static final long BEGIN = System.nanoTime();
 
     private Bench() {
     }
 
-    private record Options(String what, int pairs, int count, boolean quick, boolean json, String only) { }
+    private record Options(String what, int pairs, int count, boolean quick, boolean json, boolean warm, String only) { }
 
     /**
      * Runs.
@@ -66,13 +71,15 @@ public final class Bench {
         int count = 0;
         boolean quick = false;
         boolean json = false;
+        boolean warm = false;
         String only = "";
         for (int i = 0; i < args.length; i++) {
             String a = args[i];
             switch (a) {
-                case "handover", "to-and-fro", "standby", "start", "idle-nics", "alloc", "faults", "dpdk" -> what = a;
+                case "handover", "to-and-fro", "many", "standby", "start", "idle-nics", "alloc", "faults", "dpdk" -> what = a;
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
+                case "--warm" -> warm = true;
                 case "--only" -> {
                     if (i + 1 == args.length) {
                         throw new IllegalArgumentException(a + " needs a value");
@@ -90,11 +97,11 @@ public final class Bench {
                 default -> throw new IllegalArgumentException("unknown argument " + a + " (vireo bench --help)");
             }
         }
-        return new Options(what, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json, only);
+        return new Options(what, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json, warm, only);
     }
 
     private static int run(Options o, String[] args) throws BenchException, IOException {
-        if ((o.what.equals("faults") || o.what.equals("to-and-fro")) && !Faults.isInside() && !UserNamespace.isNeeded()) {
+        if (OWN_NETWORK.contains(o.what) && !Faults.isInside() && !UserNamespace.isNeeded()) {
             return Faults.again(args);
         }
         if (UserNamespace.isNeeded()) {
@@ -105,8 +112,9 @@ public final class Bench {
                 case "faults" -> {
                     return Faults.run(stage, o.quick, o.only, o.json) ? 0 : 1;
                 }
-                case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count));
+                case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count, !o.warm));
                 case "to-and-fro" -> print(o, ToAndFro.run(stage, o.count == 0 ? o.quick ? 20 : 500 : o.count));
+                case "many" -> print(o, Many.run(stage, o.count == 0 ? o.quick ? 2 : 20 : o.count));
                 case "standby" -> print(o, Failover.run(stage, o.count == 0 ? 5 : o.count,
                         o.quick ? new int[] {16, 256} : new int[] {16, 64, 256, 512, 1024}));
                 case "start" -> print(o, Singles.start(stage, new Harness(stage), o.count == 0 ? 5 : o.count));
@@ -135,10 +143,10 @@ public final class Bench {
         }
     }
 
-    private static Map<String, Object> handover(Stage stage, int count) throws BenchException {
+    private static Map<String, Object> handover(Stage stage, int count, boolean fresh) throws BenchException {
         HandoverSeries s = new HandoverSeries(stage, new SoftGuestSide(stage), Bench::progress);
         s.begin();
-        HandoverSeries.Result r = s.run(count, SoftGuestSide.RATE);
+        HandoverSeries.Result r = s.run(count, SoftGuestSide.RATE, fresh);
         s.end();
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("count", r.count());

@@ -111,13 +111,18 @@ final class Daemon {
      * @throws BenchException they did not move
      */
     Map<?, ?> migrate(String uri, Duration limit) throws BenchException {
+        return migrateAll(uri, limit).getFirst();
+    }
+
+    /** As {@link #migrate}, with what is told of each NIC. */
+    List<Map<?, ?>> migrateAll(String uri, Duration limit) throws BenchException {
         execute("migrate", Map.of("uri", uri));
         long end = System.nanoTime() + limit.toNanos();
         while (true) {
             Map<?, ?> m = (Map<?, ?>) execute("query-migrate", Map.of());
             switch (String.valueOf(m.get("status"))) {
                 case "completed" -> {
-                    return (Map<?, ?>) ((List<?>) m.get("nics")).getFirst();
+                    return ((List<?>) m.get("nics")).stream().<Map<?, ?>>map(n -> (Map<?, ?>) n).toList();
                 }
                 case "failed", "cancelled" -> throw new BenchException("the handover from " + name + " " + m.get("status") + ": "
                         + m.get("error-desc"));

@@ -72,7 +72,7 @@ public final class Demo {
         int lost = PINGS - guest.ping(PINGS);
         progress("ping: " + PINGS + " sent, " + lost + " lost");
         Map<String, Object> tcp = tcp(guest);
-        HandoverSeries.Result h = series.run(o.count(), o.rate() == 0 ? guest.rate() : o.rate());
+        HandoverSeries.Result h = series.run(o.count(), o.rate() == 0 ? guest.rate() : o.rate(), true);
         if (!h.counts().clean()) {
             progress("the numbered traffic was not clean: " + h.counts());
             progress("thrown away outside of Vireo: receiving sockets " + h.counts().droppedBySocket() + ", "

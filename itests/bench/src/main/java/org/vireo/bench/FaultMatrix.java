@@ -16,7 +16,7 @@ import org.vireo.bench.FaultDaemons.Member;
  * namespace of its own. One thread.
  */
 final class FaultMatrix implements AutoCloseable {
-    private static final String TAP = FaultDaemons.TAP;
+    static final String TAP = FaultDaemons.TAP;
     static final int TX_DROPPED = 11;
     /** For a machine with few processors that others use too. */
     static final int MARGIN_MILLIS = 1_500;
@@ -103,13 +103,20 @@ final class FaultMatrix implements AutoCloseable {
         Namespace here = Namespace.own(stage);
         here.run("sh", "-c", "for f in all default; do echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/$f/disable_ipv6; done");
         here.run("ip", "link", "set", "lo", "up");
-        here.run("ip", "tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr");
+        tap(here);
+        return here;
+    }
+
+    /** The TAP. */
+    static void tap(Namespace here, String... more) throws BenchException {
+        List<String> add = new ArrayList<>(List.of("ip", "tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr"));
+        add.addAll(List.of(more));
+        here.run(add.toArray(String[]::new));
         // what a NIC's dark time costs is to be counted, and not lost in the queue
         here.run("ip", "link", "set", TAP, "address", FaultTraffic.HOST_MAC, "txqueuelen", "10000");
         here.run("ip", "addr", "add", FaultTraffic.HOST + "/24", "dev", TAP);
         here.run("ip", "link", "set", TAP, "up");
         here.run("ip", "neigh", "replace", FaultTraffic.GUEST, "lladdr", FaultTraffic.GUEST_MAC, "dev", TAP, "nud", "permanent");
-        return here;
     }
 
     /** Everything anew, after a case that left something broken. */

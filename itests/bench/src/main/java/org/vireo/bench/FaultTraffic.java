@@ -34,6 +34,7 @@ final class FaultTraffic implements AutoCloseable {
     private static final Duration LIMIT = Duration.ofSeconds(20);
 
     private final Path socket;
+    private final int pairs;
     private final DatagramChannel host;
     private final List<Thread> threads = new ArrayList<>();
     private final Direction out = new Direction();
@@ -131,7 +132,13 @@ final class FaultTraffic implements AutoCloseable {
      * @param socket of the NIC
      */
     FaultTraffic(Path socket) throws BenchException {
+        this(socket, 1);
+    }
+
+    /** As {@link #FaultTraffic(Path)}, for a guest that has started several queue pairs. */
+    FaultTraffic(Path socket, int pairs) throws BenchException {
         this.socket = socket;
+        this.pairs = pairs;
         try {
             host = DatagramChannel.open();
             host.setOption(StandardSocketOptions.SO_RCVBUF, 4 << 20);
@@ -166,7 +173,8 @@ final class FaultTraffic implements AutoCloseable {
         long end = System.nanoTime() + LIMIT.toNanos();
         while (true) {
             try {
-                guest = GuestNic.options().start(new Descriptors(), FrontEnd.connect(new Descriptors(), socket, Duration.ofSeconds(10)));
+                guest = GuestNic.options().pairs(pairs).enabledPairs(pairs)
+                        .start(new Descriptors(), FrontEnd.connect(new Descriptors(), socket, Duration.ofSeconds(10)));
                 return;
             } catch (IOException e) {
                 if (System.nanoTime() - end > 0) {

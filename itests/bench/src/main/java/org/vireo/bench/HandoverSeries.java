@@ -15,7 +15,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Consumer;
 
-/** One NIC that goes from process to process under a guest, each time to a fresh one. One thread. */
+/** One NIC that goes from process to process under a guest: each time to a fresh one, or to and fro between two. One thread. */
 final class HandoverSeries {
     private static final Duration LIMIT = Duration.ofSeconds(60);
     private static final long SETTLE_MILLIS = 300;
@@ -28,6 +28,7 @@ final class HandoverSeries {
     private final Guest guest;
     private final Consumer<String> progress;
     private Daemon owner;
+    private String ownUri;
     private final Deque<Waiting> waiting = new ArrayDeque<>();
     private int started;
 
@@ -57,6 +58,7 @@ final class HandoverSeries {
     /** Starts the first daemon and attaches the guest. */
     void begin() throws BenchException {
         owner = daemon(++started, false, false);
+        ownUri = uri(started);
         progress.accept("daemon " + owner.program().pid() + " is ready after " + owner.startMillis() + " ms");
         guest.attach(socket());
         progress.accept("the guest is attached");
@@ -110,12 +112,16 @@ final class HandoverSeries {
      *
      * @param count how often
      * @param rate frames a second and direction
+     * @param fresh each time to a daemon that has just been started; else to the one that it comes from
      * @return what came of it
      * @throws BenchException a NIC did not move
      */
-    Result run(int count, int rate) throws BenchException {
-        provide(Math.min(count, MOST_WAITING), false);
-        progress.accept(waiting.size() + " more daemons wait for the NIC");
+    Result run(int count, int rate, boolean fresh) throws BenchException {
+        provide(fresh ? Math.min(count, MOST_WAITING) : 1, false);
+        progress.accept(waiting.size() + " more daemon" + (waiting.size() == 1 ? " waits" : "s wait") + " for the NIC");
+        if (!fresh) {
+            owner.execute("migrate-incoming", Map.of("uri", ownUri));
+        }
         Load load = guest.load(rate);
         progress.accept("numbered frames flow both ways, " + rate + "/s each");
         List<Long> freezes = new ArrayList<>();
@@ -139,15 +145,24 @@ final class HandoverSeries {
                 progress.accept(Json.write(nic) + " " + guest.drops());
             }
             Daemon old = owner;
+            String oldUri = ownUri;
             owner = next.daemon;
-            old.quit();
+            ownUri = next.uri;
+            if (fresh) {
+                old.quit();
+            } else {
+                waiting.add(new Waiting(old, oldUri));
+            }
         }
         Daemon.pause(SETTLE_MILLIS);
         return new Result(count, new Freezes(freezes), load.stop());
     }
 
-    /** Ends the daemon that has the NIC. */
+    /** Ends all daemons. */
     void end() throws BenchException {
         owner.quit();
+        for (Waiting w : waiting) {
+            w.daemon.quit();
+        }
     }
 }
