@@ -19,6 +19,7 @@ public final class Bench {
               handover    freeze of N handovers under 50,000 numbered frames a second both ways
               to-and-fro  what two daemons have after N handovers between them, against the first ten
               many        50 NICs one after another, and a NIC with 8 queue pairs, to and fro: each one's freeze
+              swap        N swaps of the backend by a newer version, side by side, under the same traffic
               standby     the active process is killed under traffic: gap until a standby goes on, by the guest's memory
               start       from exec to the first frame forwarded
               idle-nics   CPU a frame of a busy NIC with 1,000 idle ones beside it, against none
@@ -26,7 +27,8 @@ public final class Bench {
               faults      something goes wrong at each point of a handover, on either side; exit code 1 if anything is not as it must be
               dpdk        DPDK's testpmd as the guest (virtio-user), in both socket roles
 
-              --pairs N   pairs (5)        --count N   handovers (20; to and fro 500; many 20), kills (5), starts (5), idle NICs (1000)
+              --pairs N   pairs (5)
+              --count N   handovers (20; to and fro 500; many 20), swaps (20), kills (5), starts (5), idle NICs (1000)
               --quick     short and rough  --json      one JSON object
               --only TEXT of the faults those whose line contains this
               --warm      handovers to and fro between two daemons, instead of each to a fresh one
@@ -76,7 +78,7 @@ public final class Bench {
         for (int i = 0; i < args.length; i++) {
             String a = args[i];
             switch (a) {
-                case "handover", "to-and-fro", "many", "standby", "start", "idle-nics", "alloc", "faults", "dpdk" -> what = a;
+                case "handover", "to-and-fro", "many", "swap", "standby", "start", "idle-nics", "alloc", "faults", "dpdk" -> what = a;
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
                 case "--warm" -> warm = true;
@@ -113,6 +115,7 @@ public final class Bench {
                     return Faults.run(stage, o.quick, o.only, o.json) ? 0 : 1;
                 }
                 case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count, !o.warm));
+                case "swap" -> print(o, swap(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count));
                 case "to-and-fro" -> print(o, ToAndFro.run(stage, o.count == 0 ? o.quick ? 20 : 500 : o.count));
                 case "many" -> print(o, Many.run(stage, o.count == 0 ? o.quick ? 2 : 20 : o.count));
                 case "standby" -> print(o, Failover.run(stage, o.count == 0 ? 5 : o.count,
@@ -148,18 +151,31 @@ public final class Bench {
         s.begin();
         HandoverSeries.Result r = s.run(count, SoftGuestSide.RATE, fresh);
         s.end();
+        return under(r.count(), r.freezes(), r.counts());
+    }
+
+    private static Map<String, Object> swap(Stage stage, int count) throws BenchException {
+        SoftGuestSide guest = new SoftGuestSide(stage);
+        HandoverSeries s = new HandoverSeries(stage, guest, Bench::progress);
+        s.begin();
+        SwapSeries.Result r = new SwapSeries(stage, s.owner(), Bench::progress).run(guest, count, SoftGuestSide.RATE);
+        s.end();
+        return under(r.count(), r.freezes(), r.counts());
+    }
+
+    private static Map<String, Object> under(int count, Freezes f, Load.Counts c) {
         Map<String, Object> m = new LinkedHashMap<>();
-        m.put("count", r.count());
-        m.put("freezeMicrosMedian", r.freezes().median());
-        m.put("freezeMicrosP99", r.freezes().p99());
-        m.put("freezeMicrosMax", r.freezes().max());
+        m.put("count", count);
+        m.put("freezeMicrosMedian", f.median());
+        m.put("freezeMicrosP99", f.p99());
+        m.put("freezeMicrosMax", f.max());
         m.put("goal", "median <= 1000, p99 <= 5000, nothing lost");
-        m.put("lost", r.counts().lost());
-        m.put("duplicated", r.counts().duplicated());
-        m.put("reordered", r.counts().reordered());
-        m.put("outRate", r.counts().outRate());
-        m.put("inRate", r.counts().inRate());
-        m.put("longestGapMicros", r.counts().longestGapMicros());
+        m.put("lost", c.lost());
+        m.put("duplicated", c.duplicated());
+        m.put("reordered", c.reordered());
+        m.put("outRate", c.outRate());
+        m.put("inRate", c.inRate());
+        m.put("longestGapMicros", c.longestGapMicros());
         return m;
     }
 

@@ -2,12 +2,17 @@
 package org.vireo.bench;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 
 /** A {@code vireo run} process with its QMP socket. One thread. */
 final class Daemon {
@@ -99,6 +104,30 @@ final class Daemon {
             return qmp.execute(command, arguments);
         } catch (IOException e) {
             throw new BenchException(name + ": " + e.getMessage() + ": " + program.said(), e);
+        }
+    }
+
+    /**
+     * Waits for a QMP event.
+     *
+     * @param prefix of its name
+     * @param limit at most this long
+     * @return the event
+     */
+    Map<?, ?> awaitEvent(String prefix, Duration limit) throws BenchException {
+        try {
+            return CompletableFuture.supplyAsync(() -> {
+                try {
+                    return qmp.awaitEvent(prefix);
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            }).get(limit.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new BenchException("interrupted", e);
+        } catch (ExecutionException | TimeoutException e) {
+            throw new BenchException(name + ": no event " + prefix + ": " + e + ": " + program.said(), e);
         }
     }
 

@@ -10,9 +10,10 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
-/** {@code vireo demo}: a guest keeps its network while its NIC moves between processes. */
+/** {@code vireo demo}: a guest keeps its network while its NIC moves between processes, and while its backend is replaced. */
 public final class Demo {
     private static final int PINGS = 20;
+    private static final int MOST_SWAPS = 3;
     private static final double TCP_SECONDS = 2;
     private static final long BEGIN = System.nanoTime();
 
@@ -78,8 +79,13 @@ public final class Demo {
             progress("thrown away outside of Vireo: receiving sockets " + h.counts().droppedBySocket() + ", "
                     + String.join(", ", guest.drops()));
         }
+        SwapSeries.Result s = new SwapSeries(stage, series.owner(), Demo::progress).run(guest, Math.min(o.count(), MOST_SWAPS),
+                o.rate() == 0 ? guest.rate() : o.rate());
+        if (!s.counts().clean()) {
+            progress("the numbered traffic was not clean during the swaps: " + s.counts() + ", " + String.join(", ", guest.drops()));
+        }
         series.end();
-        return new DemoResult(guest.kind(), PINGS, lost, tcp, h);
+        return new DemoResult(guest.kind(), PINGS, lost, tcp, h, s);
     }
 
     private static Map<String, Object> tcp(Guest guest) {

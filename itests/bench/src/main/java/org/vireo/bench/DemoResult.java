@@ -13,23 +13,29 @@ import java.util.Map;
  * @param pingsLost those without an answer
  * @param tcp out_mbit and in_mbit; empty if a byte was wrong or a connection failed
  * @param handover the handovers
+ * @param swap the swaps of its backend
  */
-record DemoResult(String guest, int pingsSent, int pingsLost, Map<String, Object> tcp, HandoverSeries.Result handover) {
+record DemoResult(String guest, int pingsSent, int pingsLost, Map<String, Object> tcp, HandoverSeries.Result handover,
+        SwapSeries.Result swap) {
     boolean ok() {
-        return pingsLost == 0 && !tcp.isEmpty() && handover.counts().clean();
+        return pingsLost == 0 && !tcp.isEmpty() && handover.counts().clean() && swap.counts().clean();
+    }
+
+    private static Map<String, Object> of(int count, Load.Counts c, Freezes f) {
+        Map<String, Object> freeze = new LinkedHashMap<>();
+        freeze.put("median", f.median());
+        freeze.put("p99", f.p99());
+        freeze.put("max", f.max());
+        Map<String, Object> m = new LinkedHashMap<>();
+        m.put("count", count);
+        m.put("lost", c.lost());
+        m.put("duplicated", c.duplicated());
+        m.put("reordered", c.reordered());
+        m.put("freezeMicros", freeze);
+        return m;
     }
 
     String json() {
-        Map<String, Object> freeze = new LinkedHashMap<>();
-        freeze.put("median", handover.freezes().median());
-        freeze.put("p99", handover.freezes().p99());
-        freeze.put("max", handover.freezes().max());
-        Map<String, Object> h = new LinkedHashMap<>();
-        h.put("count", handover.count());
-        h.put("lost", handover.counts().lost());
-        h.put("duplicated", handover.counts().duplicated());
-        h.put("reordered", handover.counts().reordered());
-        h.put("freezeMicros", freeze);
         Map<String, Object> ping = new LinkedHashMap<>();
         ping.put("sent", pingsSent);
         ping.put("lost", pingsLost);
@@ -41,7 +47,8 @@ record DemoResult(String guest, int pingsSent, int pingsLost, Map<String, Object
         all.put("guest", guest);
         all.put("ping", ping);
         all.put("tcp", t);
-        all.put("handover", h);
+        all.put("handover", of(handover.count(), handover.counts(), handover.freezes()));
+        all.put("swap", of(swap.count(), swap.counts(), swap.freezes()));
         return Json.write(all);
     }
 
@@ -50,23 +57,26 @@ record DemoResult(String guest, int pingsSent, int pingsLost, Map<String, Object
     }
 
     String table() {
-        Load.Counts c = handover.counts();
-        Freezes f = handover.freezes();
         StringBuilder b = new StringBuilder();
         row(b, "guest", guest);
         row(b, "ping", String.format(Locale.ROOT, "%d sent, %d lost", pingsSent, pingsLost));
         row(b, "TCP", tcp.isEmpty() ? "failed" : String.format(Locale.ROOT, "%,d Mbit/s out, %,d Mbit/s in, every byte checked",
                 mbit("out_mbit"), mbit("in_mbit")));
-        row(b, "load", String.format(Locale.ROOT, "%,d numbered frames, %,d/s out and %,d/s in", c.sent(), c.outRate(), c.inRate()));
-        row(b, "handovers", String.valueOf(handover.count()));
+        table(b, "handovers", handover.count(), handover.counts(), handover.freezes());
+        table(b, "swaps", swap.count(), swap.counts(), swap.freezes());
+        row(b, "result", ok() ? "the guest noticed nothing" : "NOT CLEAN");
+        return b.toString();
+    }
+
+    private static void table(StringBuilder b, String what, int count, Load.Counts c, Freezes f) {
+        row(b, what, String.valueOf(count));
+        row(b, "  load", String.format(Locale.ROOT, "%,d numbered frames, %,d/s out and %,d/s in", c.sent(), c.outRate(), c.inRate()));
         row(b, "  lost", String.valueOf(c.lost()));
         row(b, "  duplicated", String.valueOf(c.duplicated()));
         row(b, "  reordered", String.valueOf(c.reordered()));
         row(b, "  freeze", String.format(Locale.ROOT, "median %.2f ms, p99 %.2f ms, max %.2f ms", f.median() / 1e3, f.p99() / 1e3,
                 f.max() / 1e3));
         row(b, "  silence", String.format(Locale.ROOT, "%.2f ms at most between two frames at a receiver", c.longestGapMicros() / 1e3));
-        row(b, "result", ok() ? "the guest noticed nothing" : "NOT CLEAN");
-        return b.toString();
     }
 
     private static void row(StringBuilder b, String name, String value) {

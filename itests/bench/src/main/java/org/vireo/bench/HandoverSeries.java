@@ -158,6 +158,11 @@ final class HandoverSeries {
         return new Result(count, new Freezes(freezes), load.stop());
     }
 
+    /** Who has the NIC now. */
+    Daemon owner() {
+        return owner;
+    }
+
     /** Ends all daemons. */
     void end() throws BenchException {
         owner.quit();

@@ -11,6 +11,8 @@ import java.nio.channels.Channels;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
@@ -18,6 +20,7 @@ import java.util.Map;
 final class Qmp implements AutoCloseable {
     private final SocketChannel channel;
     private final BufferedReader in;
+    private final Deque<Map<String, Object>> events = new ArrayDeque<>();
 
     /**
      * Connects and enters command mode.
@@ -65,6 +68,25 @@ final class Qmp implements AutoCloseable {
             }
             if (m.containsKey("return")) {
                 return m.get("return");
+            }
+            if (m.containsKey("event")) {
+                events.add(m);
+            }
+        }
+    }
+
+    /**
+     * Waits for an event; those before it are forgotten.
+     *
+     * @param prefix of its name
+     * @return the event
+     * @throws IOException the daemon has gone
+     */
+    Map<String, Object> awaitEvent(String prefix) throws IOException {
+        while (true) {
+            Map<String, Object> m = events.isEmpty() ? next() : events.remove();
+            if (String.valueOf(m.get("event")).startsWith(prefix)) {
+                return m;
             }
         }
     }

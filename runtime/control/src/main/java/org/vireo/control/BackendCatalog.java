@@ -28,12 +28,18 @@ final class BackendCatalog {
      * A backend.
      *
      * @param type the netdev type
+     * @param id the bundle's
      * @param bundle the bundle's symbolic name
      * @param version its version
      * @param active whether it is started
      * @param stateFormat as its capability tells it, or an empty text
      */
-    record Backend(String type, String bundle, String version, boolean active, String stateFormat) { }
+    record Backend(String type, long id, String bundle, String version, boolean active, String stateFormat) { }
+
+    static boolean isBackend(Bundle b) {
+        BundleRevision revision = b.adapt(BundleRevision.class);
+        return revision != null && !revision.getDeclaredCapabilities(NetBackend.CAPABILITY).isEmpty();
+    }
 
     List<Backend> list() {
         List<Backend> found = new ArrayList<>();
@@ -45,8 +51,8 @@ final class BackendCatalog {
             for (BundleCapability c : revision.getDeclaredCapabilities(NetBackend.CAPABILITY)) {
                 Map<String, Object> attributes = c.getAttributes();
                 boolean active = b.getState() == Bundle.ACTIVE || b.getState() == Bundle.STARTING;
-                found.add(new Backend(String.valueOf(attributes.get(NetBackend.CAPABILITY)), b.getSymbolicName(), b.getVersion().toString(),
-                        active, attributes.getOrDefault(STATE_FORMAT, "").toString()));
+                found.add(new Backend(String.valueOf(attributes.get(NetBackend.CAPABILITY)), b.getBundleId(), b.getSymbolicName(),
+                        b.getVersion().toString(), active, attributes.getOrDefault(STATE_FORMAT, "").toString()));
             }
         }
         return found;
@@ -61,6 +67,7 @@ final class BackendCatalog {
     static Map<String, Object> describe(Backend b) {
         Map<String, Object> map = new LinkedHashMap<>();
         map.put("type", b.type());
+        map.put("id", b.id());
         map.put("bundle", b.bundle());
         map.put("version", b.version());
         map.put("active", b.active());

@@ -45,6 +45,10 @@ final class Commands {
         all.put("query-nics", asking(() -> operations.measuredNics().stream().map(Commands::describe).toList()));
         all.put("query-netdevs", asking(this::netdevs));
         all.put("query-backends", asking(() -> operations.netdevs().backends().list().stream().map(BackendCatalog::describe).toList()));
+        all.put("backend-install", this::backendInstall);
+        all.put("backend-update", this::backendUpdate);
+        all.put("backend-remove", this::backendRemove);
+        all.put("netdev-swap", this::netdevSwap);
         all.put("device_add", this::deviceAdd);
         all.put("device_del", this::deviceDelete);
         all.put("netdev_add", this::netdevAdd);
@@ -236,6 +240,49 @@ final class Commands {
         String id = a.text("id");
         Map<String, String> options = a.rest();
         return apply(() -> operations.addNetdev(type, id, options));
+    }
+
+    private Object netdevSwap(Arguments a) throws QmpException {
+        String id = a.text("id");
+        String type = a.text("type");
+        Map<String, String> options = a.rest();
+        return apply(() -> operations.swapNetdev(id, type, options));
+    }
+
+    private Object backendInstall(Arguments a) throws QmpException {
+        Path path = path(a);
+        a.end();
+        try {
+            return operations.netdevs().installer().install(path);
+        } catch (NicException e) {
+            throw QmpException.generic(e);
+        }
+    }
+
+    private Object backendUpdate(Arguments a) throws QmpException {
+        String bundle = a.text("bundle");
+        Path path = path(a);
+        a.end();
+        try {
+            return operations.netdevs().installer().update(bundle, path);
+        } catch (NicException e) {
+            throw QmpException.generic(e);
+        }
+    }
+
+    private Object backendRemove(Arguments a) throws QmpException {
+        String bundle = a.text("bundle");
+        a.end();
+        return apply(() -> operations.netdevs().installer().remove(bundle));
+    }
+
+    private static Path path(Arguments a) throws QmpException {
+        String text = a.text("path");
+        Path path = Path.of(text);
+        if (!path.isAbsolute()) {
+            throw QmpException.generic("Parameter 'path' is " + text + "; it has to be absolute, since the daemon has a folder of its own");
+        }
+        return path;
     }
 
     private Object netdevDelete(Arguments a) throws QmpException {

@@ -30,6 +30,7 @@ public final class NetdevStore implements NetdevConfigurations {
 
     private final ConfigurationAdmin configurations;
     private final BackendCatalog backends;
+    private final BackendInstaller installer;
 
     /**
      * A store.
@@ -41,6 +42,7 @@ public final class NetdevStore implements NetdevConfigurations {
     public NetdevStore(BundleContext context, @Reference ConfigurationAdmin configurations) {
         this.configurations = configurations;
         this.backends = new BackendCatalog(context);
+        this.installer = new BackendInstaller(context);
     }
 
     /** A configured netdev. */
@@ -50,16 +52,25 @@ public final class NetdevStore implements NetdevConfigurations {
         return backends;
     }
 
+    BackendInstaller installer() {
+        return installer;
+    }
+
     @Override
     public synchronized void create(String type, String id, Map<String, String> options) throws NicException {
+        if (find(id) != null) {
+            throw new NicException("netdev " + id + ": the id is taken");
+        }
+        createBeside(type, id, options);
+    }
+
+    /** A configuration of another type beside the one that the netdev has. */
+    synchronized void createBeside(String type, String id, Map<String, String> options) throws NicException {
         requireId("netdev", id);
         Set<String> types = backends.types();
         if (!types.contains(type)) {
             throw new NicException("netdev " + id + ": no bundle provides the type '" + type + "'; "
                     + (types.isEmpty() ? "none is installed" : "there are " + String.join(", ", types)));
-        }
-        if (find(id) != null) {
-            throw new NicException("netdev " + id + ": the id is taken");
         }
         Dictionary<String, Object> properties = new Hashtable<>();
         for (Map.Entry<String, String> e : options.entrySet()) {
@@ -81,7 +92,18 @@ public final class NetdevStore implements NetdevConfigurations {
 
     @Override
     public synchronized boolean delete(String id) throws NicException {
-        Configuration c = find(id);
+        return delete(id, find(id));
+    }
+
+    /** The one of a type. */
+    synchronized void delete(String id, String type) throws NicException {
+        String filter = "(&(" + NetBackend.NETDEV_ID + "=" + id + ")(" + NetBackend.NETDEV_TYPE + "=" + type + "))";
+        for (Configuration c : configurations(filter)) {
+            delete(id, c);
+        }
+    }
+
+    private static boolean delete(String id, Configuration c) throws NicException {
         if (c == null) {
             return false;
         }

@@ -24,6 +24,7 @@ import org.vireo.net.api.nic.Nics;
 final class Operations {
     private static final Logger LOG = LoggerFactory.getLogger(Operations.class);
     private static final long NETDEV_DEADLINE_NANOS = TimeUnit.SECONDS.toNanos(5);
+    private static final long SWAP_DEADLINE_NANOS = TimeUnit.SECONDS.toNanos(30);
 
     private final NetdevStore netdevs;
     private final Supplier<Nics> nics;
@@ -128,6 +129,35 @@ final class Operations {
             netdevs.delete(id);
         } catch (NicException e) {
             LOG.error("netdev {} was refused, but its configuration stays", id, e);
+        }
+    }
+
+    /**
+     * Another type of backend goes on with what a netdev has open.
+     *
+     * @param type the type
+     * @param options of the new one; none: those that the netdev has
+     */
+    void swapNetdev(String id, String type, Map<String, String> options) throws NicException, NotFoundException {
+        changing.lock();
+        try {
+            requireChangeable();
+            Nics frontend = frontend();
+            NetdevStore.Netdev now = netdevs.list().stream().filter(n -> n.id().equals(id)).findFirst()
+                    .orElseThrow(() -> new NotFoundException(id));
+            if (now.type().equals(type)) {
+                throw new NicException("netdev " + id + ": is of type " + type + " already");
+            }
+            netdevs.createBeside(type, id, options.isEmpty() ? now.options() : options);
+            try {
+                frontend.swap(id, type, System.nanoTime() + SWAP_DEADLINE_NANOS);
+            } catch (NicException | RuntimeException e) {
+                netdevs.delete(id, type);
+                throw e;
+            }
+            netdevs.delete(id, now.type());
+        } finally {
+            changing.unlock();
         }
     }
 

@@ -23,6 +23,8 @@ final class FakeFramework {
     final Map<String, String> properties = new HashMap<>();
     final Map<String, Dictionary<String, Object>> configurations = new LinkedHashMap<>();
     final CountDownLatch stopped = new CountDownLatch(1);
+    /** Whether there is a backend of another type than tap. */
+    boolean hasOther;
 
     BundleContext context() {
         Bundle system = fake(Bundle.class, Map.of("stop", a -> {
@@ -30,15 +32,16 @@ final class FakeFramework {
             return null;
         }, "adapt", a -> null));
         Bundle tap = backend("tap");
+        Bundle other = backend("other");
         Bundle self = fake(Bundle.class, Map.of("getVersion", a -> new Version(1, 2, 3)));
         return fake(BundleContext.class, Map.of("getProperty", a -> properties.get(a[0]), "getBundle", a -> a == null ? self : system,
-                "getBundles", a -> new Bundle[] {system, tap}));
+                "getBundles", a -> hasOther ? new Bundle[] {system, tap, other} : new Bundle[] {system, tap}));
     }
 
     private static Bundle backend(String type) {
         BundleCapability capability = fake(BundleCapability.class, Map.of("getAttributes", a -> Map.of("net.backend", type)));
         BundleRevision revision = fake(BundleRevision.class, Map.of("getDeclaredCapabilities", a -> List.of(capability)));
-        return fake(Bundle.class, Map.of("adapt", a -> revision, "getState", a -> Bundle.ACTIVE, "getSymbolicName",
+        return fake(Bundle.class, Map.of("adapt", a -> revision, "getState", a -> Bundle.ACTIVE, "getBundleId", a -> 7L, "getSymbolicName",
                 a -> "org.example." + type, "getVersion", a -> new Version(4, 5, 6)));
     }
 

@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.nic.IncomingNic;
@@ -20,6 +21,8 @@ import org.vireo.net.api.nic.TransferableNic;
 /** A frontend that only remembers. A netdev named {@code bad...} is refused; {@link #gate} holds up {@link #awaitNetdev}. */
 final class FakeNics implements Nics {
     final Map<String, Nic> nics = new LinkedHashMap<>();
+    final List<String> swaps = new CopyOnWriteArrayList<>();
+    volatile String refusedSwap;
     volatile CountDownLatch gate = new CountDownLatch(0);
 
     record Nic(Map<String, String> options, NicState state) implements NicStatus {
@@ -109,6 +112,14 @@ final class FakeNics implements Nics {
     @Override
     public List<TransferableNic> transferable() {
         throw new AssertionError();
+    }
+
+    @Override
+    public void swap(String netdev, String type, long deadlineNanos) throws NicException {
+        if (refusedSwap != null) {
+            throw new NicException(refusedSwap);
+        }
+        swaps.add(netdev + " to " + type);
     }
 
     @Override

@@ -141,7 +141,7 @@ class QmpTest {
         Map<?, ?> netdev = (Map<?, ?>) ((List<?>) client.execute("query-netdevs", Map.of())).getFirst();
         assertEquals("no backend", netdev.get("state"));
         assertEquals(Map.of("ifname", "tap0", "queues", "2", "vnet_hdr", "on"), netdev.get("options"));
-        assertEquals(List.of(Map.of("type", "tap", "bundle", "org.example.tap", "version", "4.5.6", "active", true)),
+        assertEquals(List.of(Map.of("type", "tap", "id", 7L, "bundle", "org.example.tap", "version", "4.5.6", "active", true)),
                 client.execute("query-backends", Map.of()));
         assertEquals(Map.of(), client.execute("device_del", Map.of("id", "nic0")));
         assertEquals("DeviceNotFound: Device 'nic0' not found", client.refused("device_del", Map.of("id", "nic0")));
@@ -198,6 +198,39 @@ class QmpTest {
         assertEquals(Map.of(), client.execute("migrate-incoming", Map.of("uri", "unix:/b")));
         assertEquals(Map.of("running", false, "status", "inmigrate"), client.execute("query-status", Map.of()));
         assertEquals(List.of("start unix:/a []", "start unix:/a [nic0]", "cancel", "listen unix:/b"), handovers.calls);
+    }
+
+    private List<?> configured() {
+        return framework.configurations.values().stream().map(d -> d.get("netdev.type") + " " + d.get("ifname")).sorted().toList();
+    }
+
+    @Test
+    void anotherTypeTakesANetdevOverWithItsOptionsOrWithOthers() throws Exception {
+        framework.hasOther = true;
+        client.negotiate();
+        client.execute("netdev_add", Map.of("type", "tap", "id", "net0", "ifname", "tap0"));
+        assertEquals("DeviceNotFound: Device 'none' not found", client.refused("netdev-swap", Map.of("id", "none", "type", "other")));
+        assertEquals("GenericError: netdev net0: is of type tap already",
+                client.refused("netdev-swap", Map.of("id", "net0", "type", "tap")));
+        assertTrue(client.refused("netdev-swap", Map.of("id", "net0", "type", "x")).contains("no bundle provides the type 'x'"));
+        nics.refusedSwap = "netdev net0: lacks VIRTIO_NET_F_CSUM, which the guest acknowledged";
+        assertEquals("GenericError: " + nics.refusedSwap, client.refused("netdev-swap", Map.of("id", "net0", "type", "other")));
+        assertEquals(List.of("tap tap0"), configured(), "what was refused stays configured as it was");
+        nics.refusedSwap = null;
+        client.execute("netdev-swap", Map.of("id", "net0", "type", "other"));
+        assertEquals(List.of("net0 to other"), nics.swaps);
+        assertEquals(List.of("other tap0"), configured());
+        client.execute("netdev-swap", Map.of("id", "net0", "type", "tap", "ifname", "tap1"));
+        assertEquals(List.of("tap tap1"), configured());
+    }
+
+    @Test
+    void aBundlesPathIsAbsoluteAndItsFileIsLookedAt() throws Exception {
+        client.negotiate();
+        assertTrue(client.refused("backend-install", Map.of("path", "a.jar")).contains("Parameter 'path' is a.jar; it has to be absolute"));
+        Path none = folder.resolve("none.jar");
+        assertEquals("GenericError: " + none + ": is no file", client.refused("backend-install", Map.of("path", none.toString())));
+        assertTrue(client.refused("backend-remove", Map.of("bundle", "8")).contains("'8' is neither id nor symbolic name"));
     }
 
     @Test

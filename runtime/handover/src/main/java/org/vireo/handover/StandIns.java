@@ -58,6 +58,11 @@ final class StandIns implements Nics {
     }
 
     @Override
+    public void swap(String netdev, String type, long deadlineNanos) throws NicException {
+        throw new NicException("a rehearsal has no netdevs");
+    }
+
+    @Override
     public List<TransferableNic> fenced() {
         return List.of();
     }

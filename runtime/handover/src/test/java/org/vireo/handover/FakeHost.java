@@ -80,6 +80,11 @@ final class FakeHost implements Nics, AutoCloseable {
     }
 
     @Override
+    public void swap(String netdev, String type, long deadlineNanos) {
+        throw new UnsupportedOperationException();
+    }
+
+    @Override
     public List<TransferableNic> fenced() {
         return those(Ownership.Phase.FENCED, false);
     }

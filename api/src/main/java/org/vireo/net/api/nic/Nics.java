@@ -60,6 +60,17 @@ public interface Nics {
     void awaitNetdev(String netdev, long deadlineNanos) throws NicException;
 
     /**
+     * Another type of backend goes on with what a netdev has open, under a running guest; or, if no NIC uses the netdev, will open it. The
+     * service of that type is there, or comes within the time.
+     *
+     * @param netdev its id
+     * @param type the type
+     * @param deadlineNanos until when, as of {@link System#nanoTime()}
+     * @throws NicException it cannot, and why; the former one goes on
+     */
+    void swap(String netdev, String type, long deadlineNanos) throws NicException;
+
+    /**
      * The NICs that this process owns and could hand over, in the order of their making.
      *
      * @return a snapshot

@@ -73,6 +73,17 @@ final class DressRehearsal implements AutoCloseable {
     }
 
     /**
+     * One of a NIC of this process whose backend is to be replaced.
+     *
+     * @param image of the NIC, with the state that the new backend loads; its descriptors are not used, it may be closed
+     * @param real what the NIC lives in
+     * @param with netdevs whose backend is the new one
+     */
+    static DressRehearsal of(NicImage image, Environment real, Slots with) {
+        return new DressRehearsal(real, () -> new RehearsalStage(image, real, with));
+    }
+
+    /**
      * One of a NIC as there may be one.
      *
      * @param real what it would live in

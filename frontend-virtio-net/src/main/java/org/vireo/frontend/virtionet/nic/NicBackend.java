@@ -18,11 +18,13 @@ final class NicBackend implements SlotUser {
     private final Nic nic;
     private final PortBinding binding;
     private final PortAbsence absence;
+    private final BackendSwap swap;
 
     NicBackend(Nic nic) {
         this.nic = nic;
         binding = nic.binding();
         absence = new PortAbsence(nic.options(), nic.environment(), nic.actor(), nic.engine(), binding);
+        swap = new BackendSwap(nic);
     }
 
     @Override
@@ -37,6 +39,11 @@ final class NicBackend implements SlotUser {
     @Override
     public void backendArrived() {
         nic.actor().post(Urgency.UNBIND, this::open);
+        nic.actor().post(Urgency.SWAP, swap::look);
+    }
+
+    BackendSwap swap() {
+        return swap;
     }
 
     /** Opens the best backend that there is, if there is none yet. On the actor. */
@@ -93,7 +100,7 @@ final class NicBackend implements SlotUser {
     }
 
     private void letGo() {
-        if (binding.port() == null) {
+        if (binding.port() == null || swap.takeBack("it leaves")) {
             return;
         }
         nic.feed().abort("its backend leaves");
@@ -122,6 +129,9 @@ final class NicBackend implements SlotUser {
 
     /** The port is of no use any more. Its rings have stopped. On the actor. */
     void broken(Throwable reason) {
+        if (swap.takeBack(reason.toString())) {
+            return;
+        }
         String by = servedBy();
         LOG.warn("NIC {}: its backend{} failed", id(), by, reason);
         nic.feed().abort("its backend failed");
@@ -142,6 +152,7 @@ final class NicBackend implements SlotUser {
 
     /** The NIC ends: nothing happens any more. On the actor. */
     void end() {
+        swap.end();
         absence.cancel();
     }
 }

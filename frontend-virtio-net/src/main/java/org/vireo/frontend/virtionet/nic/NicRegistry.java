@@ -284,6 +284,17 @@ public final class NicRegistry implements Nics {
         return nics.values().stream().filter(NicRegistry::isFenced).<TransferableNic>map(this::source).toList();
     }
 
+    @Override
+    public void swap(String netdev, String type, long deadlineNanos) throws NicException {
+        try {
+            env.slots().slot(netdev).swap().swapTo(type, deadlineNanos);
+        } catch (NetdevException e) {
+            throw new NicException(e.getMessage(), e);
+        } finally {
+            env.slots().forgetIfUnused(env.slots().slot(netdev));
+        }
+    }
+
     private static boolean isFenced(Nic nic) {
         return nic.block().ownership().filter(o -> o.phase() == Ownership.Phase.FENCED && o.peer() == nic.block().self()).isPresent();
     }

@@ -134,9 +134,13 @@ final class PortBinding {
 
     /** Virtio features that this NIC offers over this port. */
     long offered() {
+        return offered(port);
+    }
+
+    private long offered(OpenedPort of) {
         long bits = RINGS | (options.pairs() > 1 ? VirtioNet.MQ : 0) | (options.mtu() != 0 ? VirtioNet.MTU : 0);
-        if (port != null && !port.profile().headerLengths().equals(Set.of(0))) {
-            bits |= port.profile().features() & OFFLOADS;
+        if (of != null && !of.profile().headerLengths().equals(Set.of(0))) {
+            bits |= of.profile().features() & OFFLOADS;
         }
         return bits & ~options.disabled();
     }
@@ -152,8 +156,12 @@ final class PortBinding {
     }
 
     private PortSettings wanted(DeviceState s) throws NetdevException {
+        return wanted(port, s);
+    }
+
+    private PortSettings wanted(OpenedPort of, DeviceState s) throws NetdevException {
         int header = FrameFormat.headerLength(s.features());
-        Set<Integer> lengths = port.profile().headerLengths();
+        Set<Integer> lengths = of.profile().headerLengths();
         if (!lengths.contains(header) && !lengths.contains(0)) {
             throw new NetdevException("netdev " + slot.id() + ": has headers of " + lengths + " bytes, the driver wants " + header);
         }
@@ -206,6 +214,33 @@ final class PortBinding {
             if (engine.attached(i)) {
                 engine.detach(i);
             }
+        }
+    }
+
+    /**
+     * Another backend's port takes the place of the one that is open, with the same settings. Nothing is attached.
+     *
+     * @param other the port
+     */
+    void exchange(OpenedPort other) {
+        engine.forgetPort();
+        port = other;
+    }
+
+    /**
+     * Whether a port could take the place of the one that is open.
+     *
+     * @param other the port
+     * @param s what was negotiated
+     * @throws NetdevException it cannot, and why
+     */
+    void requireFit(OpenedPort other, DeviceState s) throws NetdevException {
+        long missing = s.features() & ~offered(other);
+        if (missing != 0) {
+            throw new NetdevException("netdev " + slot.id() + ": lacks " + VirtioNet.names(missing) + ", which the guest acknowledged");
+        }
+        if (s.running()) {
+            wanted(other, s);
         }
     }
 

@@ -1,26 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.net.api.BackendState;
-import org.vireo.net.api.BackendStateTransfer;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.FramePort;
-import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
-import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortListener;
-import org.vireo.net.api.PortProfile;
 import org.vireo.net.api.PortSettings;
-import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.nic.NetdevStatus;
 
@@ -34,12 +27,9 @@ public final class NetdevSlot {
     private static final long QUERY_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     private final String id;
-    private final Fds fds;
-    private final boolean rehearsal;
-    private final BackendCalls calls;
-    private final List<Candidate> candidates = new ArrayList<>();
-    private final List<Candidate> failed = new ArrayList<>();
-    private String preferredType = "";
+    private final PortMaker maker;
+    private final Candidates candidates = new Candidates();
+    private final SlotSwap swap;
     private SlotUser user;
     private Candidate serving;
     private OpenedPort port;
@@ -52,15 +42,14 @@ public final class NetdevSlot {
 
     private NetdevSlot(String id, Fds fds, Executor threads, boolean rehearsal) {
         this.id = id;
-        this.fds = fds;
-        this.rehearsal = rehearsal;
-        calls = new BackendCalls(id, threads);
+        maker = new PortMaker(id, threads, fds, Listener::new, rehearsal);
+        swap = new SlotSwap(this);
     }
 
     /** A slot for a rehearsal: the same backend, which is told that its descriptors are stand-ins. */
-    NetdevSlot twin() throws NetdevException {
+    NetdevSlot twin(Fds standIns) throws NetdevException {
         synchronized (this) {
-            return twin(id, fds, serving == null ? choose() : serving);
+            return twin(id, standIns, serving == null ? choose() : serving);
         }
     }
 
@@ -79,14 +68,50 @@ public final class NetdevSlot {
         return id;
     }
 
+    /**
+     * How another backend takes the place of the one that serves.
+     *
+     * @return always the same
+     */
+    public SlotSwap swap() {
+        return swap;
+    }
+
+    // ---- for SlotSwap, with the lock
+
+    Candidates candidates() {
+        return candidates;
+    }
+
+    PortMaker maker() {
+        return maker;
+    }
+
+    Candidate serving() {
+        return serving;
+    }
+
+    OpenedPort opened() {
+        return port;
+    }
+
+    SlotUser user() {
+        return user;
+    }
+
+    void serve(Candidate c, OpenedPort p) {
+        serving = c;
+        port = p;
+        failure = "";
+    }
+
+    // ---- services come and go
+
     void add(Candidate c) {
         SlotUser arrived;
         synchronized (this) {
             candidates.add(c);
-            if (preferredType.isEmpty()) {
-                preferredType = c.type();
-            }
-            arrived = port == null ? user : null;
+            arrived = user;
             notifyAll();
         }
         LOG.info("netdev {}: backend {} is there", id, c);
@@ -98,21 +123,26 @@ public final class NetdevSlot {
     void remove(long serviceId) {
         Candidate leaving;
         SlotUser holder = null;
+        OpenedPort beside = null;
         synchronized (this) {
-            leaving = candidates.stream().filter(c -> c.serviceId() == serviceId).findFirst().orElse(null);
+            leaving = candidates.remove(serviceId);
             if (leaving == null) {
                 return;
             }
-            candidates.remove(leaving);
-            failed.remove(leaving);
             if (leaving == serving && port != null) {
                 holder = user;
+            } else {
+                beside = swap.leaves(leaving);
             }
         }
         LOG.info("netdev {}: backend {} leaves", id, leaving);
+        if (beside != null) {
+            maker.dispose(leaving, beside.port(), Disposal.LEAVE);
+        }
         if (holder != null) {
             holder.backendLeaving();
         }
+        maker.forget(leaving);
     }
 
     synchronized boolean unused() {
@@ -123,9 +153,7 @@ public final class NetdevSlot {
      * The best candidate: the configured type first, then ranking, version, age. One that failed is left out until it registers anew.
      */
     private Candidate choose() throws NetdevException {
-        List<Candidate> left = candidates.stream().filter(c -> !failed.contains(c)).toList();
-        List<Candidate> typed = left.stream().filter(c -> c.type().equals(preferredType)).toList();
-        return (typed.isEmpty() ? left : typed).stream().max(Candidate.BETTER).orElseThrow(() -> new NetdevException(
+        return candidates.best().orElseThrow(() -> new NetdevException(
                 failure.isEmpty() ? "netdev " + id + ": no backend serves it" : failure));
     }
 
@@ -135,7 +163,7 @@ public final class NetdevSlot {
      * @return whether
      */
     public synchronized boolean servable() {
-        return candidates.stream().anyMatch(c -> !failed.contains(c));
+        return candidates.isServable();
     }
 
     /**
@@ -169,16 +197,11 @@ public final class NetdevSlot {
         }
         try {
             boolean loads = state != null && c.transfer() != null;
-            Disposal undo = loads ? Disposal.LEAVE : Disposal.RELEASE;
-            OpenedPort opened = accept(c, undo, loads
-                    ? calls.call("load", c.bundle(), deadlineNanos,
-                            () -> checked(c, reader(c, state).load(state, context(pairs, deadlineNanos)), undo, pairs), p -> undo(p, undo))
-                    : calls.call("open", c.bundle(), deadlineNanos,
-                            () -> checked(c, c.backend().open(context(pairs, deadlineNanos)), undo, pairs), p -> undo(p, undo)));
-            return opened;
+            return accept(c, loads ? Disposal.LEAVE : Disposal.RELEASE,
+                    loads ? maker.load(c, state, pairs, deadlineNanos) : maker.open(c, pairs, deadlineNanos));
         } catch (NetdevException e) {
             synchronized (this) {
-                failed.add(c);
+                candidates.fail(c);
                 failure = e.getMessage();
             }
             throw e;
@@ -200,54 +223,13 @@ public final class NetdevSlot {
             requireClosed();
             c = choose();
         }
-        return accept(c, Disposal.LEAVE, calls.call("load", c.bundle(), deadlineNanos,
-                () -> checked(c, reader(c, state).load(state, context(pairs, deadlineNanos)), Disposal.LEAVE, pairs),
-                p -> undo(p, Disposal.LEAVE)));
+        return accept(c, Disposal.LEAVE, maker.load(c, state, pairs, deadlineNanos));
     }
 
     private synchronized void requireClosed() throws NetdevException {
         if (port != null) {
             throw org.vireo.net.api.AlreadyOpenException.loading(id);
         }
-    }
-
-    private BackendStateTransfer reader(Candidate c, BackendState state) throws StateTransferException {
-        BackendStateTransfer t = c.transfer();
-        if (t == null) {
-            throw new StateTransferException("netdev " + id + ": backend " + c + " has no state transfer");
-        }
-        StateFormat f = t.stateFormat();
-        if (!f.canRead(state.type(), state.version())) {
-            throw new StateTransferException("netdev " + id + ": backend " + c + " reads " + f.reads() + ", not state " + state.type()
-                    + " version " + state.version());
-        }
-        if (state.queues().isEmpty()) {
-            throw new StateTransferException("netdev " + id + ": the state has no queue");
-        }
-        return t;
-    }
-
-    /** On the backend's thread. */
-    private OpenedPort checked(Candidate c, NetPort p, Disposal undo, int pairs) throws NetdevException {
-        try {
-            PortProfile profile = p instanceof FramePort ? p.profile() : null;
-            String wrong = p == null ? "gave no port" : !(p instanceof FramePort) ? "gave a port that is no FramePort"
-                    : profile == null ? "has no profile"
-                    : profile.pairs() < pairs ? "has " + profile.pairs() + " queue pairs, the NIC wants " + pairs : null;
-            if (wrong != null) {
-                throw new NetdevException("netdev " + id + ": backend " + c + " " + wrong);
-            }
-            return OpenedPort.of((FramePort) p, profile, pairs);
-        } catch (NetdevException | RuntimeException | Error e) {
-            if (p != null) {
-                p.close(undo);
-            }
-            throw e;
-        }
-    }
-
-    private static void undo(OpenedPort p, Disposal how) {
-        p.port().close(how);
     }
 
     private OpenedPort accept(Candidate c, Disposal undo, OpenedPort p) throws NetdevException {
@@ -262,7 +244,7 @@ public final class NetdevSlot {
         }
         if (gone) {
             // nobody would be told that it leaves
-            dispose(c, p.port(), undo);
+            maker.dispose(c, p.port(), undo);
             throw new NetdevException("netdev " + id + ": backend " + c + " left while it was opened");
         }
         return p;
@@ -285,13 +267,7 @@ public final class NetdevSlot {
         if (c == null || p == null) {
             throw new StateTransferException("netdev " + id + ": is not open");
         }
-        if (c.transfer() == null) {
-            throw new StateTransferException("netdev " + id + ": backend " + c + " has no state transfer");
-        }
-        return calls.call("save", c.bundle(), deadlineNanos, () -> {
-            c.transfer().check(p);
-            return c.transfer().save(p, c.transfer().stateFormat().writes().newest());
-        }, BackendState::close);
+        return maker.save(c, p, deadlineNanos);
     }
 
     /**
@@ -308,7 +284,7 @@ public final class NetdevSlot {
             p = frames();
         }
         if (p != null) {
-            calls.run("apply", c.bundle(), System.nanoTime() + CONTROL_NANOS, () -> p.apply(settings));
+            maker.calls(c).run("apply", c.bundle(), System.nanoTime() + CONTROL_NANOS, () -> p.apply(settings));
         }
     }
 
@@ -353,9 +329,19 @@ public final class NetdevSlot {
         }
         synchronized (this) {
             if (c != null) {
-                failed.add(c);
+                candidates.fail(c);
             }
             failure = why;
+        }
+    }
+
+    /** With the lock. */
+    void pause(long millis) throws NetdevException {
+        try {
+            wait(millis);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new NetdevException("netdev " + id + ": interrupted", e);
         }
     }
 
@@ -382,15 +368,7 @@ public final class NetdevSlot {
             port = null;
         }
         if (p != null) {
-            dispose(c, p, how);
-        }
-    }
-
-    private void dispose(Candidate c, NetPort p, Disposal how) {
-        try {
-            calls.run("close", c.bundle(), System.nanoTime() + CONTROL_NANOS, () -> p.close(how));
-        } catch (NetdevException e) {
-            LOG.warn("netdev {}: {}", id, e.getMessage());
+            maker.dispose(c, p, how);
         }
     }
 
@@ -406,12 +384,13 @@ public final class NetdevSlot {
                 return;
             }
         }
+        swap.end();
         close(how);
         dropParked();
         synchronized (this) {
             user = null;
             // a NIC that comes later asks anew
-            failed.clear();
+            candidates.forgive();
             failure = "";
         }
     }
@@ -435,7 +414,7 @@ public final class NetdevSlot {
      * @return the type, or an empty text
      */
     public synchronized String type() {
-        return serving != null ? serving.type() : preferredType;
+        return serving != null ? serving.type() : candidates.type();
     }
 
     /**
@@ -453,7 +432,7 @@ public final class NetdevSlot {
      * @return names and values
      */
     public synchronized Map<String, String> options() {
-        return serving != null ? serving.options() : candidates.isEmpty() ? Map.of() : candidates.getFirst().options();
+        return serving != null ? serving.options() : candidates.any().map(Candidate::options).orElse(Map.of());
     }
 
     /**
@@ -470,7 +449,7 @@ public final class NetdevSlot {
         }
         if (p != null) {
             try {
-                Map<String, Long> counters = calls.call("statistics", c.bundle(), System.nanoTime() + QUERY_NANOS, () -> {
+                Map<String, Long> counters = maker.calls(c).call("statistics", c.bundle(), System.nanoTime() + QUERY_NANOS, () -> {
                     Map<String, Long> all = new LinkedHashMap<>();
                     p.statistics(all::put);
                     return all;
@@ -496,23 +475,18 @@ public final class NetdevSlot {
                 if (left <= 0) {
                     throw new NetdevException("netdev " + id + ": no backend serves it");
                 }
-                try {
-                    wait(left);
-                } catch (InterruptedException e) {
-                    Thread.currentThread().interrupt();
-                    throw new NetdevException("netdev " + id + ": interrupted", e);
-                }
+                pause(left);
             }
             c = choose();
         }
-        calls.run("validate", c.bundle(), deadlineNanos, c.backend()::validate);
+        maker.calls(c).run("validate", c.bundle(), deadlineNanos, c.backend()::validate);
     }
 
     NetdevStatus status() {
         Candidate c;
         NetdevStatus bare;
         synchronized (this) {
-            c = serving != null ? serving : candidates.stream().max(Candidate.BETTER).orElse(null);
+            c = serving != null ? serving : candidates.any().orElse(null);
             String state = port != null ? "open" : parked != null ? "parked" : failure.isEmpty() ? "closed" : "failed: " + failure;
             bare = new SlotStatus(id, type(), c == null ? "" : c.bundle(), state, user == null ? "" : user.id(), Map.copyOf(options()), "");
         }
@@ -522,27 +496,27 @@ public final class NetdevSlot {
 
     private String format(Candidate c) {
         try {
-            return calls.call("stateFormat", c.bundle(), System.nanoTime() + QUERY_NANOS, () -> c.transfer().stateFormat().toString());
+            return maker.format(c).toString();
         } catch (NetdevException e) {
             LOG.debug("{}", e.getMessage());
             return "";
         }
     }
 
-    private OpenContext context(int pairs, long deadlineNanos) {
-        return new Context(fds, new Listener(), deadlineNanos, rehearsal, pairs);
-    }
-
     private record SlotStatus(String id, String type, String bundle, String state, String nic, Map<String, String> options,
             String stateFormat) implements NetdevStatus { }
 
-    private record Context(Fds fds, PortListener listener, long deadlineNanos, boolean rehearsal, int pairs) implements OpenContext { }
-
     /** Passes a port's news to the NIC that holds the slot. */
     private final class Listener implements PortListener {
+        private final Candidate of;
+
+        Listener(Candidate of) {
+            this.of = of;
+        }
+
         @Override
         public void link(boolean up) {
-            SlotUser u = user();
+            SlotUser u = receiver();
             if (u != null) {
                 u.portLink(up);
             }
@@ -555,15 +529,16 @@ public final class NetdevSlot {
 
         @Override
         public void failed(Exception why) {
-            SlotUser u = user();
+            SlotUser u = receiver();
             if (u != null) {
                 u.portFailed(why);
             }
         }
 
-        private SlotUser user() {
+        private SlotUser receiver() {
             synchronized (NetdevSlot.this) {
-                return user;
+                // what stands beside has nothing to say
+                return serving == null || serving == of ? user : null;
             }
         }
     }

@@ -47,7 +47,20 @@ public final class Slots {
      */
     public Slots twin(String netdev) throws NetdevException {
         Slots twin = new Slots(fds);
-        twin.slots.put(netdev, slot(netdev).twin());
+        twin.slots.put(netdev, slot(netdev).twin(fds));
+        return twin;
+    }
+
+    /**
+     * One slot alone, for a rehearsal of a backend that is to replace another one.
+     *
+     * @param netdev its id
+     * @param r the replacement
+     * @return slots that nobody else uses
+     */
+    public Slots twin(String netdev, Replacement r) {
+        Slots twin = new Slots(fds);
+        twin.slots.put(netdev, NetdevSlot.twin(netdev, fds, r.to));
         return twin;
     }
 

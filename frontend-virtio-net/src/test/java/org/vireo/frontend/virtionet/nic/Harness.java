@@ -62,7 +62,12 @@ final class Harness implements AutoCloseable {
     }
 
     void bind(String netdev, FakeBackend b, int ranking) {
-        ServiceReference<NetBackend> r = reference(netdev, ranking);
+        bind(netdev, b, ranking, "fake");
+    }
+
+    /** As a backend of a type. */
+    void bind(String netdev, FakeBackend b, int ranking, String type) {
+        ServiceReference<NetBackend> r = reference(netdev, ranking, type);
         references.put(b, r);
         registry.bindBackend(b, r);
     }
@@ -72,10 +77,10 @@ final class Harness implements AutoCloseable {
     }
 
     @SuppressWarnings("unchecked")
-    private static ServiceReference<NetBackend> reference(String netdev, int ranking) {
+    private static ServiceReference<NetBackend> reference(String netdev, int ranking, String type) {
         Map<String, Object> properties = new LinkedHashMap<>();
         properties.put(NetBackend.NETDEV_ID, netdev);
-        properties.put(NetBackend.NETDEV_TYPE, "fake");
+        properties.put(NetBackend.NETDEV_TYPE, type);
         properties.put(Constants.SERVICE_ID, SERVICE_ID.incrementAndGet());
         properties.put(Constants.SERVICE_RANKING, ranking);
         return (ServiceReference<NetBackend>) Proxy.newProxyInstance(Harness.class.getClassLoader(),

@@ -32,6 +32,8 @@ final class DemoIT {
     private static final Pattern OBJECT = Pattern.compile("\\{\"guest\":\"(soft|qemu)\",\"ping\":\\{\"sent\":([0-9]+),\"lost\":([0-9]+)},"
             + "\"tcp\":\\{\"ok\":(true|false),\"out_mbit\":([0-9.]+),\"in_mbit\":([0-9.]+)},\"handover\":\\{\"count\":([0-9]+),"
             + "\"lost\":(-?[0-9]+),\"duplicated\":([0-9]+),\"reordered\":([0-9]+),"
+            + "\"freezeMicros\":\\{\"median\":([0-9]+),\"p99\":([0-9]+),\"max\":([0-9]+)}},\"swap\":\\{\"count\":([0-9]+),"
+            + "\"lost\":(-?[0-9]+),\"duplicated\":([0-9]+),\"reordered\":([0-9]+),"
             + "\"freezeMicros\":\\{\"median\":([0-9]+),\"p99\":([0-9]+),\"max\":([0-9]+)}}}");
 
     @TempDir
@@ -95,10 +97,14 @@ final class DemoIT {
         assertTrue(Integer.parseInt(m.group(2)) > 0 && m.group(3).equals("0"), m.group());
         assertEquals("true", m.group(4));
         assertTrue(Double.parseDouble(m.group(5)) > 0 && Double.parseDouble(m.group(6)) > 0, m.group());
-        assertEquals(List.of(String.valueOf(count), "0", "0", "0"), List.of(m.group(7), m.group(8), m.group(9), m.group(10)));
-        long median = Long.parseLong(m.group(11));
-        long p99 = Long.parseLong(m.group(12));
-        assertTrue(median > 0 && median <= p99 && p99 <= Long.parseLong(m.group(13)), m.group());
+        // handovers, then swaps
+        for (int at : new int[] {7, 14}) {
+            assertEquals(List.of(String.valueOf(count), "0", "0", "0"),
+                    List.of(m.group(at), m.group(at + 1), m.group(at + 2), m.group(at + 3)));
+            long median = Long.parseLong(m.group(at + 4));
+            long p99 = Long.parseLong(m.group(at + 5));
+            assertTrue(median > 0 && median <= p99 && p99 <= Long.parseLong(m.group(at + 6)), m.group());
+        }
     }
 
     @Test

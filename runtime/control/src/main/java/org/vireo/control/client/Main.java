@@ -33,6 +33,7 @@ public final class Main {
     private final String socket;
     private final String nics;
     private final String build;
+    private final String to;
     private final boolean back;
     private final boolean dryRun;
 
@@ -54,12 +55,13 @@ public final class Main {
         socket = path == null ? environment.get("VIREO_QMP") : path;
         nics = option(left, "--nics");
         build = option(left, "--build");
+        to = option(left, "--to");
         back = left.remove("--return");
         dryRun = left.remove("--dry-run");
         for (String s : left) {
             if (s.startsWith("--")) {
                 throw new UsageException("unknown option " + s
-                        + "; known are --build, --detach, --dry-run, --json, --nics, --qmp, --return");
+                        + "; known are --build, --detach, --dry-run, --json, --nics, --qmp, --return, --to");
             }
         }
         arguments = new ArrayDeque<>(left);
@@ -167,10 +169,38 @@ public final class Main {
     }
 
     private int backend(String verb) throws UsageException, IOException, QmpClient.RefusedException {
-        if (!verb.equals("list")) {
-            throw new UsageException("backend " + verb + ": write backend list");
+        return switch (verb) {
+            case "list" -> list("query-backends", new Table("type", "id", "bundle", "version", "active"));
+            case "install" -> change("backend-install", Map.of("path", jar()));
+            case "update" -> change("backend-update", Map.of("bundle", next("backend update needs a bundle's name or id, and a jar"),
+                    "path", jar()));
+            case "remove" -> change("backend-remove", Map.of("bundle", next("backend remove needs a bundle's name or id")));
+            case "swap" -> swap(next("backend swap needs a netdev, as in vireo backend swap net0 --to TYPE"));
+            default -> throw new UsageException("backend " + verb + ": write backend list, install JAR, update NAME JAR, remove NAME"
+                    + " or swap NETDEV --to TYPE");
+        };
+    }
+
+    private String jar() throws UsageException {
+        return Path.of(next("the bundle's jar file is missing")).toAbsolutePath().toString();
+    }
+
+    private int swap(String netdev) throws UsageException, IOException, QmpClient.RefusedException {
+        if (to == null) {
+            throw new UsageException("backend swap " + netdev + ": which type is it to be? --to TYPE");
         }
-        return list("query-backends", new Table("type", "bundle", "version", "active"));
+        Map<String, String> with = new LinkedHashMap<>();
+        if (!arguments.isEmpty()) {
+            String text = arguments.pop();
+            try {
+                with.putAll(OptionSyntax.parse(text, ""));
+            } catch (OptionSyntax.SyntaxException e) {
+                throw new UsageException(text + ": " + e.getMessage());
+            }
+        }
+        with.put("id", netdev);
+        with.put("type", to);
+        return change("netdev-swap", with);
     }
 
     private Map<String, String> options(String implied, String example) throws UsageException {

@@ -169,7 +169,7 @@ class ClientTest {
     @Test
     void mistakesAreNamed() {
         assertEquals(2, run("nic", "list", "--foo"));
-        assertEquals("vireo: unknown option --foo; known are --build, --detach, --dry-run, --json, --nics, --qmp, --return\n", err());
+        assertEquals("vireo: unknown option --foo; known are --build, --detach, --dry-run, --json, --nics, --qmp, --return, --to\n", err());
         assertEquals(2, run("nic", "add", "id=a,id=b"));
         assertTrue(err().contains("'id' is given twice"), err());
         assertEquals(2, run("nic", "frobnicate"));

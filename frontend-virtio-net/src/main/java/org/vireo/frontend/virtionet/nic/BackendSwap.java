@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.device.EngineException;
+import org.vireo.frontend.virtionet.nic.Actor.Urgency;
+import org.vireo.frontend.virtionet.slot.NetdevSlot;
+import org.vireo.frontend.virtionet.slot.OpenedPort;
+import org.vireo.frontend.virtionet.slot.Replacement;
+import org.vireo.frontend.virtionet.slot.SlotSwap;
+import org.vireo.net.api.BackendState;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortSettings;
+import org.vireo.net.api.nic.NicImage;
+import org.vireo.posix.linux.Threads;
+
+/**
+ * Replaces the backend behind a NIC by a better one, make before break: the new one loads what the old one saves, and rehearses, while
+ * the old one serves; rings stand still only for the change. The old port stays as it is until the new one has moved a frame, or a second
+ * has passed: until then going back is going on with the same object. Of the NIC's actor; preparations run beside.
+ */
+final class BackendSwap {
+    private static final Logger LOG = LoggerFactory.getLogger(BackendSwap.class);
+    private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(2);
+    private static final long PREPARE_NANOS = TimeUnit.SECONDS.toNanos(15);
+    private static final long FREEZE_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
+    private static final long TRIAL_NANOS = TimeUnit.SECONDS.toNanos(1);
+    private static final long LOOK_MILLIS = 20;
+    private static final long LATER_MILLIS = 500;
+
+    private final Nic nic;
+    private final NetdevSlot slot;
+    private final SlotSwap swaps;
+    /** What is being prepared, or null. */
+    private Replacement prepared;
+    /** What is in place but not confirmed, or null. */
+    private Replacement trial;
+    private long trialEnds;
+    private long moved;
+    private ScheduledFuture<?> later;
+    private boolean ended;
+    private volatile DressRehearsal rehearsal;
+
+    BackendSwap(Nic nic) {
+        this.nic = nic;
+        slot = nic.binding().slot();
+        swaps = slot.swap();
+    }
+
+    /** Begins one if there is a better backend than the one that serves, and nothing else is going on. */
+    void look() {
+        if (ended || prepared != null || trial != null || nic.binding().port() == null || !nic.alive()) {
+            return;
+        }
+        if (!nic.custody().isServing() || nic.inHandover()) {
+            later();
+            return;
+        }
+        Optional<Replacement> better = swaps.better();
+        if (better.isEmpty()) {
+            return;
+        }
+        Replacement r = better.get();
+        prepared = r;
+        LOG.info("NIC {}: netdev {}: {} is to replace {}", nic.id(), slot.id(), r.to(), r.from());
+        PortSettings settings = nic.binding().applied();
+        try {
+            NicImage image = picture();
+            Thread.ofPlatform().daemon().name("vireo-swap").start(() -> prepare(r, image, settings));
+        } catch (Exception e) {
+            refuse(r, e.getMessage());
+        }
+    }
+
+    private void later() {
+        if (later == null || later.isDone()) {
+            later = nic.environment().timer().schedule(() -> nic.actor().post(Urgency.SWAP, this::look), LATER_MILLIS,
+                    TimeUnit.MILLISECONDS);
+        }
+    }
+
+    private NicImage picture() throws Exception {
+        BackendState state = slot.save(System.nanoTime() + SAVE_NANOS);
+        try {
+            return NicImages.whole(nic, state, false);
+        } catch (Exception e) {
+            state.close();
+            throw e;
+        }
+    }
+
+    /** Beside the actor, at the lowest priority: rehearses the new backend, and loads it. */
+    private void prepare(Replacement r, NicImage image, PortSettings settings) {
+        Threads.nicest();
+        try (image) {
+            long deadline = System.nanoTime() + PREPARE_NANOS;
+            DressRehearsal d = DressRehearsal.of(image, nic.environment(), nic.environment().slots().twin(slot.id(), r));
+            rehearsal = d;
+            try (d) {
+                LOG.debug("NIC {}: rehearsal of {}: {}", nic.id(), r.to(), d.report(nic.id(), deadline));
+            }
+            boolean stable = swaps.stable();
+            if (stable) {
+                swaps.load(r, image.backend().orElseThrow(), nic.options().pairs(), deadline);
+            }
+            nic.actor().post(Urgency.SWAP, () -> commit(r, settings));
+        } catch (NetdevException | RuntimeException | LinkageError e) {
+            nic.actor().post(Urgency.SWAP, () -> refuse(r, e.getMessage() == null ? e.toString() : e.getMessage()));
+        }
+    }
+
+    private void refuse(Replacement r, String why) {
+        prepared = null;
+        if (swaps.reject(r, why)) {
+            failed(r, why);
+        }
+        look();
+    }
+
+    private void failed(Replacement r, String why) {
+        LOG.warn("NIC {}: netdev {}: {} does not replace {}, which goes on: {}", nic.id(), slot.id(), r.to(), r.from(), why);
+        nic.environment().events().accept("BACKEND_SWAP_FAILED", data(r, Map.of("reason", why)));
+    }
+
+    private Map<String, Object> data(Replacement r, Map<String, Object> more) {
+        Map<String, Object> m = new LinkedHashMap<>();
+        m.put("nic", nic.id());
+        m.put("netdev", slot.id());
+        m.put("from", r.from());
+        m.put("to", r.to());
+        m.putAll(more);
+        return m;
+    }
+
+    private void commit(Replacement r, PortSettings settings) {
+        prepared = null;
+        if (!swaps.isUnderWay(r)) {
+            // one of the two has left
+            look();
+            return;
+        }
+        boolean changed = !Objects.equals(settings, nic.binding().applied());
+        if (ended || !nic.alive() || nic.binding().port() == null || !nic.custody().isServing() || nic.inHandover() || changed) {
+            // what was prepared is of before
+            swaps.abandon(r);
+            look();
+            return;
+        }
+        long began;
+        OpenedPort former = nic.binding().port();
+        boolean still = false;
+        try {
+            if (r.made() != null) {
+                nic.binding().requireFit(r.made(), nic.state());
+            }
+            began = System.nanoTime();
+            still = true;
+            nic.rings().freeze(began + FREEZE_NANOS);
+            if (r.made() == null) {
+                loadLive(r);
+            }
+            swaps.exchange(r);
+        } catch (NetdevException e) {
+            if (still) {
+                nic.resumeRings();
+            }
+            refuse(r, e.getMessage());
+            return;
+        } catch (EngineException e) {
+            // a worker is busy: no fault of the new backend's
+            LOG.info("NIC {}: netdev {}: not now: {}", nic.id(), slot.id(), e.getMessage());
+            nic.resumeRings();
+            swaps.abandon(r);
+            later();
+            return;
+        }
+        nic.binding().exchange(r.made());
+        trial = r;
+        moved = frames();
+        try {
+            nic.rings().resume(nic.state());
+        } catch (EngineException e) {
+            takeBack(e.getMessage());
+            return;
+        }
+        long micros = (System.nanoTime() - began) / 1_000;
+        swapped(r, former, micros);
+    }
+
+    /** What changes with the frames is saved while none moves. */
+    private void loadLive(Replacement r) throws NetdevException {
+        try (BackendState state = slot.save(System.nanoTime() + SAVE_NANOS)) {
+            swaps.load(r, state, nic.options().pairs(), System.nanoTime() + SAVE_NANOS);
+        }
+        nic.binding().requireFit(r.made(), nic.state());
+    }
+
+    private void swapped(Replacement r, OpenedPort former, long micros) {
+        nic.feed().abort("its backend was replaced");
+        nic.binding().confirm();
+        nic.block().features(nic.offered(), nic.state().features());
+        if (former.profile().linkUp() != r.made().profile().linkUp()) {
+            nic.link().ofPort();
+        }
+        LOG.info("NIC {}: netdev {}: {} has replaced {}, rings stood still for {} us", nic.id(), slot.id(), r.to(), r.from(), micros);
+        nic.environment().events().accept("BACKEND_SWAPPED", data(r, Map.of("freeze-micros", micros)));
+        nic.refresh();
+        trialEnds = System.nanoTime() + TRIAL_NANOS;
+        lookAtTrial();
+    }
+
+    private long frames() {
+        return nic.engine().counters().entrySet().stream().filter(e -> e.getKey().endsWith("-frames")).mapToLong(Map.Entry::getValue).sum();
+    }
+
+    private void lookAtTrial() {
+        if (trial == null) {
+            return;
+        }
+        if (frames() == moved && System.nanoTime() - trialEnds < 0) {
+            nic.environment().timer().schedule(() -> nic.actor().post(Urgency.SWAP, this::lookAtTrial), LOOK_MILLIS, TimeUnit.MILLISECONDS);
+            return;
+        }
+        Replacement r = trial;
+        trial = null;
+        nic.environment().executor().execute(() -> {
+            swaps.confirm(r);
+            nic.actor().post(Urgency.SWAP, this::look);
+        });
+    }
+
+    /**
+     * The backend that serves does not work, or leaves. If it is on trial and has not moved a frame the former port goes on; whatever else
+     * was under way ends.
+     *
+     * @param why for people
+     * @return whether the former port goes on
+     */
+    boolean takeBack(String why) {
+        swaps.abandon(prepared);
+        Replacement r = trial;
+        if (r == null) {
+            return false;
+        }
+        trial = null;
+        if (frames() != moved) {
+            swaps.confirm(r);
+            return false;
+        }
+        nic.rings().stopAll();
+        nic.binding().exchange(null);
+        OpenedPort former = swaps.takeBack(r, why);
+        if (former == null) {
+            return false;
+        }
+        nic.binding().exchange(former);
+        failed(r, why);
+        nic.resumeRings();
+        nic.refresh();
+        return true;
+    }
+
+    /** The NIC ends. */
+    void end() {
+        ended = true;
+        DressRehearsal d = rehearsal;
+        if (d != null) {
+            d.close();
+        }
+        if (later != null) {
+            later.cancel(false);
+        }
+    }
+}

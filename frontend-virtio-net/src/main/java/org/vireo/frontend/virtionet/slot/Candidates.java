@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.slot;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/** The services that could serve one netdev, and which of them is the best. Guarded by the slot. */
+final class Candidates {
+    private final List<Candidate> all = new ArrayList<>();
+    private final List<Candidate> failed = new ArrayList<>();
+    private String type = "";
+
+    /** The first one decides the type, unless it was chosen. */
+    void add(Candidate c) {
+        all.add(c);
+        if (type.isEmpty()) {
+            type = c.type();
+        }
+    }
+
+    /**
+     * A service has left.
+     *
+     * @return which, or null
+     */
+    Candidate remove(long serviceId) {
+        Candidate leaving = all.stream().filter(c -> c.serviceId() == serviceId).findFirst().orElse(null);
+        all.remove(leaving);
+        failed.remove(leaving);
+        return leaving;
+    }
+
+    boolean contains(Candidate c) {
+        return all.contains(c);
+    }
+
+    boolean isEmpty() {
+        return all.isEmpty();
+    }
+
+    /** The type that is asked for: the configured one. */
+    String type() {
+        return type;
+    }
+
+    void choose(String asked) {
+        type = asked;
+    }
+
+    /** Left out until it registers anew. */
+    void fail(Candidate c) {
+        if (!failed.contains(c)) {
+            failed.add(c);
+        }
+    }
+
+    /** All are asked again. */
+    void forgive() {
+        failed.clear();
+    }
+
+    boolean isServable() {
+        return all.stream().anyMatch(c -> !failed.contains(c));
+    }
+
+    /** The type that is asked for first, then ranking, version, age. */
+    Optional<Candidate> best() {
+        return bestOfType().or(() -> left().max(Candidate.BETTER));
+    }
+
+    /** The best one of the type that is asked for. */
+    Optional<Candidate> bestOfType() {
+        return left().filter(c -> c.type().equals(type)).max(Candidate.BETTER);
+    }
+
+    private Stream<Candidate> left() {
+        return all.stream().filter(c -> !failed.contains(c));
+    }
+
+    /** For a status, where none serves. */
+    Optional<Candidate> any() {
+        return best().or(() -> all.stream().max(Candidate.BETTER));
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.jar.JarEntry;
+import java.util.jar.JarFile;
+import java.util.jar.JarOutputStream;
+import java.util.jar.Manifest;
+
+/**
+ * One daemon, whose NIC's backend is replaced by a newer version of it again and again, side by side: each time the bundle that does not
+ * serve is updated, and takes over. One thread.
+ */
+final class SwapSeries {
+    private static final Duration LIMIT = Duration.ofSeconds(60);
+    private static final String BACKEND = "vireo-backend-tap.jar";
+    private static final String VERSION = "Bundle-Version";
+    private static final long SETTLE_MILLIS = 300;
+
+    private final Stage stage;
+    private final Daemon daemon;
+    private final Consumer<String> progress;
+    private final Path original;
+    private final String[] version;
+    private long idle;
+    private long serving;
+    private int made;
+
+    /**
+     * What came of it.
+     *
+     * @param count swaps
+     * @param freezes of the NIC
+     * @param counts of the numbered traffic meanwhile
+     */
+    record Result(int count, Freezes freezes, Load.Counts counts) {
+    }
+
+    /**
+     * A series; nothing is installed yet.
+     *
+     * @param stage has the folder for bundles
+     * @param daemon has the NIC
+     * @param progress is told what happens, a line each
+     */
+    SwapSeries(Stage stage, Daemon daemon, Consumer<String> progress) throws BenchException {
+        this.stage = stage;
+        this.daemon = daemon;
+        this.progress = progress;
+        try (var all = Files.walk(Tools.home().resolve("bundles"))) {
+            original = all.filter(p -> p.getFileName().toString().equals(BACKEND)).findFirst()
+                    .orElseThrow(() -> new BenchException("there is no " + BACKEND + " in " + Tools.home()));
+            try (JarFile jar = new JarFile(original.toFile())) {
+                version = jar.getManifest().getMainAttributes().getValue(VERSION).split("[.]");
+            }
+        } catch (IOException e) {
+            throw new BenchException(Tools.home() + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** The same bundle, as a later version. */
+    private Path later() throws BenchException {
+        String v = version[0] + "." + version[1] + "." + (Integer.parseInt(version[2]) + ++made);
+        Path copy = stage.folder().resolve("backend-" + v + ".jar");
+        try (JarFile jar = new JarFile(original.toFile())) {
+            Manifest m = new Manifest(jar.getManifest());
+            m.getMainAttributes().putValue(VERSION, v);
+            try (JarOutputStream out = new JarOutputStream(Files.newOutputStream(copy), m)) {
+                for (JarEntry e : jar.stream().filter(e -> !e.getName().equals(JarFile.MANIFEST_NAME)).toList()) {
+                    out.putNextEntry(new JarEntry(e.getName()));
+                    try (InputStream in = jar.getInputStream(e)) {
+                        in.transferTo(out);
+                    }
+                    out.closeEntry();
+                }
+            }
+            return copy;
+        } catch (IOException e) {
+            throw new BenchException(copy + ": " + e.getMessage(), e);
+        }
+    }
+
+    /**
+     * Swaps under numbered traffic.
+     *
+     * @param guest who is on the NIC
+     * @param count how often
+     * @param rate frames a second and direction
+     * @return what came of it
+     */
+    Result run(Guest guest, int count, int rate) throws BenchException {
+        serving = ((List<?>) daemon.execute("query-backends", Map.of())).stream().map(b -> (Map<?, ?>) b)
+                .filter(b -> "tap".equals(b.get("type"))).mapToLong(b -> Json.number(b, "id")).findFirst()
+                .orElseThrow(() -> new BenchException("no backend of type tap"));
+        Load load = guest.load(rate);
+        List<Long> freezes = new ArrayList<>();
+        for (int i = 1; i <= count; i++) {
+            Daemon.pause(SETTLE_MILLIS);
+            Map<?, ?> swapped = next();
+            load.requireAlive();
+            guest.requireAlive();
+            long micros = Json.number(swapped, "freeze-micros");
+            freezes.add(micros);
+            progress.accept(String.format(Locale.ROOT, "swap %d of %d: to %s, rings stood still for %.2f ms", i, count, swapped.get("to"),
+                    micros / 1e3));
+        }
+        Daemon.pause(SETTLE_MILLIS);
+        return new Result(count, new Freezes(freezes), load.stop());
+    }
+
+    private Map<?, ?> next() throws BenchException {
+        String jar = later().toString();
+        if (idle == 0) {
+            idle = Json.number((Map<?, ?>) daemon.execute("backend-install", Map.of("path", jar)), "id");
+        } else {
+            daemon.execute("backend-update", Map.of("bundle", String.valueOf(idle), "path", jar));
+        }
+        Map<?, ?> event = daemon.awaitEvent("BACKEND_SWAP", LIMIT);
+        if (!"BACKEND_SWAPPED".equals(event.get("event"))) {
+            throw new BenchException("a swap failed: " + Json.write(event));
+        }
+        long now = idle;
+        idle = serving;
+        serving = now;
+        return Json.member(event, "data");
+    }
+}

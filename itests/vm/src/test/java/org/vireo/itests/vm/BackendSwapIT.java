@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.itests.vm;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.jar.JarEntry;
+import java.util.jar.JarFile;
+import java.util.jar.JarOutputStream;
+import java.util.jar.Manifest;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.vireo.guest.GuestNic;
+import org.vireo.posix.Descriptors;
+import org.vireo.testsupport.Await;
+import org.vireo.testsupport.Requirements;
+import org.vireo.testsupport.TestNamespace;
+import org.vireo.testsupport.TestTap;
+
+/** An operator installs, updates and removes backends under a guest, good ones and bad ones. */
+final class BackendSwapIT {
+    private static final Duration LIMIT = Duration.ofSeconds(30);
+    private static final Path TAP_BUNDLE = Vireo.DIST.resolve("bundles/6/vireo-backend-tap.jar");
+    private static final String NAME = "org.vireo.backend.tap";
+
+    @TempDir
+    private Path folder;
+    private TestNamespace namespace;
+    private TestTap tap;
+    private final Descriptors fds = new Descriptors();
+    private long sent;
+
+    @BeforeEach
+    void requirements() {
+        Requirements.root();
+        Requirements.tap();
+        Requirements.namespaces();
+        namespace = TestNamespace.create();
+        tap = TestTap.tap(namespace, "vnet_hdr").up();
+    }
+
+    @AfterEach
+    void cleanUp() {
+        if (tap != null) {
+            tap.close();
+        }
+        if (namespace != null) {
+            namespace.close();
+        }
+    }
+
+    private Vireo daemon() {
+        return Vireo.run(namespace, folder.resolve("qmp"), "--netdev", "tap,id=net0,ifname=" + tap.name(), "--nic",
+                "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
+    }
+
+    /** The backend with other headers in its manifest; null removes one. */
+    private Path variant(String file, Map<String, String> headers) throws IOException {
+        Path copy = folder.resolve(file);
+        try (JarFile jar = new JarFile(TAP_BUNDLE.toFile())) {
+            Manifest m = new Manifest(jar.getManifest());
+            headers.forEach((name, value) -> {
+                if (value == null) {
+                    m.getMainAttributes().remove(new java.util.jar.Attributes.Name(name));
+                } else {
+                    m.getMainAttributes().putValue(name, value);
+                }
+            });
+            try (JarOutputStream out = new JarOutputStream(Files.newOutputStream(copy), m)) {
+                for (JarEntry e : jar.stream().filter(e -> !e.getName().equals(JarFile.MANIFEST_NAME)).toList()) {
+                    out.putNextEntry(new JarEntry(e.getName()));
+                    try (InputStream in = jar.getInputStream(e)) {
+                        in.transferTo(out);
+                    }
+                    out.closeEntry();
+                }
+            }
+        }
+        return copy;
+    }
+
+    private Path version(String version) throws IOException {
+        return variant("tap-" + version + ".jar", Map.of("Bundle-Version", version));
+    }
+
+    private void send(GuestNic g, int count) {
+        Guests.send(g, count, LIMIT);
+        sent += count;
+        Await.until(LIMIT, "all frames of the guest on the TAP", () -> namespace.framesReceived(tap.name()) == sent);
+    }
+
+    private static void awaitServing(Vireo v, String bundle) {
+        Await.until(LIMIT, bundle + " to serve net0", () -> String.join("\n", v.client("netdev", "list")).contains(bundle));
+    }
+
+    @Test
+    void anotherVersionTakesOverAndTheFirstComesBackWhenThatIsRemoved() throws Exception {
+        try (Vireo v = daemon(); GuestNic guest = Guests.connect(fds, folder.resolve("nic0"))) {
+            send(guest, 500);
+            v.client("backend", "install", version("0.2.0").toString());
+            awaitServing(v, NAME + " 0.2.0");
+            send(guest, 500);
+            v.process().awaitLine("rings stood still for", LIMIT);
+            // the one that does not serve is updated beside it, and is the better one then
+            String old = v.client("backend", "list").stream().filter(l -> l.contains(NAME) && !l.contains("0.2.0")).findFirst()
+                    .orElseThrow().split(" +")[1];
+            v.client("backend", "update", old, version("0.3.0").toString());
+            awaitServing(v, NAME + " 0.3.0");
+            send(guest, 500);
+            v.client("backend", "remove", old);
+            awaitServing(v, NAME + " 0.2.0");
+            send(guest, 500);
+            // in place, with nobody else there
+            v.client("backend", "update", NAME, version("0.4.0").toString());
+            awaitServing(v, NAME + " 0.4.0");
+            send(guest, 500);
+            assertTrue(v.client("nic", "list").stream().anyMatch(l -> l.startsWith("nic0") && l.contains("running")));
+        }
+    }
+
+    @Test
+    void whatIsNoGoodBackendIsRefusedAndChangesNothing() throws Exception {
+        byte[] whole = Files.readAllBytes(TAP_BUNDLE);
+        Map<Path, String> bad = new LinkedHashMap<>();
+        bad.put(folder.resolve("not-there.jar"), "is no file");
+        bad.put(Files.write(folder.resolve("half.jar"), Arrays.copyOf(whole, whole.length / 2)), "is no whole jar file");
+        bad.put(Files.writeString(folder.resolve("text.jar"), "not a jar"), "is no whole jar file");
+        bad.put(variant("plain.jar", Map.of("Bundle-ManifestVersion", "1")), "is no OSGi bundle");
+        bad.put(variant("other.jar", Map.of("Provide-Capability", "some.thing", "Bundle-Version", "0.2.0")), "provides no net.backend");
+        bad.put(variant("unresolved.jar", Map.of("Bundle-Version", "0.2.1", "Import-Package", "org.nowhere")), "org.nowhere");
+        bad.put(variant("future.jar", Map.of("Bundle-Version", "0.2.2", "Require-Capability",
+                "osgi.ee;filter:=\"(&(osgi.ee=JavaSE)(version=99))\"")), "version=99");
+        bad.put(variant("same.jar", Map.of()), "is installed already");
+        try (Vireo v = daemon(); GuestNic guest = Guests.connect(fds, folder.resolve("nic0"))) {
+            send(guest, 100);
+            var before = v.client("backend", "list");
+            for (Map.Entry<Path, String> b : bad.entrySet()) {
+                String said = String.join("\n", v.failingClient("backend", "install", b.getKey().toString()));
+                assertTrue(said.contains(b.getKey().toString()) && said.contains(b.getValue()), said);
+                send(guest, 100);
+            }
+            String said = String.join("\n", v.failingClient("backend", "update", NAME, folder.resolve("unresolved.jar").toString()));
+            assertTrue(said.contains("does not resolve") && said.contains("stays as it is"), said);
+            said = String.join("\n", v.failingClient("backend", "remove", "org.nobody"));
+            assertTrue(said.contains("'org.nobody' is neither id nor symbolic name of a backend's bundle"), said);
+            said = String.join("\n", v.failingClient("backend", "swap", "net0", "--to", "nothing"));
+            assertTrue(said.contains("no bundle provides the type 'nothing'"), said);
+            said = String.join("\n", v.failingClient("backend", "swap", "net0", "--to", "vhost-user", "path=/nowhere"));
+            assertTrue(said.contains("net0"), said);
+            send(guest, 100);
+            assertEquals(before, v.client("backend", "list"));
+            awaitServing(v, NAME);
+        }
+    }
+}
