@@ -35,7 +35,7 @@ import org.vireo.net.api.nic.Nics;
  *
  * <p>Properties: {@code vireo.run.netdev.N} and {@code vireo.run.nic.N} from 0 on (QEMU's option syntax), {@code vireo.qmp} (a path),
  * {@code vireo.incoming} ({@code unix:PATH}, or {@code defer} to wait for migrate-incoming), {@code vireo.standby}
- * ({@code unix:PATH[,fence=auto]}), {@code vireo.descriptor-store} ({@code on}).
+ * ({@code unix:PATH[,fence=auto]}), {@code vireo.descriptor-store} ({@code on}), {@code vireo.backends} (a folder).
  */
 @Component(service = Callable.class, immediate = true, property = "vireo.role=startup")
 public final class Startup implements Callable<Map<String, Object>>, Commands.Control {
@@ -59,6 +59,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     private String standbyUri;
     private Path previous;
     private boolean keeps;
+    private BackendFolder backends;
 
     /**
      * Made by the framework.
@@ -108,6 +109,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
             operations.handovers();
             operations.expectIncoming();
         }
+        watchBackends();
         for (Map.Entry<String, Map<String, String>> n : newNetdevs.entrySet()) {
             Map<String, String> options = new LinkedHashMap<>(n.getValue());
             operations.addNetdev(options.remove("type"), options.remove("id"), options);
@@ -132,6 +134,18 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
         }
         ServiceStatus.tell("--ready");
         return newNics.size();
+    }
+
+    private void watchBackends() throws IOException {
+        String path = context.getProperty("vireo.backends");
+        if (path != null) {
+            BackendFolder f = new BackendFolder(Path.of(path).toAbsolutePath(), operations.netdevs().installer(), operations::netdevStates,
+                    events::event);
+            f.begin();
+            synchronized (this) {
+                backends = f;
+            }
+        }
     }
 
     /** The active process may have the same path: then it is served here once this one is active. */
@@ -222,7 +236,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     private synchronized Upgrade.Own own() {
         String command = System.getProperty("vireo.command");
         return new Upgrade.Own(command == null ? null : Path.of(command), previous, qmpPath, standbyUri,
-                context.getProperty("vireo.workers"), keeps);
+                context.getProperty("vireo.workers"), context.getProperty("vireo.backends"), keeps);
     }
 
     @Override
@@ -282,6 +296,9 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
         QmpServer server;
         synchronized (this) {
             stopped = true;
+            if (backends != null) {
+                backends.close();
+            }
             server = qmp;
             qmp = null;
             if (qmpEvents != null) {

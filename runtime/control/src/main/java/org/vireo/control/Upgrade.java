@@ -48,9 +48,10 @@ final class Upgrade {
      * @param qmp path of the QMP socket
      * @param standby where others stand by for it, or null
      * @param workers how many workers were asked for, or null
+     * @param backends the folder of backends, or null
      * @param keeps whether NICs are kept in the service manager's descriptor store
      */
-    record Own(Path command, Path previous, Path qmp, String standby, String workers, boolean keeps) { }
+    record Own(Path command, Path previous, Path qmp, String standby, String workers, String backends, boolean keeps) { }
 
     /**
      * No upgrade yet.
@@ -158,7 +159,9 @@ final class Upgrade {
     /** A process of the build that gets nothing: does it start, could it take each NIC? */
     private void check(Path command, Path folder) throws NicException {
         String step = "start";
-        try (NextProcess p = new NextProcess(command, folder, List.of("--log-level", "warn"), true)) {
+        List<String> options = options();
+        options.addAll(List.of("--log-level", "warn"));
+        try (NextProcess p = new NextProcess(command, folder, options, true)) {
             note(step, true, "the build starts: JDK, bundles, control plane");
             step = "version";
             Map<?, ?> version = (Map<?, ?>) p.execute("query-version", Map.of());
@@ -224,8 +227,7 @@ final class Upgrade {
     private void move(Path command, Path folder) throws IOException, NicException {
         enter("starting");
         boolean failed = false;
-        List<String> options = own.workers == null ? List.of() : List.of("--workers", own.workers);
-        try (NextProcess next = new NextProcess(command, folder, options, false)) {
+        try (NextProcess next = new NextProcess(command, folder, options(), false)) {
             synchronized (this) {
                 nextPid = next.pid();
             }
@@ -247,6 +249,17 @@ final class Upgrade {
                 operations.handovers().keep(true);
             }
         }
+    }
+
+    private List<String> options() {
+        List<String> options = new ArrayList<>();
+        if (own.workers != null) {
+            options.addAll(List.of("--workers", own.workers));
+        }
+        if (own.backends != null) {
+            options.addAll(List.of("--backends", Path.of(own.backends).toAbsolutePath().toString()));
+        }
+        return options;
     }
 
     /** Netdevs that no NIC has, the QMP socket, those who stand by. */

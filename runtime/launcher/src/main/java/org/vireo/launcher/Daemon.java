@@ -44,6 +44,8 @@ final class Daemon {
         // jffi's memory access
         properties.put(Constants.FRAMEWORK_BOOTDELEGATION, "sun.misc");
         properties.put("felix.cache.locking", "false");
+        // the same version of a backend may come again with another content, beside the one that serves
+        properties.put(Constants.FRAMEWORK_BSNVERSION, Constants.FRAMEWORK_BSNVERSION_MULTIPLE);
         // bundles' URLs carry their handler; a factory for the whole JVM would cost a start 30 ms
         properties.put("felix.service.urlhandlers", "false");
         properties.put("org.osgi.service.log.admin.loglevel", "INFO");

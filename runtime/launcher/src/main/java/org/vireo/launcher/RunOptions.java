@@ -16,7 +16,7 @@ import java.util.Set;
  */
 record RunOptions(Map<String, String> properties, String logLevel) {
     private static final Set<String> KNOWN = new java.util.TreeSet<>(
-            List.of("--netdev", "--nic", "--qmp", "--incoming", "--standby", "--descriptor-store", "--workers", "--log-level"));
+            List.of("--backends", "--netdev", "--nic", "--qmp", "--incoming", "--standby", "--descriptor-store", "--workers", "--log-level"));
     private static final List<String> LEVELS = List.of("error", "warn", "info", "debug", "trace");
     private static final String SCHEME = "unix:";
     private static final int MAX_WORKERS = 256;
@@ -98,6 +98,10 @@ record RunOptions(Map<String, String> properties, String logLevel) {
                 throw new UsageException("--descriptor-store " + store + ": on or off");
             }
             properties.put("vireo.descriptor-store", store);
+        }
+        String backends = once(given, "--backends");
+        if (backends != null) {
+            properties.put("vireo.backends", backends);
         }
         String workers = once(given, "--workers");
         if (workers != null) {

@@ -29,6 +29,13 @@ public interface NetdevStatus {
     String bundle();
 
     /**
+     * The id of that bundle.
+     *
+     * @return its number in the framework, -1: none serves it
+     */
+    long bundleId();
+
+    /**
      * Whether its port is open: {@code closed}, {@code open}, {@code parked}, {@code failed: reason}.
      *
      * @return the state

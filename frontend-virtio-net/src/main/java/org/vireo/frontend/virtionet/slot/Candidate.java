@@ -18,12 +18,13 @@ import org.vireo.net.api.NetBackend;
  * @param backend the service
  * @param type its netdev type
  * @param bundle symbolic name and version, for messages
+ * @param bundleId its number
  * @param version the bundle's version
  * @param ranking service.ranking
  * @param serviceId service.id: the higher, the newer
  * @param options the netdev's configuration
  */
-record Candidate(NetBackend backend, String type, String bundle, Version version, int ranking, long serviceId,
+record Candidate(NetBackend backend, String type, String bundle, long bundleId, Version version, int ranking, long serviceId,
         Map<String, String> options) {
     /** Ranking, then version, then the newest. OSGi alone would prefer the older of two equals. */
     static final Comparator<Candidate> BETTER = Comparator.comparingInt(Candidate::ranking).thenComparing(Candidate::version)
@@ -33,7 +34,7 @@ record Candidate(NetBackend backend, String type, String bundle, Version version
         Bundle b = reference.getBundle();
         Object ranking = reference.getProperty(Constants.SERVICE_RANKING);
         return new Candidate(backend, String.valueOf(reference.getProperty(NetBackend.NETDEV_TYPE)),
-                b == null ? "a bundle that has left" : b.getSymbolicName() + " " + b.getVersion(),
+                b == null ? "a bundle that has left" : b.getSymbolicName() + " " + b.getVersion(), b == null ? -1 : b.getBundleId(),
                 b == null ? Version.emptyVersion : b.getVersion(), ranking instanceof Integer i ? i : 0,
                 (Long) reference.getProperty(Constants.SERVICE_ID), options(reference));
     }

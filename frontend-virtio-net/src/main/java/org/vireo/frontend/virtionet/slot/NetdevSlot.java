@@ -488,10 +488,11 @@ public final class NetdevSlot {
         synchronized (this) {
             c = serving != null ? serving : candidates.any().orElse(null);
             String state = port != null ? "open" : parked != null ? "parked" : failure.isEmpty() ? "closed" : "failed: " + failure;
-            bare = new SlotStatus(id, type(), c == null ? "" : c.bundle(), state, user == null ? "" : user.id(), Map.copyOf(options()), "");
+            bare = new SlotStatus(id, type(), c == null ? "" : c.bundle(), c == null ? -1 : c.bundleId(), state,
+                    user == null ? "" : user.id(), Map.copyOf(options()), "");
         }
-        return c == null || c.transfer() == null ? bare : new SlotStatus(id, bare.type(), bare.bundle(), bare.state(), bare.nic(),
-                bare.options(), format(c));
+        return c == null || c.transfer() == null ? bare : new SlotStatus(id, bare.type(), bare.bundle(), bare.bundleId(), bare.state(),
+                bare.nic(), bare.options(), format(c));
     }
 
     private String format(Candidate c) {
@@ -503,7 +504,7 @@ public final class NetdevSlot {
         }
     }
 
-    private record SlotStatus(String id, String type, String bundle, String state, String nic, Map<String, String> options,
+    private record SlotStatus(String id, String type, String bundle, long bundleId, String state, String nic, Map<String, String> options,
             String stateFormat) implements NetdevStatus { }
 
     /** Passes a port's news to the NIC that holds the slot. */

@@ -15,7 +15,7 @@ import org.osgi.framework.Version;
 /** Who is the best, whatever the order in which they come, fail and go. */
 class CandidatesTest {
     private static Candidate candidate(String type, int ranking, String version, long id) {
-        return new Candidate(null, type, "bundle " + version, Version.parseVersion(version), ranking, id, Map.of());
+        return new Candidate(null, type, "bundle " + version, id, Version.parseVersion(version), ranking, id, Map.of());
     }
 
     @Test

@@ -5,17 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.jar.JarEntry;
-import java.util.jar.JarFile;
-import java.util.jar.JarOutputStream;
-import java.util.jar.Manifest;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -30,8 +25,7 @@ import org.vireo.testsupport.TestTap;
 /** An operator installs, updates and removes backends under a guest, good ones and bad ones. */
 final class BackendSwapIT {
     private static final Duration LIMIT = Duration.ofSeconds(30);
-    private static final Path TAP_BUNDLE = Vireo.DIST.resolve("bundles/6/vireo-backend-tap.jar");
-    private static final String NAME = "org.vireo.backend.tap";
+    private static final String NAME = TapBundle.NAME;
 
     @TempDir
     private Path folder;
@@ -64,29 +58,8 @@ final class BackendSwapIT {
                 "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
     }
 
-    /** The backend with other headers in its manifest; null removes one. */
     private Path variant(String file, Map<String, String> headers) throws IOException {
-        Path copy = folder.resolve(file);
-        try (JarFile jar = new JarFile(TAP_BUNDLE.toFile())) {
-            Manifest m = new Manifest(jar.getManifest());
-            headers.forEach((name, value) -> {
-                if (value == null) {
-                    m.getMainAttributes().remove(new java.util.jar.Attributes.Name(name));
-                } else {
-                    m.getMainAttributes().putValue(name, value);
-                }
-            });
-            try (JarOutputStream out = new JarOutputStream(Files.newOutputStream(copy), m)) {
-                for (JarEntry e : jar.stream().filter(e -> !e.getName().equals(JarFile.MANIFEST_NAME)).toList()) {
-                    out.putNextEntry(new JarEntry(e.getName()));
-                    try (InputStream in = jar.getInputStream(e)) {
-                        in.transferTo(out);
-                    }
-                    out.closeEntry();
-                }
-            }
-        }
-        return copy;
+        return TapBundle.variant(folder.resolve(file), headers);
     }
 
     private Path version(String version) throws IOException {
@@ -130,7 +103,7 @@ final class BackendSwapIT {
 
     @Test
     void whatIsNoGoodBackendIsRefusedAndChangesNothing() throws Exception {
-        byte[] whole = Files.readAllBytes(TAP_BUNDLE);
+        byte[] whole = Files.readAllBytes(TapBundle.JAR);
         Map<Path, String> bad = new LinkedHashMap<>();
         bad.put(folder.resolve("not-there.jar"), "is no file");
         bad.put(Files.write(folder.resolve("half.jar"), Arrays.copyOf(whole, whole.length / 2)), "is no whole jar file");

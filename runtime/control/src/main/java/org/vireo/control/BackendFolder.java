@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.control;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.BiConsumer;
+import java.util.function.Supplier;
+import org.osgi.framework.Bundle;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.net.api.nic.NetdevStatus;
+import org.vireo.net.api.nic.NicException;
+
+/**
+ * A folder of backends' bundles that is watched: what is in it is installed. A file counts when it has not changed for a second, by its
+ * content and not by its time; it is copied away, looked at and installed beside what it replaces, which is removed when no netdev is
+ * served by it any more. If that does not come about the new one is removed, and the file is refused until its content changes. One thread.
+ */
+final class BackendFolder implements AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(BackendFolder.class);
+    private static final long LOOK_MILLIS = 500;
+    /** Looks at which a file has been the same. */
+    private static final int STEADY = 2;
+    /** One that is not whole may still be written, by somebody who is slow. */
+    private static final int STEADY_BROKEN = 10;
+    private static final long SWAP_MILLIS = 20_000;
+    private static final long SWAP_LOOK_MILLIS = 250;
+    private static final long TRIAL_MILLIS = 1_200;
+
+    private final Path folder;
+    private final BackendInstaller installer;
+    private final Supplier<List<NetdevStatus>> netdevs;
+    private final BiConsumer<String, Map<String, ?>> events;
+    private final Map<String, Entry> entries = new TreeMap<>();
+    private Thread thread;
+    private volatile boolean ends;
+    private boolean gone;
+
+    /** What a file looks like from outside. */
+    private record Look(long size, long modified, Object key) { }
+
+    /** A file of the folder. */
+    private static final class Entry {
+        private Look look;
+        private int steady;
+        /** Of what is installed, or was refused; null: neither yet. */
+        private String content;
+        private Bundle bundle;
+    }
+
+    /**
+     * A folder, not looked at yet.
+     *
+     * @param folder where the bundles are
+     * @param installer installs them
+     * @param netdevs tells who serves
+     * @param events told of what is installed and refused
+     */
+    BackendFolder(Path folder, BackendInstaller installer, Supplier<List<NetdevStatus>> netdevs,
+            BiConsumer<String, Map<String, ?>> events) {
+        this.folder = folder;
+        this.installer = installer;
+        this.netdevs = netdevs;
+        this.events = events;
+    }
+
+    /**
+     * Installs what is there, and watches from then on.
+     *
+     * @throws IOException it is no folder
+     */
+    void begin() throws IOException {
+        if (!Files.isDirectory(folder)) {
+            throw new IOException(folder + ": is no folder; make it before, with the bundles of backends in it");
+        }
+        look(true);
+        thread = Thread.ofPlatform().daemon().name("backend-folder").start(() -> {
+            while (!ends) {
+                pause(LOOK_MILLIS);
+                if (!ends) {
+                    look(false);
+                }
+            }
+        });
+    }
+
+    private void look(boolean first) {
+        Map<String, Look> there;
+        try {
+            there = list();
+        } catch (IOException e) {
+            if (!gone) {
+                LOG.warn("backends folder {} cannot be read: {}; what is installed stays", folder, e.toString());
+            }
+            gone = true;
+            return;
+        }
+        if (gone) {
+            gone = false;
+            LOG.info("backends folder {} is there again", folder);
+        }
+        for (String name : new ArrayList<>(entries.keySet())) {
+            if (!there.containsKey(name)) {
+                removed(name, entries.remove(name));
+            }
+        }
+        there.forEach((name, look) -> {
+            Entry e = entries.computeIfAbsent(name, n -> new Entry());
+            e.steady = look.equals(e.look) ? e.steady + 1 : first ? STEADY_BROKEN : 0;
+            e.look = look;
+            if (e.steady == STEADY || e.steady == STEADY_BROKEN) {
+                settled(name, e);
+            }
+        });
+    }
+
+    /** Jars of the folder itself; what begins with a dot is some program's own. */
+    private Map<String, Look> list() throws IOException {
+        Map<String, Look> found = new HashMap<>();
+        try (var all = Files.newDirectoryStream(folder, "*.jar")) {
+            for (Path p : all) {
+                String name = p.getFileName().toString();
+                if (name.startsWith(".") || !Files.isRegularFile(p)) {
+                    continue;
+                }
+                try {
+                    BasicFileAttributes a = Files.readAttributes(p, BasicFileAttributes.class);
+                    found.put(name, new Look(a.size(), a.lastModifiedTime().toMillis(), a.fileKey()));
+                } catch (IOException e) {
+                    // it has just gone
+                    LOG.debug("{}", p, e);
+                }
+            }
+        }
+        return found;
+    }
+
+    private void settled(String name, Entry e) {
+        Path path = folder.resolve(name);
+        Path copy = null;
+        try {
+            copy = Files.createTempFile("vireo-backend", ".jar");
+            Files.copy(path, copy, StandardCopyOption.REPLACE_EXISTING);
+            String content = digest(copy);
+            if (content.equals(e.content)) {
+                return;
+            }
+            take(path, copy, content, e);
+        } catch (IOException x) {
+            LOG.warn("{}: cannot be read: {}", path, x.toString());
+        } finally {
+            delete(copy);
+        }
+    }
+
+    private void take(Path path, Path copy, String content, Entry e) {
+        try {
+            try {
+                BackendJar.of(copy, path);
+            } catch (NicException x) {
+                if (e.steady < STEADY_BROKEN) {
+                    return;
+                }
+                throw x;
+            }
+            for (Map.Entry<String, Entry> other : entries.entrySet()) {
+                if (other.getValue() != e && other.getValue().bundle != null && content.equals(other.getValue().content)) {
+                    throw new NicException(path + ": is the same as " + other.getKey());
+                }
+            }
+            e.content = content;
+            Bundle former = e.bundle;
+            Bundle b = installer.installBeside(copy, path);
+            if (former != null) {
+                retire(path, former, b);
+            }
+            e.bundle = b;
+            LOG.info("{}: backend {} {} is installed", path, b.getSymbolicName(), b.getVersion());
+            events.accept("BACKEND_INSTALLED", Map.of("file", path.toString(), "bundle", b.getSymbolicName(), "version",
+                    b.getVersion().toString(), "id", b.getBundleId()));
+        } catch (NicException x) {
+            e.content = content;
+            LOG.warn("{}", x.getMessage());
+            events.accept("BACKEND_REFUSED", Map.of("file", path.toString(), "reason", x.getMessage()));
+        }
+    }
+
+    /** The former one goes when nobody is served by it any more; else the new one. */
+    private void retire(Path path, Bundle former, Bundle b) throws NicException {
+        long end = System.nanoTime() + SWAP_MILLIS * 1_000_000;
+        List<String> served = served(former);
+        while (!served.isEmpty() && System.nanoTime() - end < 0 && !ends) {
+            pause(SWAP_LOOK_MILLIS);
+            served = served(former);
+        }
+        if (served.isEmpty()) {
+            // the new one may still be on trial
+            pause(TRIAL_MILLIS);
+            served = served(former);
+        }
+        if (served.isEmpty()) {
+            installer.uninstall(former);
+            return;
+        }
+        installer.uninstall(b);
+        throw new NicException(path + ": " + b.getSymbolicName() + " " + b.getVersion() + " does not replace " + former.getVersion()
+                + ", which goes on (netdev " + String.join(", ", served) + "); the log says why");
+    }
+
+    private List<String> served(Bundle by) {
+        return netdevs.get().stream().filter(n -> n.bundleId() == by.getBundleId() && !n.nic().isEmpty()).map(NetdevStatus::id).toList();
+    }
+
+    private void removed(String name, Entry e) {
+        if (e.bundle != null) {
+            LOG.info("{}: has been removed, and so is backend {} {}", folder.resolve(name), e.bundle.getSymbolicName(),
+                    e.bundle.getVersion());
+            installer.uninstall(e.bundle);
+        }
+    }
+
+    private static String digest(Path p) throws IOException {
+        try {
+            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(p)));
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static void delete(Path p) {
+        try {
+            if (p != null) {
+                Files.deleteIfExists(p);
+            }
+        } catch (IOException e) {
+            LOG.debug("{}", p, e);
+        }
+    }
+
+    private void pause(long millis) {
+        try {
+            Thread.sleep(millis);
+        } catch (InterruptedException e) {
+            ends = true;
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** Watches no more; what is installed stays. */
+    @Override
+    public void close() {
+        ends = true;
+        if (thread != null) {
+            thread.interrupt();
+        }
+    }
+}
