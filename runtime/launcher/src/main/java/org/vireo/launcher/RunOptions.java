@@ -16,7 +16,8 @@ import java.util.Set;
  */
 record RunOptions(Map<String, String> properties, String logLevel) {
     private static final Set<String> KNOWN = new java.util.TreeSet<>(
-            List.of("--backends", "--netdev", "--nic", "--qmp", "--incoming", "--standby", "--descriptor-store", "--workers", "--log-level"));
+            List.of("--backends", "--netdev", "--nic", "--qmp", "--incoming", "--standby", "--descriptor-store", "--workers",
+                    "--log-level"));
     private static final List<String> LEVELS = List.of("error", "warn", "info", "debug", "trace");
     private static final String SCHEME = "unix:";
     private static final int MAX_WORKERS = 256;
