@@ -160,7 +160,12 @@ public final class Bench {
         s.begin();
         SwapSeries.Result r = new SwapSeries(stage, s.owner(), Bench::progress).run(guest, count, SoftGuestSide.RATE);
         s.end();
-        return under(r.count(), r.freezes(), r.counts());
+        Map<String, Object> m = under(r.count(), r.freezes(), r.counts());
+        if (!r.more().isEmpty()) {
+            m.put("class loaders of bundles", r.loaders());
+            m.put("the daemon", r.more());
+        }
+        return m;
     }
 
     private static Map<String, Object> under(int count, Freezes f, Load.Counts c) {

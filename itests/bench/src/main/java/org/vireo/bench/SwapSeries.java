@@ -25,6 +25,8 @@ final class SwapSeries {
     private static final String BACKEND = "vireo-backend-tap.jar";
     private static final String VERSION = "Bundle-Version";
     private static final long SETTLE_MILLIS = 300;
+    private static final int FIRST = 10;
+    private static final String LOADER = "org.apache.felix.framework.BundleWiringImpl$BundleClassLoader";
 
     private final Stage stage;
     private final Daemon daemon;
@@ -41,8 +43,10 @@ final class SwapSeries {
      * @param count swaps
      * @param freezes of the NIC
      * @param counts of the numbered traffic meanwhile
+     * @param loaders class loaders of bundles in the daemon after the first ten, and in the end
+     * @param more what else the daemon has in the end that it did not have after the first ten; empty if there were fewer
      */
-    record Result(int count, Freezes freezes, Load.Counts counts) {
+    record Result(int count, Freezes freezes, Load.Counts counts, List<Long> loaders, String more) {
     }
 
     /**
@@ -103,8 +107,14 @@ final class SwapSeries {
                 .orElseThrow(() -> new BenchException("no backend of type tap"));
         Load load = guest.load(rate);
         List<Long> freezes = new ArrayList<>();
+        List<Long> loaders = new ArrayList<>();
+        Possessions before = null;
         for (int i = 1; i <= count; i++) {
             Daemon.pause(SETTLE_MILLIS);
+            if (i == FIRST + 1) {
+                loaders.add(loaders());
+                before = Possessions.of(daemon.program().pid());
+            }
             Map<?, ?> swapped = next();
             load.requireAlive();
             guest.requireAlive();
@@ -114,7 +124,22 @@ final class SwapSeries {
                     micros / 1e3));
         }
         Daemon.pause(SETTLE_MILLIS);
-        return new Result(count, new Freezes(freezes), load.stop());
+        Load.Counts counts = load.stop();
+        String more = "";
+        if (before != null) {
+            loaders.add(loaders());
+            more = before.more(Possessions.of(daemon.program().pid()));
+        }
+        return new Result(count, new Freezes(freezes), counts, loaders, more);
+    }
+
+    /** Class loaders of bundles that cannot be collected: of each bundle one, if all is well. */
+    private long loaders() throws BenchException {
+        Program p = stage.start("jcmd", List.of(Path.of(System.getProperty("java.home"), "bin", "jcmd").toString(),
+                String.valueOf(daemon.program().pid()), "GC.class_histogram"));
+        p.awaitEnd(LIMIT);
+        stage.end(p);
+        return p.lines().stream().filter(l -> l.contains(LOADER)).mapToLong(l -> Long.parseLong(l.strip().split("[ :]+")[1])).sum();
     }
 
     private Map<?, ?> next() throws BenchException {

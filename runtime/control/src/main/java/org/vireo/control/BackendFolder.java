@@ -89,10 +89,19 @@ final class BackendFolder implements AutoCloseable {
             while (!ends) {
                 pause(LOOK_MILLIS);
                 if (!ends) {
-                    look(false);
+                    lookSafely();
                 }
             }
         });
+    }
+
+    /** Whatever a bundle's code does: the folder is looked at again. */
+    private void lookSafely() {
+        try {
+            look(false);
+        } catch (RuntimeException | LinkageError e) {
+            LOG.error("backends folder {}", folder, e);
+        }
     }
 
     private void look(boolean first) {

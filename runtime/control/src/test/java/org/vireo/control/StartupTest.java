@@ -101,6 +101,12 @@ class StartupTest {
     }
 
     @Test
+    void aFolderOfBackendsThatIsNotThereIsNamed() {
+        framework.properties.put("vireo.backends", "/nowhere/backends");
+        refused(start(), false, "/nowhere/backends: is no folder; make it before, with the bundles of backends in it");
+    }
+
+    @Test
     void aNicThatWaitsGetsItsNetdevWithItsState() {
         framework.properties.put("vireo.run.nic.0", "id=nic0,netdev=net9");
         framework.properties.put("vireo.incoming", "unix:/m");

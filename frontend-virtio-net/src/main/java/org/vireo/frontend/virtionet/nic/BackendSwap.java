@@ -59,6 +59,10 @@ final class BackendSwap {
         if (ended || prepared != null || trial != null || nic.binding().port() == null || !nic.alive()) {
             return;
         }
+        if (!nic.custody().isOwner()) {
+            // looked at again when it is
+            return;
+        }
         if (!nic.custody().isServing() || nic.inHandover()) {
             later();
             return;
@@ -204,7 +208,9 @@ final class BackendSwap {
 
     private void swapped(Replacement r, OpenedPort former, long micros) {
         nic.feed().abort("its backend was replaced");
-        nic.binding().confirm();
+        if (!nic.binding().confirm() && takeBack("it refuses the settings that are in force")) {
+            return;
+        }
         nic.block().features(nic.offered(), nic.state().features());
         if (former.profile().linkUp() != r.made().profile().linkUp()) {
             nic.link().ofPort();
@@ -221,7 +227,7 @@ final class BackendSwap {
     }
 
     private void lookAtTrial() {
-        if (trial == null) {
+        if (trial == null || ended) {
             return;
         }
         if (frames() == moved && System.nanoTime() - trialEnds < 0) {

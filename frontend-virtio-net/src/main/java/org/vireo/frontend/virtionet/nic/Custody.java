@@ -144,6 +144,7 @@ final class Custody {
         converse();
         if (nic.binding() != null) {
             nic.binding().confirm();
+            nic.backend().swap().look();
         }
     }
 }

@@ -188,16 +188,22 @@ final class PortBinding {
         attach(s.enabledPairs());
     }
 
-    /** Tells a port that this process has become the owner of, by the settings that are in force: what it may do only now, it begins. */
-    void confirm() {
+    /**
+     * Tells a port that has become this NIC's, by the settings that are in force: what it may do only now, it begins.
+     *
+     * @return false: it refuses them
+     */
+    boolean confirm() {
         if (port == null || applied == null) {
             // it will be told with the next settings
-            return;
+            return true;
         }
         try {
             slot.apply(applied);
+            return true;
         } catch (NetdevException e) {
             LOG.warn("NIC {}: {}", options.id(), e.getMessage());
+            return false;
         }
     }
 

@@ -10,6 +10,7 @@ import java.util.stream.Stream;
 final class Candidates {
     private final List<Candidate> all = new ArrayList<>();
     private final List<Candidate> failed = new ArrayList<>();
+    private final List<Candidate> declined = new ArrayList<>();
     private String type = "";
 
     /** The first one decides the type, unless it was chosen. */
@@ -29,6 +30,7 @@ final class Candidates {
         Candidate leaving = all.stream().filter(c -> c.serviceId() == serviceId).findFirst().orElse(null);
         all.remove(leaving);
         failed.remove(leaving);
+        declined.remove(leaving);
         return leaving;
     }
 
@@ -56,9 +58,20 @@ final class Candidates {
         }
     }
 
+    /** It cannot go on with what the one that serves has open; when that has gone it may still serve. */
+    void decline(Candidate c) {
+        declined.add(c);
+    }
+
+    /** Another one serves, or none. */
+    void servingChanged() {
+        declined.clear();
+    }
+
     /** All are asked again. */
     void forgive() {
         failed.clear();
+        declined.clear();
     }
 
     boolean isServable() {
@@ -71,8 +84,13 @@ final class Candidates {
     }
 
     /** The best one of the type that is asked for. */
-    Optional<Candidate> bestOfType() {
+    private Optional<Candidate> bestOfType() {
         return left().filter(c -> c.type().equals(type)).max(Candidate.BETTER);
+    }
+
+    /** The best one of the type that is asked for, and of those that may replace the one that serves, which is one of them. */
+    Optional<Candidate> bestToReplace() {
+        return left().filter(c -> c.type().equals(type) && !declined.contains(c)).max(Candidate.BETTER);
     }
 
     private Stream<Candidate> left() {

@@ -100,6 +100,7 @@ public final class NetdevSlot {
     }
 
     void serve(Candidate c, OpenedPort p) {
+        candidates.servingChanged();
         serving = c;
         port = p;
         failure = "";
@@ -237,9 +238,7 @@ public final class NetdevSlot {
         synchronized (this) {
             gone = !candidates.contains(c);
             if (!gone) {
-                serving = c;
-                port = p;
-                failure = "";
+                serve(c, p);
             }
         }
         if (gone) {

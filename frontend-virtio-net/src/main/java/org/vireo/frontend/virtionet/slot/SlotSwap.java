@@ -30,7 +30,7 @@ public final class SlotSwap {
     public Optional<Replacement> better() {
         synchronized (slot) {
             // of another type than the one that is asked for nobody is better than who serves
-            Candidate best = slot.candidates().bestOfType().orElse(null);
+            Candidate best = slot.candidates().bestToReplace().orElse(null);
             if (slot.opened() == null || best == null || best == slot.serving() || replacement != null) {
                 return Optional.empty();
             }
@@ -171,7 +171,7 @@ public final class SlotSwap {
     }
 
     /**
-     * A replacement does not work: it ends, and its backend is left out until it registers anew.
+     * A replacement cannot be: it ends, and its backend does not replace the one that serves.
      *
      * @param r the replacement, not in place
      * @param why for who waits for it
@@ -182,7 +182,7 @@ public final class SlotSwap {
             if (replacement != r) {
                 return false;
             }
-            slot.candidates().fail(r.to);
+            slot.candidates().decline(r.to);
             refusal = why;
         }
         abandon(r);
@@ -228,7 +228,7 @@ public final class SlotSwap {
     private void awaitType(String type, long deadlineNanos) throws NetdevException {
         synchronized (slot) {
             while (true) {
-                boolean best = slot.candidates().bestOfType().isPresent();
+                boolean best = slot.candidates().bestToReplace().isPresent();
                 boolean serves = slot.serving() != null && slot.serving().type().equals(type) && replacement == null;
                 if (serves || slot.user() == null && best) {
                     return;

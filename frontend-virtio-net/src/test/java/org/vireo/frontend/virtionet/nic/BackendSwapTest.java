@@ -156,6 +156,15 @@ class BackendSwapTest {
         assertNull(poor.port, "what it has loaded is closed");
         assertEquals(0, happened("BACKEND_SWAPPED"));
         net.passBothWays(g, 2);
+        // it could not go on with a guest that wants more; when nobody else is there it serves who is content with it
+        h.registry.remove("a");
+        h.nic("a");
+        GuestNic content = h.guest("a", GuestNic.options().features(GuestNic.RING_FEATURES | VirtioNet.CSUM));
+        net.passBothWays(content, 3);
+        h.unbind(first);
+        h.awaitState("a", NicState.RUNNING);
+        net.passBothWays(content, 4);
+        assertNotNull(poor.port);
     }
 
     @Test

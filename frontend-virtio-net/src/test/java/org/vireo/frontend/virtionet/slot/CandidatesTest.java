@@ -37,6 +37,21 @@ class CandidatesTest {
     }
 
     @Test
+    void whoDeclinedToReplaceMayStillServe() {
+        Candidates c = new Candidates();
+        Candidate serves = candidate("tap", 0, "1.0.0", 1);
+        Candidate newer = candidate("tap", 0, "1.1.0", 2);
+        c.add(serves);
+        c.add(newer);
+        assertEquals(newer, c.bestToReplace().orElseThrow());
+        c.decline(newer);
+        assertEquals(serves, c.bestToReplace().orElseThrow());
+        assertEquals(newer, c.best().orElseThrow());
+        c.servingChanged();
+        assertEquals(newer, c.bestToReplace().orElseThrow());
+    }
+
+    @Test
     void aThousandRandomRounds() {
         Random random = new Random(4711);
         Candidates c = new Candidates();

@@ -3,9 +3,13 @@ package org.vireo.itests.osgi;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertNotNull;
+import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertTrue;
 import static org.junit.Assert.fail;
 
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -16,6 +20,10 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.jar.JarEntry;
+import java.util.jar.JarFile;
+import java.util.jar.JarOutputStream;
+import java.util.jar.Manifest;
 import org.junit.After;
 import org.junit.Assume;
 import org.junit.Before;
@@ -207,6 +215,55 @@ public class ServingNicIT extends Container {
                 roundTrip(guest);
             }
             assertEquals(before + 10, framesFromGuest());
+        }
+    }
+
+    /** The backend's bundle as a later version. */
+    private static InputStream later(int version) throws IOException {
+        ByteArrayOutputStream copy = new ByteArrayOutputStream();
+        try (JarFile jar = new JarFile(House.jar("vireo-backend-tap").toFile())) {
+            Manifest m = new Manifest(jar.getManifest());
+            m.getMainAttributes().putValue("Bundle-Version", "99.0." + version);
+            try (JarOutputStream out = new JarOutputStream(copy, m)) {
+                for (JarEntry e : jar.stream().filter(e -> !e.getName().equals(JarFile.MANIFEST_NAME)).toList()) {
+                    out.putNextEntry(new JarEntry(e.getName()));
+                    try (InputStream in = jar.getInputStream(e)) {
+                        in.transferTo(out);
+                    }
+                    out.closeEntry();
+                }
+            }
+        }
+        return new ByteArrayInputStream(copy.toByteArray());
+    }
+
+    private void awaitServedBy(Bundle b) {
+        await("net0 served by " + b, () -> nics.netdevs().stream().anyMatch(n -> n.id().equals("net0") && n.bundleId() == b.getBundleId())
+                ? Boolean.TRUE : null);
+    }
+
+    /** Later versions come beside the one that serves, and take over: the frontend is the same object, the guest loses no frame. */
+    @Test
+    public void laterVersionsTakeOverFromOneAnother() throws Exception {
+        backend = start("vireo-backend-tap");
+        awaitNic(NicState.LISTENING);
+        try (FrontEnd vmm = FrontEnd.connect(fds, socket(), PATIENCE); GuestNic guest = GuestNic.options().start(fds, vmm)) {
+            roundTrip(guest);
+            long before = framesFromGuest();
+            for (int i = 1; i <= 3; i++) {
+                Bundle former = backend;
+                try (InputStream jar = later(i)) {
+                    backend = context.installBundle("later:" + i, jar);
+                }
+                backend.start();
+                awaitServedBy(backend);
+                roundTrip(guest);
+                former.uninstall();
+                roundTrip(guest);
+            }
+            assertEquals(before + 6, framesFromGuest());
+            assertSame("the frontend is the same object", nics, context.getService(awaitService(Nics.class, "(objectClass=*)")));
+            assertEquals(NicState.RUNNING, nic().state());
         }
     }
 
