@@ -43,8 +43,8 @@ final class SwapSeries {
      * @param count swaps
      * @param freezes of the NIC
      * @param counts of the numbered traffic meanwhile
-     * @param loaders class loaders of bundles in the daemon after the first ten, and in the end
-     * @param more what else the daemon has in the end that it did not have after the first ten; empty if there were fewer
+     * @param loaders class loaders of bundles in the daemon after ten swaps before these, and in the end; empty if there were few
+     * @param more what else the daemon has in the end that it did not have then
      */
     record Result(int count, Freezes freezes, Load.Counts counts, List<Long> loaders, String more) {
     }
@@ -105,16 +105,20 @@ final class SwapSeries {
         serving = ((List<?>) daemon.execute("query-backends", Map.of())).stream().map(b -> (Map<?, ?>) b)
                 .filter(b -> "tap".equals(b.get("type"))).mapToLong(b -> Json.number(b, "id")).findFirst()
                 .orElseThrow(() -> new BenchException("no backend of type tap"));
-        Load load = guest.load(rate);
-        List<Long> freezes = new ArrayList<>();
         List<Long> loaders = new ArrayList<>();
         Possessions before = null;
+        if (count > FIRST) {
+            // counting stops the daemon: before the traffic, and after it
+            for (int i = 1; i <= FIRST; i++) {
+                next();
+            }
+            loaders.add(loaders());
+            before = Possessions.of(daemon.program().pid());
+        }
+        Load load = guest.load(rate);
+        List<Long> freezes = new ArrayList<>();
         for (int i = 1; i <= count; i++) {
             Daemon.pause(SETTLE_MILLIS);
-            if (i == FIRST + 1) {
-                loaders.add(loaders());
-                before = Possessions.of(daemon.program().pid());
-            }
             Map<?, ?> swapped = next();
             load.requireAlive();
             guest.requireAlive();

@@ -2,10 +2,14 @@
 package org.vireo.control;
 
 import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.DirectoryIteratorException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.BasicFileAttributes;
+import java.security.DigestInputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
@@ -13,6 +17,7 @@ import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.function.BiConsumer;
 import java.util.function.Supplier;
@@ -34,6 +39,9 @@ final class BackendFolder implements AutoCloseable {
     private static final int STEADY = 2;
     /** One that is not whole may still be written, by somebody who is slow. */
     private static final int STEADY_BROKEN = 10;
+    private static final long LARGEST = 64 << 20;
+    /** In the place of a content. */
+    private static final String TOO_LARGE = "too large";
     private static final long SWAP_MILLIS = 20_000;
     private static final long SWAP_LOOK_MILLIS = 250;
     private static final long TRIAL_MILLIS = 1_200;
@@ -46,6 +54,8 @@ final class BackendFolder implements AutoCloseable {
     private Thread thread;
     private volatile boolean ends;
     private boolean gone;
+    /** The folder's identity when it was last looked at. */
+    private Object key;
 
     /** What a file looks like from outside. */
     private record Look(long size, long modified, Object key) { }
@@ -54,6 +64,8 @@ final class BackendFolder implements AutoCloseable {
     private static final class Entry {
         private Look look;
         private int steady;
+        /** Looks at which it was not there. */
+        private int missing;
         /** Of what is installed, or was refused; null: neither yet. */
         private String content;
         private Bundle bundle;
@@ -108,7 +120,12 @@ final class BackendFolder implements AutoCloseable {
         Map<String, Look> there;
         try {
             there = list();
-        } catch (IOException e) {
+            Object now = Files.readAttributes(folder, BasicFileAttributes.class).fileKey();
+            if (there.isEmpty() && !entries.isEmpty() && !Objects.equals(now, key)) {
+                throw new IOException("it is another one, with nothing in it, as where a mount has gone");
+            }
+            key = now;
+        } catch (IOException | DirectoryIteratorException e) {
             if (!gone) {
                 LOG.warn("backends folder {} cannot be read: {}; what is installed stays", folder, e.toString());
             }
@@ -120,12 +137,14 @@ final class BackendFolder implements AutoCloseable {
             LOG.info("backends folder {} is there again", folder);
         }
         for (String name : new ArrayList<>(entries.keySet())) {
-            if (!there.containsKey(name)) {
+            // one that is replaced may be away for a moment
+            if (!there.containsKey(name) && ++entries.get(name).missing > STEADY) {
                 removed(name, entries.remove(name));
             }
         }
         there.forEach((name, look) -> {
             Entry e = entries.computeIfAbsent(name, n -> new Entry());
+            e.missing = 0;
             e.steady = look.equals(e.look) ? e.steady + 1 : first ? STEADY_BROKEN : 0;
             e.look = look;
             if (e.steady == STEADY || e.steady == STEADY_BROKEN) {
@@ -140,14 +159,16 @@ final class BackendFolder implements AutoCloseable {
         try (var all = Files.newDirectoryStream(folder, "*.jar")) {
             for (Path p : all) {
                 String name = p.getFileName().toString();
-                if (name.startsWith(".") || !Files.isRegularFile(p)) {
+                if (name.startsWith(".")) {
                     continue;
                 }
                 try {
                     BasicFileAttributes a = Files.readAttributes(p, BasicFileAttributes.class);
-                    found.put(name, new Look(a.size(), a.lastModifiedTime().toMillis(), a.fileKey()));
-                } catch (IOException e) {
-                    // it has just gone
+                    if (a.isRegularFile()) {
+                        found.put(name, new Look(a.size(), a.lastModifiedTime().toMillis(), a.fileKey()));
+                    }
+                } catch (NoSuchFileException e) {
+                    // it has just gone, or is a link to nowhere
                     LOG.debug("{}", p, e);
                 }
             }
@@ -159,6 +180,13 @@ final class BackendFolder implements AutoCloseable {
         Path path = folder.resolve(name);
         Path copy = null;
         try {
+            if (e.look.size > LARGEST) {
+                if (!TOO_LARGE.equals(e.content)) {
+                    e.content = TOO_LARGE;
+                    refuse(path, "is larger than any backend (" + e.look.size / 1_000_000 + " MB)");
+                }
+                return;
+            }
             copy = Files.createTempFile("vireo-backend", ".jar");
             Files.copy(path, copy, StandardCopyOption.REPLACE_EXISTING);
             String content = digest(copy);
@@ -198,15 +226,25 @@ final class BackendFolder implements AutoCloseable {
             LOG.info("{}: backend {} {} is installed", path, b.getSymbolicName(), b.getVersion());
             events.accept("BACKEND_INSTALLED", Map.of("file", path.toString(), "bundle", b.getSymbolicName(), "version",
                     b.getVersion().toString(), "id", b.getBundleId()));
-        } catch (NicException x) {
+        } catch (NicException | RuntimeException | LinkageError x) {
             e.content = content;
-            LOG.warn("{}", x.getMessage());
-            events.accept("BACKEND_REFUSED", Map.of("file", path.toString(), "reason", x.getMessage()));
+            String why = x instanceof NicException ? x.getMessage() : x.toString();
+            refuse(path, why.startsWith(path + ": ") ? why.substring(path.toString().length() + 2) : why);
         }
     }
 
-    /** The former one goes when nobody is served by it any more; else the new one. */
+    private void refuse(Path path, String why) {
+        LOG.warn("{}: {}", path, why);
+        events.accept("BACKEND_REFUSED", Map.of("file", path.toString(), "reason", why));
+    }
+
+    /** The former one goes when nobody is served by it any more; else the new one, if nobody is served by that. */
     private void retire(Path path, Bundle former, Bundle b) throws NicException {
+        if (b.getVersion().compareTo(former.getVersion()) < 0) {
+            LOG.info("{}: {} is older than {}, which goes first", path, b.getVersion(), former.getVersion());
+            installer.uninstall(former);
+            return;
+        }
         long end = System.nanoTime() + SWAP_MILLIS * 1_000_000;
         List<String> served = served(former);
         while (!served.isEmpty() && System.nanoTime() - end < 0 && !ends) {
@@ -222,9 +260,14 @@ final class BackendFolder implements AutoCloseable {
             installer.uninstall(former);
             return;
         }
+        String why = path + ": " + b.getSymbolicName() + " " + b.getVersion() + " does not replace " + former.getVersion()
+                + ", which goes on (netdev " + String.join(", ", served) + "); the log says why";
+        if (!served(b).isEmpty()) {
+            LOG.warn("{}; both stay, since it serves others (netdev {})", why, String.join(", ", served(b)));
+            return;
+        }
         installer.uninstall(b);
-        throw new NicException(path + ": " + b.getSymbolicName() + " " + b.getVersion() + " does not replace " + former.getVersion()
-                + ", which goes on (netdev " + String.join(", ", served) + "); the log says why");
+        throw new NicException(why);
     }
 
     private List<String> served(Bundle by) {
@@ -240,8 +283,9 @@ final class BackendFolder implements AutoCloseable {
     }
 
     private static String digest(Path p) throws IOException {
-        try {
-            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(p)));
+        try (DigestInputStream in = new DigestInputStream(Files.newInputStream(p), MessageDigest.getInstance("SHA-256"))) {
+            in.transferTo(OutputStream.nullOutputStream());
+            return HexFormat.of().formatHex(in.getMessageDigest().digest());
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e);
         }

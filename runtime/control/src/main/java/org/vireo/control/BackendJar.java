@@ -42,15 +42,21 @@ record BackendJar(Path path, String name, Version version) {
             throw new NicException(said + ": is no OSGi bundle (no Bundle-SymbolicName with Bundle-ManifestVersion 2)");
         }
         String provides = a.getValue(Constants.PROVIDE_CAPABILITY);
-        if (provides == null || Stream.of(provides.split(",")).noneMatch(c -> c.strip().split(";")[0].equals(NetBackend.CAPABILITY))) {
+        if (provides == null || Stream.of(provides.split(",")).noneMatch(c -> first(c).equals(NetBackend.CAPABILITY))) {
             throw new NicException(said + ": provides no " + NetBackend.CAPABILITY
                     + ", so it is no backend; other bundles are replaced with 'vireo upgrade'");
         }
         try {
-            return new BackendJar(path, name.split(";")[0].strip(), Version.parseVersion(a.getValue(Constants.BUNDLE_VERSION)));
+            return new BackendJar(path, first(name), Version.parseVersion(a.getValue(Constants.BUNDLE_VERSION)));
         } catch (IllegalArgumentException e) {
             throw new NicException(said + ": Bundle-Version: " + e.getMessage(), e);
         }
+    }
+
+    /** What stands before the parameters of a header's clause. */
+    private static String first(String clause) {
+        int end = clause.indexOf(';');
+        return (end < 0 ? clause : clause.substring(0, end)).strip();
     }
 
     private static Attributes manifest(Path path, Path said) throws NicException {

@@ -27,7 +27,7 @@ final class Autopsy {
 
     /**
      * Looks at the death of who could read port and rings, once. A process that somebody killed did not die of a NIC, unless it was
-     * killed because it did not let go; where it cannot be told how it died, it may have.
+     * killed because it did not let go though it lived; where it cannot be told how it died, it may have.
      *
      * @param w the word
      * @param facts who is dead
@@ -39,7 +39,8 @@ final class Autopsy {
             return;
         }
         judged = slot;
-        if (!block.entered() || !fenced && peer.endedBy(block, slot) == Processes.KILL) {
+        boolean stoodStill = fenced && facts.contains(Fact.STILL);
+        if (!block.entered() || stoodStill || !fenced && peer.endedBy(block, slot) == Processes.KILL) {
             return;
         }
         suspected = true;

@@ -68,7 +68,8 @@ final class LooseNic {
             facts.add(Fact.PEER_DEAD);
         }
         autopsy.judge(w, facts);
-        if (!autopsy.isPoison() && Long.compareUnsigned(seq, block.seq()) >= 0) {
+        // poison or not: this process has served it, and lives
+        if (Long.compareUnsigned(seq, block.seq()) >= 0) {
             facts.add(Fact.CURRENT);
         }
         if (reading) {

@@ -15,6 +15,9 @@ record StandbyAddress(String uri, boolean fences) {
     static StandbyAddress parse(String text) throws NicException {
         int at = text.lastIndexOf(FENCE);
         if (at < 0) {
+            if (text.matches(".*,[a-z-]+=[^/]*")) {
+                throw new NicException("\"" + text + "\": after the path there may be fence=auto or fence=off, nothing else");
+            }
             return new StandbyAddress(text, false);
         }
         String value = text.substring(at + FENCE.length());

@@ -189,15 +189,15 @@ final class TargetNic {
         if (peer.isDead(block, w.peer())) {
             facts.add(Fact.PEER_DEAD);
         }
+        if (heartbeat != null && heartbeat.still(System.nanoTime()) > session.deadlines().still() * Deadlines.NANOS) {
+            facts.add(Fact.STILL);
+        }
         autopsy.judge(w, facts);
         // what the source sent before its death is read first
         if (!autopsy.isPoison() && session.isDrained() && Long.compareUnsigned(nic.seq(), block.seq()) >= 0) {
             facts.add(Fact.CURRENT);
         }
         lifeline.tell(facts);
-        if (heartbeat != null && heartbeat.still(System.nanoTime()) > session.deadlines().still() * Deadlines.NANOS) {
-            facts.add(Fact.STILL);
-        }
         if (reading) {
             facts.add(Fact.READING);
         }

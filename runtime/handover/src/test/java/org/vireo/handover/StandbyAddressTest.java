@@ -19,5 +19,7 @@ class StandbyAddressTest {
     void anythingElseIsRefusedWithItsValue() {
         NicException e = assertThrows(NicException.class, () -> StandbyAddress.parse("unix:/run/a,fence=yes"));
         assertEquals("\"unix:/run/a,fence=yes\": fence=yes is neither auto nor off", e.getMessage());
+        e = assertThrows(NicException.class, () -> StandbyAddress.parse("unix:/run/a,fense=auto"));
+        assertEquals("\"unix:/run/a,fense=auto\": after the path there may be fence=auto or fence=off, nothing else", e.getMessage());
     }
 }

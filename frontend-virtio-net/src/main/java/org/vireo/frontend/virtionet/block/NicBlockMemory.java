@@ -272,9 +272,9 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
         }
     }
 
-    /** Counts the heartbeat up; does nothing on a closed block. */
+    /** Counts the heartbeat up, if the word names this process as holder: it is his, not that of others who know the block. */
     public synchronized void beat() {
-        if (!closed) {
+        if (!closed && Ownership.decode(word()).holder() == self) {
             LONG.getAndAdd(MEMORY, base + HEARTBEAT, 1L);
         }
     }

@@ -29,7 +29,8 @@ import org.vireo.posix.linux.Threads;
 final class BackendSwap {
     private static final Logger LOG = LoggerFactory.getLogger(BackendSwap.class);
     private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(2);
-    private static final long PREPARE_NANOS = TimeUnit.SECONDS.toNanos(15);
+    private static final long REHEARSE_NANOS = TimeUnit.SECONDS.toNanos(8);
+    private static final long LOAD_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long FREEZE_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
     private static final long TRIAL_NANOS = TimeUnit.SECONDS.toNanos(1);
     private static final long LOOK_MILLIS = 20;
@@ -44,6 +45,8 @@ final class BackendSwap {
     private Replacement trial;
     private long trialEnds;
     private long moved;
+    /** What was in force at the former port when it was replaced. */
+    private PortSettings before;
     private ScheduledFuture<?> later;
     private boolean ended;
     private volatile DressRehearsal rehearsal;
@@ -104,18 +107,16 @@ final class BackendSwap {
     private void prepare(Replacement r, NicImage image, PortSettings settings) {
         Threads.nicest();
         try (image) {
-            long deadline = System.nanoTime() + PREPARE_NANOS;
             DressRehearsal d = DressRehearsal.of(image, nic.environment(), nic.environment().slots().twin(slot.id(), r));
             rehearsal = d;
             try (d) {
-                LOG.debug("NIC {}: rehearsal of {}: {}", nic.id(), r.to(), d.report(nic.id(), deadline));
+                LOG.debug("NIC {}: rehearsal of {}: {}", nic.id(), r.to(), d.report(nic.id(), System.nanoTime() + REHEARSE_NANOS));
             }
-            boolean stable = swaps.stable();
-            if (stable) {
-                swaps.load(r, image.backend().orElseThrow(), nic.options().pairs(), deadline);
+            if (swaps.stable()) {
+                swaps.load(r, image.backend().orElseThrow(), nic.options().pairs(), System.nanoTime() + LOAD_NANOS);
             }
             nic.actor().post(Urgency.SWAP, () -> commit(r, settings));
-        } catch (NetdevException | RuntimeException | LinkageError e) {
+        } catch (NetdevException | RuntimeException | LinkageError | StackOverflowError | AssertionError e) {
             nic.actor().post(Urgency.SWAP, () -> refuse(r, e.getMessage() == null ? e.toString() : e.getMessage()));
         }
     }
@@ -185,13 +186,17 @@ final class BackendSwap {
             later();
             return;
         }
-        nic.binding().exchange(r.made());
+        before = nic.binding().applied();
         trial = r;
         moved = frames();
         try {
+            nic.binding().exchange(r.made(), nic.binding().inForce(r.made(), nic.state()));
+            nic.binding().settle(nic.state());
             nic.rings().resume(nic.state());
-        } catch (EngineException e) {
-            takeBack(e.getMessage());
+        } catch (EngineException | NetdevException e) {
+            if (!takeBack(e.getMessage())) {
+                nic.backend().broken(e);
+            }
             return;
         }
         long micros = (System.nanoTime() - began) / 1_000;
@@ -261,15 +266,26 @@ final class BackendSwap {
             return false;
         }
         nic.rings().stopAll();
-        nic.binding().exchange(null);
+        PortSettings now = nic.binding().applied();
         OpenedPort former = swaps.takeBack(r, why);
         if (former == null) {
             return false;
         }
-        nic.binding().exchange(former);
+        // it was told nothing since
+        nic.binding().exchange(former, Objects.equals(now, before) ? before : null);
         failed(r, why);
-        nic.resumeRings();
+        nic.feed().abort("its backend was put back");
+        nic.block().features(nic.offered(), nic.state().features());
+        if (nic.custody().isServing()) {
+            try {
+                nic.binding().settle(nic.state());
+            } catch (NetdevException e) {
+                LOG.warn("NIC {}: {}", nic.id(), e.getMessage());
+            }
+            nic.resumeRings();
+        }
         nic.refresh();
+        look();
         return true;
     }
 

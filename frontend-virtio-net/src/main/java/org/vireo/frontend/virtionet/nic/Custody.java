@@ -56,6 +56,10 @@ final class Custody {
         }
         nic.resumeRings();
         converse();
+        if (nic.backend() != null) {
+            // what came, or left, while nothing could be done
+            nic.backend().backendArrived();
+        }
     }
 
     /**

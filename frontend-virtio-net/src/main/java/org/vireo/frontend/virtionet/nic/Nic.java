@@ -507,7 +507,10 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         }
     }
 
-    private void end(Disposal how) {
+    private void end(Disposal asked) {
+        // what is another process's by now is left to it, whatever was asked for
+        boolean elsewhere = custody.isOwner() && block.ownership().filter(o -> o.holder() != block.self()).isPresent();
+        Disposal how = elsewhere ? Disposal.LEAVE : asked;
         boolean leave = how == Disposal.LEAVE;
         if (backend != null) {
             backend.end();

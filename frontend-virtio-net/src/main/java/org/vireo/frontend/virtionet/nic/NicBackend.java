@@ -3,6 +3,7 @@ package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
 import java.util.concurrent.TimeoutException;
+import java.util.function.BooleanSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.device.EngineException;
@@ -100,7 +101,7 @@ final class NicBackend implements SlotUser {
     }
 
     private void letGo() {
-        if (binding.port() == null || swap.takeBack("it leaves")) {
+        if (binding.port() == null || !binding.slot().isServingGone() || swap.takeBack("it leaves")) {
             return;
         }
         nic.feed().abort("its backend leaves");
@@ -118,9 +119,9 @@ final class NicBackend implements SlotUser {
     }
 
     @Override
-    public void portFailed(Exception reason) {
+    public void portFailed(Exception reason, BooleanSupplier serves) {
         nic.actor().post(Urgency.DISCONNECT, () -> {
-            if (binding.port() != null && nic.alive()) {
+            if (binding.port() != null && nic.alive() && serves.getAsBoolean()) {
                 nic.rings().stopAll();
                 broken(reason);
             }
@@ -136,13 +137,15 @@ final class NicBackend implements SlotUser {
         LOG.warn("NIC {}: its backend{} failed", id(), by, reason);
         nic.feed().abort("its backend failed");
         try {
-            binding.fail();
+            binding.fail(nic.custody().isServing());
         } catch (EngineException e) {
             LOG.warn("NIC {}: {}", id(), e.getMessage());
         }
         nic.fail((reason instanceof NetdevException ? reason.getMessage() : reason.toString()) + by);
         absence.begin(false);
-        nic.resumeRings();
+        if (nic.custody().isServing()) {
+            nic.resumeRings();
+        }
     }
 
     @Override

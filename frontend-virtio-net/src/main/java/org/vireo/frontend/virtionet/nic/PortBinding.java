@@ -12,6 +12,7 @@ import org.vireo.frontend.virtionet.device.RingEngine;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.frontend.virtionet.slot.OpenedPort;
+import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
@@ -104,7 +105,7 @@ final class PortBinding {
                 refuse(why);
                 throw new NetdevException(why);
             } catch (NetdevException e) {
-                if (!slot.servable()) {
+                if (!slot.servable() || e instanceof AlreadyOpenException) {
                     throw e;
                 }
                 LOG.warn("NIC {}: {}", options.id(), e.getMessage());
@@ -224,13 +225,27 @@ final class PortBinding {
     }
 
     /**
-     * Another backend's port takes the place of the one that is open, with the same settings. Nothing is attached.
+     * Another backend's port takes the place of the one that is open. Nothing is attached.
      *
-     * @param other the port
+     * @param other the port; null: it has to be another one before rings go on
+     * @param settings those that are in force there, null: not known
      */
-    void exchange(OpenedPort other) {
+    void exchange(OpenedPort other, PortSettings settings) {
         engine.forgetPort();
         port = other;
+        applied = settings;
+    }
+
+    /**
+     * What a port that takes the place of the one that is open finds in force.
+     *
+     * @param other the port
+     * @param s what was negotiated
+     * @return null: it has to be told first
+     * @throws NetdevException it cannot serve
+     */
+    PortSettings inForce(OpenedPort other, DeviceState s) throws NetdevException {
+        return s.running() && !wanted(other, s).equals(applied) ? null : applied;
     }
 
     /**
@@ -266,12 +281,16 @@ final class PortBinding {
         slot.refuse(why);
     }
 
-    /** Ends the port after it broke. */
-    void fail() throws EngineException {
+    /**
+     * Ends the port after it broke.
+     *
+     * @param ours whether what it has open is this process's alone
+     */
+    void fail(boolean ours) throws EngineException {
         detachAll();
         port = null;
         applied = null;
-        slot.close(Disposal.RELEASE);
+        slot.close(ours ? Disposal.RELEASE : Disposal.LEAVE);
     }
 
     /** Forgets a port of which nothing may be called any more. */

@@ -101,6 +101,7 @@ public final class NetdevSlot {
 
     void serve(Candidate c, OpenedPort p) {
         candidates.servingChanged();
+        notifyAll();
         serving = c;
         port = p;
         failure = "";
@@ -204,6 +205,7 @@ public final class NetdevSlot {
             synchronized (this) {
                 candidates.fail(c);
                 failure = e.getMessage();
+                swap.refused(failure);
             }
             throw e;
         }
@@ -506,6 +508,19 @@ public final class NetdevSlot {
     private record SlotStatus(String id, String type, String bundle, long bundleId, String state, String nic, Map<String, String> options,
             String stateFormat) implements NetdevStatus { }
 
+    private synchronized boolean isServing(Candidate c) {
+        return serving == c;
+    }
+
+    /**
+     * Whether the backend that serves has left.
+     *
+     * @return whether; false too if none serves
+     */
+    public synchronized boolean isServingGone() {
+        return serving != null && !candidates.contains(serving);
+    }
+
     /** Passes a port's news to the NIC that holds the slot. */
     private final class Listener implements PortListener {
         private final Candidate of;
@@ -531,7 +546,7 @@ public final class NetdevSlot {
         public void failed(Exception why) {
             SlotUser u = receiver();
             if (u != null) {
-                u.portFailed(why);
+                u.portFailed(why, () -> isServing(of));
             }
         }
 

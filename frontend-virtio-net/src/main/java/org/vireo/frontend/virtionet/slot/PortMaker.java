@@ -5,7 +5,9 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 import java.util.function.Function;
+import java.util.function.Predicate;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.net.api.BackendState;
@@ -77,6 +79,28 @@ final class PortMaker {
         return calls(c).call("load", c.bundle(), deadlineNanos,
                 () -> checked(c, reader(c, state).load(state, context(c, pairs, deadlineNanos)), Disposal.LEAVE, pairs),
                 p -> p.port().close(Disposal.LEAVE));
+    }
+
+    /**
+     * As {@link #load(Candidate, BackendState, int, long)}, for somebody who may not want it any more.
+     *
+     * @param wanted asked before the backend is
+     * @param taker takes the port; if it does not the port is closed, before the backend is called for anything else
+     */
+    void load(Candidate c, BackendState state, int pairs, long deadlineNanos, BooleanSupplier wanted, Predicate<OpenedPort> taker)
+            throws NetdevException {
+        calls(c).run("load", c.bundle(), deadlineNanos, () -> {
+            OpenedPort made = null;
+            if (wanted.getAsBoolean()) {
+                made = checked(c, reader(c, state).load(state, context(c, pairs, deadlineNanos)), Disposal.LEAVE, pairs);
+            }
+            if (made == null || !taker.test(made)) {
+                if (made != null) {
+                    made.port().close(Disposal.LEAVE);
+                }
+                throw new NetdevException("netdev " + id + ": backend " + c + " is not to replace another one any more");
+            }
+        });
     }
 
     /** The state of an open port; the caller closes it. */

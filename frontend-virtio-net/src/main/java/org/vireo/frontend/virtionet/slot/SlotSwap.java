@@ -63,17 +63,17 @@ public final class SlotSwap {
      * @throws NetdevException it cannot, or has left
      */
     public void load(Replacement r, BackendState state, int pairs, long deadlineNanos) throws NetdevException {
-        OpenedPort made = slot.maker().load(r.to, state, pairs, deadlineNanos);
-        boolean gone;
+        // kept or closed before the backend's next call: it may be asked to load the same again at once
+        slot.maker().load(r.to, state, pairs, deadlineNanos, () -> isUnderWay(r), made -> keep(r, made));
+    }
+
+    private boolean keep(Replacement r, OpenedPort made) {
         synchronized (slot) {
-            gone = replacement != r;
-            if (!gone) {
-                r.made = made;
+            if (replacement != r) {
+                return false;
             }
-        }
-        if (gone) {
-            slot.maker().dispose(r.to, made.port(), Disposal.LEAVE);
-            throw new NetdevException("netdev " + slot.id() + ": backend " + r.to + " left while it was loaded");
+            r.made = made;
+            return true;
         }
     }
 
@@ -85,7 +85,7 @@ public final class SlotSwap {
      */
     public void exchange(Replacement r) throws NetdevException {
         synchronized (slot) {
-            if (replacement != r || slot.serving() != r.from) {
+            if (replacement != r || slot.serving() != r.from || !slot.candidates().contains(r.from)) {
                 throw new NetdevException("netdev " + slot.id() + ": backend " + r.to + " has left, or " + r.from + " has");
             }
             r.former = slot.opened();
@@ -204,6 +204,13 @@ public final class SlotSwap {
         try {
             awaitType(type, deadlineNanos);
         } catch (NetdevException e) {
+            Replacement r;
+            synchronized (slot) {
+                r = replacement != null && replacement.former == null ? replacement : null;
+            }
+            if (r != null) {
+                reject(r, e.getMessage());
+            }
             choose(before);
             throw e;
         }
@@ -244,6 +251,12 @@ public final class SlotSwap {
                 slot.pause(left);
             }
         }
+    }
+
+    /** A backend could not be opened. With the lock. */
+    void refused(String why) {
+        refusal = why;
+        slot.notifyAll();
     }
 
     /**

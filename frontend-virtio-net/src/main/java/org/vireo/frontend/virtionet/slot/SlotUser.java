@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
+import java.util.function.BooleanSupplier;
+
 /** The NIC that uses a slot. Calls come on any thread. */
 public interface SlotUser {
     /**
@@ -20,8 +22,9 @@ public interface SlotUser {
      * The port said that it is broken; must only post.
      *
      * @param why the reason
+     * @param serves whether its backend still serves, to be asked when it is handled
      */
-    void portFailed(Exception why);
+    void portFailed(Exception why, BooleanSupplier serves);
 
     /**
      * The port's link changed; must only post.

@@ -144,10 +144,15 @@ final class BackendFolderIT {
                 StandardCopyOption.REPLACE_EXISTING);
         Files.setLastModifiedTime(file, FileTime.fromMillis(1_000_000_000L));
         swapped("0.5.0");
+        // back to an older one: it goes in place
+        Files.copy(made("e", Map.of("Bundle-Version", "0.4.5")), file, StandardCopyOption.REPLACE_EXISTING);
+        Await.until(LIMIT, "the older one serves", () -> String.join("\n", vireo.client("netdev", "list")).contains(
+                TapBundle.NAME + " 0.4.5"));
+        flows();
         // removed: the one of the distribution goes on
         Files.delete(file);
         Await.until(LIMIT, "the other one serves", () -> vireo.client("netdev", "list").stream()
-                .anyMatch(l -> l.contains(TapBundle.NAME) && !l.contains("0.5.0")));
+                .anyMatch(l -> l.contains(TapBundle.NAME) && !l.contains("0.4.5")));
         flows();
     }
 
