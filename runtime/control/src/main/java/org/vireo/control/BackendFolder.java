@@ -43,6 +43,8 @@ final class BackendFolder implements AutoCloseable {
     /** In the place of a content. */
     private static final String TOO_LARGE = "too large";
     private static final long SWAP_MILLIS = 20_000;
+    /** They take turns with their rehearsals. */
+    private static final long SWAP_EACH_MILLIS = 5_000;
     private static final long SWAP_LOOK_MILLIS = 250;
     private static final long TRIAL_MILLIS = 1_200;
 
@@ -245,8 +247,8 @@ final class BackendFolder implements AutoCloseable {
             installer.uninstall(former);
             return;
         }
-        long end = System.nanoTime() + SWAP_MILLIS * 1_000_000;
         List<String> served = served(former);
+        long end = System.nanoTime() + (SWAP_MILLIS + served.size() * SWAP_EACH_MILLIS) * 1_000_000;
         while (!served.isEmpty() && System.nanoTime() - end < 0 && !ends) {
             pause(SWAP_LOOK_MILLIS);
             served = served(former);

@@ -3,8 +3,10 @@ package org.vireo.handover;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.handover.FencedNic.End;
@@ -26,6 +28,8 @@ final class FenceWatch implements AutoCloseable {
     private final Cancel stop;
     private final Peer others;
     private final List<FencedNic> fenced = new ArrayList<>();
+    /** Those of which it has been said that they do not stop. */
+    private final Set<String> stubborn = new HashSet<>();
     private final Thread thread;
 
     /**
@@ -58,15 +62,16 @@ final class FenceWatch implements AutoCloseable {
 
     private void look() {
         context.nics().fenced().stream().filter(this::isNew).forEach(this::begin);
+        boolean deleted = false;
         for (FencedNic f : List.copyOf(fenced)) {
             try {
                 f.advance();
             } catch (IllegalStateException e) {
                 LOG.warn("NIC {}: was deleted while a standby fenced it", f.id());
-                fenced.remove(f);
+                deleted |= fenced.remove(f);
             }
         }
-        if (fenced.removeIf(this::ended) && fenced.isEmpty() && hasNothing()) {
+        if ((fenced.removeIf(this::ended) || deleted) && fenced.isEmpty() && hasNothing()) {
             nothingLeft.run();
         }
     }
@@ -83,8 +88,11 @@ final class FenceWatch implements AutoCloseable {
         try {
             fenced.add(FencedNic.stop(nic, others, context.deadlines()));
             LOG.warn("NIC {}: fenced by a standby, since this process stood still; it has let go", nic.id());
+            stubborn.remove(nic.id());
         } catch (NicException e) {
-            LOG.warn("NIC {}: fenced by a standby, since this process stood still, and does not stop: {}", nic.id(), e.getMessage());
+            if (stubborn.add(nic.id())) {
+                LOG.warn("NIC {}: fenced by a standby, since this process stood still, and does not stop: {}", nic.id(), e.getMessage());
+            }
         }
     }
 

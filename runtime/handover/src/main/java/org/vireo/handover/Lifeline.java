@@ -35,6 +35,10 @@ final class Lifeline {
         }
     }
 
+    boolean isCut() {
+        return cut;
+    }
+
     /** Adds what is known now. */
     void tell(Set<Fact> facts) {
         if (!cut) {

@@ -74,6 +74,11 @@ final class TargetNic {
         return session.peer().isDead(block, word().holder());
     }
 
+    /** Whether it is fed no more, though the channel may go on. */
+    boolean isOrphaned() {
+        return lifeline.isCut();
+    }
+
     /** The channel is at its end. */
     void orphaned() {
         lifeline.cut();

@@ -255,7 +255,12 @@ class TargetSession {
 
     private void prepare(Message m) throws WireException {
         String id = m.nic();
-        if (nics.containsKey(id)) {
+        TargetNic former = nics.get(id);
+        if (former != null && former.isOrphaned() && !former.isTaken()) {
+            // it went, and came back to who feeds this process, before that was seen here
+            former.close("it is prepared anew");
+            nics.remove(id);
+        } else if (former != null) {
             throw new WireException("NIC " + id + " twice");
         }
         long began = System.nanoTime();

@@ -219,6 +219,20 @@ class StandbyTest {
         assertEquals(List.of("take", "own"), calls(1));
     }
 
+    /** It moved away and came back before this process had seen whose it was meanwhile. */
+    @Test
+    void aNicThatCameBackIsPreparedAnew() throws Exception {
+        FakeBlock block = prepare("nic0");
+        // a third process has it, and nothing can be said of that one's life
+        long w = block.word();
+        assertTrue(block.compareAndSet(w, Ownership.decode(w).next(Phase.RUNNING, 7, 0).encode()));
+        tell(RecordType.GONE, "nic0", "it has moved");
+        FakeBlock again = prepare("nic0");
+        assertEquals(List.of("close"), calls(0));
+        killActive();
+        assertOwned(again);
+    }
+
     /** The process died by itself, in this NIC: once may be chance, twice within a minute is not. */
     @Test
     void aNicThatKillsTwiceIsNotTaken() throws Exception {

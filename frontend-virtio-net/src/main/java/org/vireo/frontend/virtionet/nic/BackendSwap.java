@@ -6,6 +6,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -29,6 +30,8 @@ import org.vireo.posix.linux.Threads;
 final class BackendSwap {
     private static final Logger LOG = LoggerFactory.getLogger(BackendSwap.class);
     private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(2);
+    /** Of all NICs: where fifty have a better backend at once, fifty rehearsals at the same time would help none of them. */
+    private static final Semaphore PREPARATIONS = new Semaphore(2);
     private static final long REHEARSE_NANOS = TimeUnit.SECONDS.toNanos(8);
     private static final long LOAD_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long FREEZE_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
@@ -106,6 +109,7 @@ final class BackendSwap {
     /** Beside the actor, at the lowest priority: rehearses the new backend, and loads it. */
     private void prepare(Replacement r, NicImage image, PortSettings settings) {
         Threads.nicest();
+        PREPARATIONS.acquireUninterruptibly();
         try (image) {
             DressRehearsal d = DressRehearsal.of(image, nic.environment(), nic.environment().slots().twin(slot.id(), r));
             rehearsal = d;
@@ -118,6 +122,8 @@ final class BackendSwap {
             nic.actor().post(Urgency.SWAP, () -> commit(r, settings));
         } catch (NetdevException | RuntimeException | LinkageError | StackOverflowError | AssertionError e) {
             nic.actor().post(Urgency.SWAP, () -> refuse(r, e.getMessage() == null ? e.toString() : e.getMessage()));
+        } finally {
+            PREPARATIONS.release();
         }
     }
 

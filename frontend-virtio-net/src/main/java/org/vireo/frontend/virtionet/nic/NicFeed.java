@@ -111,16 +111,21 @@ final class NicFeed {
         }
     }
 
+    /** An exception would end it for good, and who waits for it would take this process for dead. */
     private void beat() {
         block.beat();
-        synchronized (this) {
-            if (takenNow && System.nanoTime() - takenUntil > 0) {
-                takenNow = false;
-                pace();
+        try {
+            synchronized (this) {
+                if (takenNow && System.nanoTime() - takenUntil > 0) {
+                    takenNow = false;
+                    pace();
+                }
             }
-        }
-        if (all.stream().anyMatch(f -> !f.handover && f.follower.hurries())) {
-            look.run();
+            if (all.stream().anyMatch(f -> !f.handover && f.follower.hurries())) {
+                look.run();
+            }
+        } catch (RuntimeException e) {
+            LOG.warn("NIC {}: beside its heartbeat", nic, e);
         }
     }
 
