@@ -53,14 +53,16 @@ final class Candidates {
 
     /** Left out until it registers anew. */
     void fail(Candidate c) {
-        if (!failed.contains(c)) {
+        if (all.contains(c) && !failed.contains(c)) {
             failed.add(c);
         }
     }
 
     /** It cannot go on with what the one that serves has open; when that has gone it may still serve. */
     void decline(Candidate c) {
-        declined.add(c);
+        if (all.contains(c)) {
+            declined.add(c);
+        }
     }
 
     /** Another one serves, or none. */
