@@ -21,7 +21,7 @@ import org.vireo.testsupport.TestProcess;
  */
 final class FaultMatrixIT {
     private static final Duration LIMIT = Duration.ofMinutes(5);
-    private static final int CASES = 10;
+    private static final int CASES = 11;
     private static final Pattern ROW = Pattern.compile("\\{\"step\":.*?\"problems\":\\[(.*?)]}");
 
     @TempDir
