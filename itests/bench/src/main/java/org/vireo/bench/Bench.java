@@ -171,9 +171,7 @@ public final class Bench {
     private static Map<String, Object> under(int count, Freezes f, Load.Counts c) {
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("count", count);
-        m.put("freezeMicrosMedian", f.median());
-        m.put("freezeMicrosP99", f.p99());
-        m.put("freezeMicrosMax", f.max());
+        f.addTo(m);
         m.put("goal", "median <= 1000, p99 <= 5000, nothing lost");
         m.put("lost", c.lost());
         m.put("duplicated", c.duplicated());

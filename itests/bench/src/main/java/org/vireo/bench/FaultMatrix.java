@@ -55,11 +55,11 @@ final class FaultMatrix implements AutoCloseable {
                 |---|---|---|---|---|---|---|---|""";
 
         long lost() {
-            return frames == null ? 0 : frames.out().lost() + frames.in().lost() - dropped;
+            return frames == null ? 0 : frames.lost() - dropped;
         }
 
         long repeated() {
-            return frames == null ? 0 : frames.out().repeated() + frames.in().repeated();
+            return frames == null ? 0 : frames.repeated();
         }
 
         Map<String, Object> toMap() {

@@ -124,6 +124,18 @@ final class FaultTraffic implements AutoCloseable {
         Both less(Both o) {
             return new Both(out.less(o.out), in.less(o.in));
         }
+
+        long lost() {
+            return out.lost + in.lost;
+        }
+
+        long repeated() {
+            return out.repeated + in.repeated;
+        }
+
+        long reordered() {
+            return out.reordered + in.reordered;
+        }
     }
 
     /**

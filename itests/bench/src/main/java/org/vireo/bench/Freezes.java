@@ -2,6 +2,7 @@
 package org.vireo.bench;
 
 import java.util.List;
+import java.util.Map;
 
 /**
  * Times of the same thing.
@@ -29,5 +30,12 @@ record Freezes(List<Long> micros) {
 
     long max() {
         return micros.getLast();
+    }
+
+    /** As a benchmark's result tells them. */
+    void addTo(Map<String, Object> result) {
+        result.put("freezeMicrosMedian", median());
+        result.put("freezeMicrosP99", p99());
+        result.put("freezeMicrosMax", max());
     }
 }

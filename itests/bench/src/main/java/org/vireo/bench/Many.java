@@ -103,16 +103,13 @@ final class Many {
                 Bench.progress(nics + " x " + pairs + ": handover " + (i + 1) + " of " + count + " in " + totals.getLast() / 1_000 + " ms");
             }
             FaultTraffic.Both frames = traffic.pause().less(before);
-            Freezes f = new Freezes(freezes);
             Map<String, Object> m = new LinkedHashMap<>();
-            m.put("freezeMicrosMedian", f.median());
-            m.put("freezeMicrosP99", f.p99());
-            m.put("freezeMicrosMax", f.max());
+            new Freezes(freezes).addTo(m);
             m.put("handoverMillisMedian", new Freezes(totals).median() / 1_000);
             m.put("longestGapMillis", Math.round(gap * 10) / 10.0);
-            m.put("lost", frames.out().lost() + frames.in().lost());
-            m.put("duplicated", frames.out().repeated() + frames.in().repeated());
-            m.put("reordered", frames.out().reordered() + frames.in().reordered());
+            m.put("lost", frames.lost());
+            m.put("duplicated", frames.repeated());
+            m.put("reordered", frames.reordered());
             return m;
         } catch (IOException e) {
             throw new BenchException("a guest does not start: " + e.getMessage(), e);

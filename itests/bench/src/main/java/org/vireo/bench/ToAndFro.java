@@ -34,13 +34,11 @@ final class ToAndFro {
             boolean swapped = count % 2 == 1;
             Map<String, Object> m = new LinkedHashMap<>();
             m.put("count", count);
-            m.put("freezeMicrosMedian", freezes.median());
-            m.put("freezeMicrosP99", freezes.p99());
-            m.put("freezeMicrosMax", freezes.max());
-            m.put("lost", frames.out().lost() + frames.in().lost());
+            freezes.addTo(m);
+            m.put("lost", frames.lost());
             m.put("droppedByTheTap", here.counter(FaultDaemons.TAP, FaultMatrix.TX_DROPPED) - dropped);
-            m.put("duplicated", frames.out().repeated() + frames.in().repeated());
-            m.put("reordered", frames.out().reordered() + frames.in().reordered());
+            m.put("duplicated", frames.repeated());
+            m.put("reordered", frames.reordered());
             m.put("owner", (swapped ? two : one).more(Possessions.of(daemons.owner().pid())));
             m.put("other", (swapped ? one : two).more(Possessions.of(daemons.other().pid())));
             return m;

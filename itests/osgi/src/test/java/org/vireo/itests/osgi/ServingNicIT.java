@@ -7,9 +7,6 @@ import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertTrue;
 import static org.junit.Assert.fail;
 
-import java.io.ByteArrayInputStream;
-import java.io.ByteArrayOutputStream;
-import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -20,10 +17,6 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
-import java.util.jar.JarEntry;
-import java.util.jar.JarFile;
-import java.util.jar.JarOutputStream;
-import java.util.jar.Manifest;
 import org.junit.After;
 import org.junit.Assume;
 import org.junit.Before;
@@ -39,6 +32,7 @@ import org.vireo.net.api.nic.NetdevStatus;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.NicStatus;
 import org.vireo.net.api.nic.Nics;
+import org.vireo.testsupport.TestBundle;
 
 /**
  * A NIC through the life of its backend's bundle: it waits without one, serves when the bundle arrives, is parked while it is away, and
@@ -64,6 +58,8 @@ public class ServingNicIT extends Container {
     public Option[] house() {
         List<String> artifacts = new ArrayList<>(HOUSE);
         artifacts.add("vireo-guest");
+        artifacts.addAll(Platform.TEST_BUNDLES);
+        artifacts.add("vireo-test-support");
         return container(artifacts);
     }
 
@@ -218,25 +214,6 @@ public class ServingNicIT extends Container {
         }
     }
 
-    /** The backend's bundle as a later version. */
-    private static InputStream later(int version) throws IOException {
-        ByteArrayOutputStream copy = new ByteArrayOutputStream();
-        try (JarFile jar = new JarFile(House.jar("vireo-backend-tap").toFile())) {
-            Manifest m = new Manifest(jar.getManifest());
-            m.getMainAttributes().putValue("Bundle-Version", "99.0." + version);
-            try (JarOutputStream out = new JarOutputStream(copy, m)) {
-                for (JarEntry e : jar.stream().filter(e -> !e.getName().equals(JarFile.MANIFEST_NAME)).toList()) {
-                    out.putNextEntry(new JarEntry(e.getName()));
-                    try (InputStream in = jar.getInputStream(e)) {
-                        in.transferTo(out);
-                    }
-                    out.closeEntry();
-                }
-            }
-        }
-        return new ByteArrayInputStream(copy.toByteArray());
-    }
-
     private void awaitServedBy(Bundle b) {
         await("net0 served by " + b, () -> nics.netdevs().stream().anyMatch(n -> n.id().equals("net0") && n.bundleId() == b.getBundleId())
                 ? Boolean.TRUE : null);
@@ -252,9 +229,12 @@ public class ServingNicIT extends Container {
             long before = framesFromGuest();
             for (int i = 1; i <= 3; i++) {
                 Bundle former = backend;
-                try (InputStream jar = later(i)) {
+                Path later = TestBundle.variant(House.jar("vireo-backend-tap"), folder.resolve("later"),
+                        Map.of("Bundle-Version", "99.0." + i));
+                try (InputStream jar = Files.newInputStream(later)) {
                     backend = context.installBundle("later:" + i, jar);
                 }
+                Files.delete(later);
                 backend.start();
                 awaitServedBy(backend);
                 roundTrip(guest);

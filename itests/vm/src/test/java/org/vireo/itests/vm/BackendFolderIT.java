@@ -20,13 +20,11 @@ import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.vireo.guest.GuestNic;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
-import org.vireo.testsupport.Requirements;
-import org.vireo.testsupport.TestNamespace;
-import org.vireo.testsupport.TestTap;
 
 /** What people do to a folder of backends, while a guest uses one of them: each new content is one swap, everything else is none. */
 final class BackendFolderIT {
@@ -36,8 +34,8 @@ final class BackendFolderIT {
     private Path work;
     private Path folder;
     private Path file;
-    private TestNamespace namespace;
-    private TestTap tap;
+    @RegisterExtension
+    final OnTap on = new OnTap();
     private final Descriptors fds = new Descriptors();
     private Vireo vireo;
     private GuestNic guest;
@@ -46,17 +44,12 @@ final class BackendFolderIT {
 
     @BeforeEach
     void start() throws IOException {
-        Requirements.root();
-        Requirements.tap();
-        Requirements.namespaces();
-        namespace = TestNamespace.create();
-        tap = TestTap.tap(namespace, "vnet_hdr").up();
         Path real = Files.createDirectory(work.resolve("real"));
         // reached by a link, and with a slash too many
         folder = Files.createSymbolicLink(work.resolve("backends"), real);
         file = folder.resolve("tap.jar");
         TapBundle.version(file, "0.2.0");
-        vireo = Vireo.run(namespace, work.resolve("qmp"), "--backends", folder + "//", "--netdev", "tap,id=net0,ifname=" + tap.name(),
+        vireo = Vireo.run(on.namespace(), work.resolve("qmp"), "--backends", folder + "//", "--netdev", "tap,id=net0,ifname=" + on.tap(),
                 "--nic", "id=nic0,netdev=net0,socket=" + work.resolve("nic0"));
         guest = Guests.connect(fds, work.resolve("nic0"));
         flows();
@@ -70,18 +63,12 @@ final class BackendFolderIT {
         if (vireo != null) {
             vireo.close();
         }
-        if (tap != null) {
-            tap.close();
-        }
-        if (namespace != null) {
-            namespace.close();
-        }
     }
 
     private void flows() {
         Guests.send(guest, 200, LIMIT);
         sent += 200;
-        Await.until(LIMIT, "all frames of the guest on the TAP", () -> namespace.framesReceived(tap.name()) == sent);
+        Await.until(LIMIT, "all frames of the guest on the TAP", () -> on.arrived() == sent);
     }
 
     private long said(String text) {

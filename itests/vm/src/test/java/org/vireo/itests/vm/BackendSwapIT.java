@@ -11,16 +11,12 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.vireo.guest.GuestNic;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
-import org.vireo.testsupport.Requirements;
-import org.vireo.testsupport.TestNamespace;
-import org.vireo.testsupport.TestTap;
 
 /** An operator installs, updates and removes backends under a guest, good ones and bad ones. */
 final class BackendSwapIT {
@@ -29,32 +25,13 @@ final class BackendSwapIT {
 
     @TempDir
     private Path folder;
-    private TestNamespace namespace;
-    private TestTap tap;
+    @RegisterExtension
+    final OnTap on = new OnTap();
     private final Descriptors fds = new Descriptors();
     private long sent;
 
-    @BeforeEach
-    void requirements() {
-        Requirements.root();
-        Requirements.tap();
-        Requirements.namespaces();
-        namespace = TestNamespace.create();
-        tap = TestTap.tap(namespace, "vnet_hdr").up();
-    }
-
-    @AfterEach
-    void cleanUp() {
-        if (tap != null) {
-            tap.close();
-        }
-        if (namespace != null) {
-            namespace.close();
-        }
-    }
-
     private Vireo daemon() {
-        return Vireo.run(namespace, folder.resolve("qmp"), "--netdev", "tap,id=net0,ifname=" + tap.name(), "--nic",
+        return Vireo.run(on.namespace(), folder.resolve("qmp"), "--netdev", "tap,id=net0,ifname=" + on.tap(), "--nic",
                 "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
     }
 
@@ -69,7 +46,7 @@ final class BackendSwapIT {
     private void send(GuestNic g, int count) {
         Guests.send(g, count, LIMIT);
         sent += count;
-        Await.until(LIMIT, "all frames of the guest on the TAP", () -> namespace.framesReceived(tap.name()) == sent);
+        Await.until(LIMIT, "all frames of the guest on the TAP", () -> on.arrived() == sent);
     }
 
     private static void awaitServing(Vireo v, String bundle) {

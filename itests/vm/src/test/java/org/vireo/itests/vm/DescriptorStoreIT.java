@@ -12,13 +12,12 @@ import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.vireo.guest.GuestNic;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
 import org.vireo.testsupport.Requirements;
-import org.vireo.testsupport.TestNamespace;
-import org.vireo.testsupport.TestTap;
 
 /** One daemon alone, whose NICs the service manager keeps: what is started next goes on with them. */
 final class DescriptorStoreIT {
@@ -29,21 +28,16 @@ final class DescriptorStoreIT {
 
     @TempDir
     private Path folder;
-    private TestNamespace namespace;
-    private TestTap tap;
+    @RegisterExtension
+    final OnTap on = new OnTap();
     private ServiceManager manager;
     private final Descriptors fds = new Descriptors();
     private long sent;
 
     @BeforeEach
     void requirements() {
-        Requirements.root();
-        Requirements.tap();
-        Requirements.namespaces();
         Requirements.command("cc");
         Requirements.command("systemd-notify");
-        namespace = TestNamespace.create();
-        tap = TestTap.tap(namespace, "vnet_hdr").up();
     }
 
     @AfterEach
@@ -51,16 +45,10 @@ final class DescriptorStoreIT {
         if (manager != null) {
             manager.close();
         }
-        if (tap != null) {
-            tap.close();
-        }
-        if (namespace != null) {
-            namespace.close();
-        }
     }
 
     private void manage(int most) {
-        manager = new ServiceManager(namespace, folder, most, "--netdev", "tap,id=net0,ifname=" + tap.name(), "--nic",
+        manager = new ServiceManager(on.namespace(), folder, most, "--netdev", "tap,id=net0,ifname=" + on.tap(), "--nic",
                 "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
     }
 
@@ -78,7 +66,7 @@ final class DescriptorStoreIT {
     }
 
     private void awaitArrived(int tolerance) {
-        Await.until(LIMIT, "all frames of the guest on the TAP", () -> Math.abs(namespace.framesReceived(tap.name()) - sent) <= tolerance);
+        Await.until(LIMIT, "all frames of the guest on the TAP", () -> Math.abs(on.arrived() - sent) <= tolerance);
     }
 
     /** Waits until one picture of each NIC is stored and nothing else. */
@@ -107,12 +95,12 @@ final class DescriptorStoreIT {
                 awaitRest(1);
                 assertEquals(kept, manager.store().size(), "descriptors kept: " + manager.store());
             }
-            long before = namespace.framesReceived(tap.name());
+            long before = on.arrived();
             // a restart in good order loses nothing, not even one frame
             assertEquals(0, manager.end(TERM));
             manager.start();
             Guests.send(guest, 500, LIMIT);
-            Await.until(LIMIT, "500 frames more", () -> namespace.framesReceived(tap.name()) == before + 500);
+            Await.until(LIMIT, "500 frames more", () -> on.arrived() == before + 500);
             assertTrue(nics().stream().anyMatch(l -> l.startsWith("nic0") && l.contains("running")), nics().toString());
             // stopped: the store goes, and with it the connection
             assertEquals(0, manager.end(TERM));

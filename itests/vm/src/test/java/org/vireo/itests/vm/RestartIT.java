@@ -14,8 +14,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
@@ -23,9 +23,6 @@ import org.vireo.net.api.Fd;
 import org.vireo.posix.Descriptors;
 import org.vireo.posix.linux.UnixSockets;
 import org.vireo.testsupport.Await;
-import org.vireo.testsupport.Requirements;
-import org.vireo.testsupport.TestNamespace;
-import org.vireo.testsupport.TestTap;
 
 /** A daemon is killed and started again, beside a guest that goes on: its next frame passes within a second of the line "ready". */
 final class RestartIT {
@@ -37,40 +34,24 @@ final class RestartIT {
     private Path folder;
     private final Descriptors fds = new Descriptors();
     private final ExecutorService vmm = Executors.newSingleThreadExecutor();
-    private TestNamespace namespace;
-    private TestTap tap;
-
-    @BeforeEach
-    void requirements() {
-        Requirements.root();
-        Requirements.tap();
-        Requirements.namespaces();
-        namespace = TestNamespace.create();
-        // persistent: it outlives its daemon
-        tap = TestTap.tap(namespace, "vnet_hdr").up();
-    }
+    @RegisterExtension
+    final OnTap on = new OnTap();
 
     @AfterEach
     void cleanUp() throws InterruptedException {
         vmm.shutdownNow();
-        if (tap != null) {
-            tap.close();
-        }
-        if (namespace != null) {
-            namespace.close();
-        }
         assertTrue(vmm.awaitTermination(60, TimeUnit.SECONDS), "the VMM still waits");
     }
 
     private Vireo daemon(String role) {
-        return Vireo.run(namespace, folder.resolve("qmp"), "--netdev", "tap,id=net0,ifname=" + tap.name(), "--nic",
+        return Vireo.run(on.namespace(), folder.resolve("qmp"), "--netdev", "tap,id=net0,ifname=" + on.tap(), "--nic",
                 "id=nic0,netdev=net0,server=" + role + ",socket=" + folder.resolve("vu"));
     }
 
     /** What the guest transmits, the TAP's interface receives. The daemon's process lives where the TAP is. */
     private long frames(Vireo d) throws IOException {
         return Files.readAllLines(Path.of("/proc/" + d.process().pid() + "/net/dev")).stream().map(String::strip)
-                .filter(l -> l.startsWith(tap.name() + ":")).mapToLong(l -> Long.parseLong(l.split("\\s+")[2])).findFirst().orElseThrow();
+                .filter(l -> l.startsWith(on.tap() + ":")).mapToLong(l -> Long.parseLong(l.split("\\s+")[2])).findFirst().orElseThrow();
     }
 
     private void frame(GuestNic g, Vireo d) throws IOException {

@@ -12,17 +12,13 @@ import java.util.List;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.vireo.guest.GuestNic;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
-import org.vireo.testsupport.Requirements;
-import org.vireo.testsupport.TestNamespace;
 import org.vireo.testsupport.TestProcess;
-import org.vireo.testsupport.TestTap;
 import org.vireo.vhostuser.Request;
 
 /** Daemons that stand by for one another are killed; the guest keeps its NIC, and its VMM its connection. */
@@ -31,29 +27,10 @@ final class StandbyIT {
 
     @TempDir
     private Path folder;
-    private TestNamespace namespace;
-    private TestTap tap;
+    @RegisterExtension
+    final OnTap on = new OnTap();
     private final Descriptors fds = new Descriptors();
     private long sent;
-
-    @BeforeEach
-    void requirements() {
-        Requirements.root();
-        Requirements.tap();
-        Requirements.namespaces();
-        namespace = TestNamespace.create();
-        tap = TestTap.tap(namespace, "vnet_hdr").up();
-    }
-
-    @AfterEach
-    void cleanUp() {
-        if (tap != null) {
-            tap.close();
-        }
-        if (namespace != null) {
-            namespace.close();
-        }
-    }
 
     /** All are started alike, as units of a service manager are. */
     private Vireo daemon() {
@@ -61,8 +38,8 @@ final class StandbyIT {
     }
 
     private Vireo daemon(String fence) {
-        return Vireo.run(namespace, folder.resolve("qmp"), "--standby", "unix:" + folder.resolve("pair") + fence, "--netdev",
-                "tap,id=net0,ifname=" + tap.name(), "--nic", "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
+        return Vireo.run(on.namespace(), folder.resolve("qmp"), "--standby", "unix:" + folder.resolve("pair") + fence, "--netdev",
+                "tap,id=net0,ifname=" + on.tap(), "--nic", "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"));
     }
 
     private GuestNic guest() throws IOException {
@@ -71,11 +48,6 @@ final class StandbyIT {
 
     private static long soon() {
         return System.nanoTime() + LIMIT.toNanos();
-    }
-
-    /** Frames that the TAP has had from the guest. */
-    private long arrived() {
-        return namespace.framesReceived(tap.name());
     }
 
     private void send(GuestNic g, int count) {
@@ -112,7 +84,7 @@ final class StandbyIT {
             first.process().signal("TERM");
             assertEquals(0, first.process().exitCode(LIMIT));
             send(guest, 1_000);
-            Await.until(LIMIT, "all frames of the guest on the TAP", () -> arrived() == sent);
+            Await.until(LIMIT, "all frames of the guest on the TAP", () -> on.arrived() == sent);
             // the same QMP socket is served by whoever is active
             Await.until(LIMIT, "QMP of the second", () -> {
                 try {
@@ -144,7 +116,7 @@ final class StandbyIT {
                     }
                 });
                 // the kill may have repeated or lost one frame of the ring
-                Await.until(LIMIT, "all frames of the guest on the TAP", () -> Math.abs(arrived() - sent) <= 1);
+                Await.until(LIMIT, "all frames of the guest on the TAP", () -> Math.abs(on.arrived() - sent) <= 1);
                 third.process().signal("TERM");
                 assertEquals(0, third.process().exitCode(LIMIT));
                 assertTrue(guest.frontEnd().awaitClosed(soon()), "an orderly end without a standby is an end");
@@ -162,7 +134,7 @@ final class StandbyIT {
             // waits in the rings until somebody serves them
             send(guest, 1_000);
             assertEquals(128 + 9, first.process().exitCode(LIMIT));
-            Await.until(LIMIT, "all frames of the guest on the TAP", () -> Math.abs(arrived() - sent) <= 1);
+            Await.until(LIMIT, "all frames of the guest on the TAP", () -> Math.abs(on.arrived() - sent) <= 1);
             awaitActive(second);
         }
     }
@@ -179,7 +151,7 @@ final class StandbyIT {
             send(guest, 1_000);
             assertEquals(0, first.process().exitCode(LIMIT), String.join("\n", first.process().lines()));
             first.process().awaitLine("NIC nic0: fenced by a standby, since this process stood still; it has let go", LIMIT);
-            Await.until(LIMIT, "all frames of the guest on the TAP", () -> arrived() == sent);
+            Await.until(LIMIT, "all frames of the guest on the TAP", () -> on.arrived() == sent);
             awaitActive(second);
         }
     }
