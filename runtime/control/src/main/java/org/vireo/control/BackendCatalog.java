@@ -36,19 +36,19 @@ final class BackendCatalog {
      */
     record Backend(String type, long id, String bundle, String version, boolean active, String stateFormat) { }
 
-    static boolean isBackend(Bundle b) {
+    private static List<BundleCapability> capabilities(Bundle b) {
         BundleRevision revision = b.adapt(BundleRevision.class);
-        return revision != null && !revision.getDeclaredCapabilities(NetBackend.CAPABILITY).isEmpty();
+        return revision == null ? List.of() : revision.getDeclaredCapabilities(NetBackend.CAPABILITY);
+    }
+
+    static boolean isBackend(Bundle b) {
+        return !capabilities(b).isEmpty();
     }
 
     List<Backend> list() {
         List<Backend> found = new ArrayList<>();
         for (Bundle b : context.getBundles()) {
-            BundleRevision revision = b.adapt(BundleRevision.class);
-            if (revision == null) {
-                continue;
-            }
-            for (BundleCapability c : revision.getDeclaredCapabilities(NetBackend.CAPABILITY)) {
+            for (BundleCapability c : capabilities(b)) {
                 Map<String, Object> attributes = c.getAttributes();
                 boolean active = b.getState() == Bundle.ACTIVE || b.getState() == Bundle.STARTING;
                 found.add(new Backend(String.valueOf(attributes.get(NetBackend.CAPABILITY)), b.getBundleId(), b.getSymbolicName(),

@@ -19,6 +19,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.function.BiConsumer;
 import java.util.function.Supplier;
 import org.osgi.framework.Bundle;
@@ -53,8 +55,7 @@ final class BackendFolder implements AutoCloseable {
     private final Supplier<List<NetdevStatus>> netdevs;
     private final BiConsumer<String, Map<String, ?>> events;
     private final Map<String, Entry> entries = new TreeMap<>();
-    private Thread thread;
-    private volatile boolean ends;
+    private final CountDownLatch end = new CountDownLatch(1);
     private boolean gone;
     /** The folder's identity when it was last looked at. */
     private Object key;
@@ -99,12 +100,9 @@ final class BackendFolder implements AutoCloseable {
             throw new IOException(folder + ": is no folder; make it before, with the bundles of backends in it");
         }
         look(true);
-        thread = Thread.ofPlatform().daemon().name("backend-folder").start(() -> {
-            while (!ends) {
-                pause(LOOK_MILLIS);
-                if (!ends) {
-                    lookSafely();
-                }
+        Thread.ofPlatform().daemon().name("backend-folder").start(() -> {
+            while (!endsWithin(LOOK_MILLIS)) {
+                lookSafely();
             }
         });
     }
@@ -205,8 +203,9 @@ final class BackendFolder implements AutoCloseable {
 
     private void take(Path path, Path copy, String content, Entry e) {
         try {
+            BackendJar jar;
             try {
-                BackendJar.of(copy, path);
+                jar = BackendJar.of(copy, path);
             } catch (NicException x) {
                 if (e.steady < STEADY_BROKEN) {
                     return;
@@ -220,7 +219,7 @@ final class BackendFolder implements AutoCloseable {
             }
             e.content = content;
             Bundle former = e.bundle;
-            Bundle b = installer.installBeside(copy, path);
+            Bundle b = installer.installBeside(jar);
             if (former != null) {
                 retire(path, former, b);
             }
@@ -248,14 +247,13 @@ final class BackendFolder implements AutoCloseable {
             return;
         }
         List<String> served = served(former);
-        long end = System.nanoTime() + (SWAP_MILLIS + served.size() * SWAP_EACH_MILLIS) * 1_000_000;
-        while (!served.isEmpty() && System.nanoTime() - end < 0 && !ends) {
-            pause(SWAP_LOOK_MILLIS);
+        long deadline = System.nanoTime() + (SWAP_MILLIS + served.size() * SWAP_EACH_MILLIS) * 1_000_000;
+        while (!served.isEmpty() && System.nanoTime() - deadline < 0 && !endsWithin(SWAP_LOOK_MILLIS)) {
             served = served(former);
         }
         if (served.isEmpty()) {
             // the new one may still be on trial
-            pause(TRIAL_MILLIS);
+            endsWithin(TRIAL_MILLIS);
             served = served(former);
         }
         if (served.isEmpty()) {
@@ -303,21 +301,18 @@ final class BackendFolder implements AutoCloseable {
         }
     }
 
-    private void pause(long millis) {
+    private boolean endsWithin(long millis) {
         try {
-            Thread.sleep(millis);
+            return end.await(millis, TimeUnit.MILLISECONDS);
         } catch (InterruptedException e) {
-            ends = true;
             Thread.currentThread().interrupt();
+            return true;
         }
     }
 
     /** Watches no more; what is installed stays. */
     @Override
     public void close() {
-        ends = true;
-        if (thread != null) {
-            thread.interrupt();
-        }
+        end.countDown();
     }
 }

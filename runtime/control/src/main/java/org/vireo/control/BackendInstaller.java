@@ -39,33 +39,27 @@ final class BackendInstaller {
                         + b.getBundleId() + "; update that, or give this one another version");
             }
         }
-        return describe(installBeside(path, path));
+        return describe(installBeside(jar));
     }
 
-    /**
-     * Installs a bundle and starts it, whatever else is installed.
-     *
-     * @param path where it is
-     * @param said what people call it
-     */
-    synchronized Bundle installBeside(Path path, Path said) throws NicException {
-        BackendJar jar = BackendJar.of(path, said);
-        Bundle b = add(path, said, jar.name() + ":" + jar.version());
+    /** Installs a bundle and starts it, whatever else is installed. */
+    synchronized Bundle installBeside(BackendJar jar) throws NicException {
+        Bundle b = add(jar, jar.name() + ":" + jar.version());
         try {
             b.start();
             return b;
         } catch (BundleException e) {
             uninstall(b);
-            throw new NicException(said + ": " + jar.name() + " " + jar.version() + " does not start, so it was not installed: "
+            throw new NicException(jar.said() + ": " + jar.name() + " " + jar.version() + " does not start, so it was not installed: "
                     + reason(e), e);
         }
     }
 
-    private Bundle add(Path path, Path said, String what) throws NicException {
-        try (InputStream in = Files.newInputStream(path)) {
+    private Bundle add(BackendJar jar, String what) throws NicException {
+        try (InputStream in = Files.newInputStream(jar.path())) {
             return context.installBundle(LOCATION + what + ":" + installed.incrementAndGet(), in);
         } catch (IOException | BundleException e) {
-            throw new NicException(said + ": cannot be installed: " + reason(e), e);
+            throw new NicException(jar.said() + ": cannot be installed: " + reason(e), e);
         }
     }
 
@@ -76,7 +70,7 @@ final class BackendInstaller {
         if (!jar.name().equals(b.getSymbolicName())) {
             throw new NicException(path + ": is " + jar.name() + ", not " + b.getSymbolicName());
         }
-        Bundle trial = add(path, path, "trial");
+        Bundle trial = add(jar, "trial");
         try {
             resolve(trial);
         } catch (BundleException e) {

@@ -21,10 +21,11 @@ import org.vireo.net.api.nic.NicException;
  * A jar that is said to be a backend's bundle, looked at before the framework gets it.
  *
  * @param path where it is
+ * @param said what people call it
  * @param name its symbolic name
  * @param version its version
  */
-record BackendJar(Path path, String name, Version version) {
+record BackendJar(Path path, Path said, String name, Version version) {
     /**
      * Looks at one.
      *
@@ -47,7 +48,7 @@ record BackendJar(Path path, String name, Version version) {
                     + ", so it is no backend; other bundles are replaced with 'vireo upgrade'");
         }
         try {
-            return new BackendJar(path, first(name), Version.parseVersion(a.getValue(Constants.BUNDLE_VERSION)));
+            return new BackendJar(path, said, first(name), Version.parseVersion(a.getValue(Constants.BUNDLE_VERSION)));
         } catch (IllegalArgumentException e) {
             throw new NicException(said + ": Bundle-Version: " + e.getMessage(), e);
         }

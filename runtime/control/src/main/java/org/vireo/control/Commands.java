@@ -91,7 +91,7 @@ final class Commands {
         void take(Path qmp, String standby, Path previous, boolean kept) throws NicException;
     }
 
-    /** A query: takes no arguments. */
+    /** What is answered. */
     private interface Query {
         Object ask() throws NicException;
     }
@@ -104,12 +104,16 @@ final class Commands {
     private static Command asking(Query q) {
         return a -> {
             a.end();
-            try {
-                return q.ask();
-            } catch (NicException e) {
-                throw QmpException.generic(e);
-            }
+            return answer(q);
         };
+    }
+
+    private static Object answer(Query q) throws QmpException {
+        try {
+            return q.ask();
+        } catch (NicException e) {
+            throw QmpException.generic(e);
+        }
     }
 
     private static Object apply(Change c) throws QmpException {
@@ -252,22 +256,14 @@ final class Commands {
     private Object backendInstall(Arguments a) throws QmpException {
         Path path = path(a);
         a.end();
-        try {
-            return operations.netdevs().installer().install(path);
-        } catch (NicException e) {
-            throw QmpException.generic(e);
-        }
+        return answer(() -> operations.netdevs().installer().install(path));
     }
 
     private Object backendUpdate(Arguments a) throws QmpException {
         String bundle = a.text("bundle");
         Path path = path(a);
         a.end();
-        try {
-            return operations.netdevs().installer().update(bundle, path);
-        } catch (NicException e) {
-            throw QmpException.generic(e);
-        }
+        return answer(() -> operations.netdevs().installer().update(bundle, path));
     }
 
     private Object backendRemove(Arguments a) throws QmpException {

@@ -136,10 +136,15 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
         return newNics.size();
     }
 
-    private void watchBackends() throws IOException {
+    private Path backendsFolder() {
         String path = context.getProperty("vireo.backends");
-        if (path != null) {
-            BackendFolder f = new BackendFolder(Path.of(path).toAbsolutePath(), operations.netdevs().installer(), operations::netdevStates,
+        return path == null ? null : Path.of(path).toAbsolutePath();
+    }
+
+    private void watchBackends() throws IOException {
+        Path folder = backendsFolder();
+        if (folder != null) {
+            BackendFolder f = new BackendFolder(folder, operations.netdevs().installer(), operations::netdevStates,
                     events::event);
             f.begin();
             synchronized (this) {
@@ -236,7 +241,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     private synchronized Upgrade.Own own() {
         String command = System.getProperty("vireo.command");
         return new Upgrade.Own(command == null ? null : Path.of(command), previous, qmpPath, standbyUri,
-                context.getProperty("vireo.workers"), context.getProperty("vireo.backends"), keeps);
+                context.getProperty("vireo.workers"), backendsFolder(), keeps);
     }
 
     @Override

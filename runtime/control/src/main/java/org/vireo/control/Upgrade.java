@@ -51,7 +51,7 @@ final class Upgrade {
      * @param backends the folder of backends, or null
      * @param keeps whether NICs are kept in the service manager's descriptor store
      */
-    record Own(Path command, Path previous, Path qmp, String standby, String workers, String backends, boolean keeps) { }
+    record Own(Path command, Path previous, Path qmp, String standby, String workers, Path backends, boolean keeps) { }
 
     /**
      * No upgrade yet.
@@ -257,7 +257,7 @@ final class Upgrade {
             options.addAll(List.of("--workers", own.workers));
         }
         if (own.backends != null) {
-            options.addAll(List.of("--backends", Path.of(own.backends).toAbsolutePath().toString()));
+            options.addAll(List.of("--backends", own.backends.toString()));
         }
         return options;
     }

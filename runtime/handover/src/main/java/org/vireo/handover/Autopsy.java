@@ -6,7 +6,7 @@ import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.Ownership;
 import org.vireo.posix.linux.Processes;
 
-/** What a NIC had to do with the death of a process that served it. One thread. */
+/** Who of those that a NIC's word names is dead, and what the NIC had to do with it. One thread. */
 final class Autopsy {
     /** Two deaths within this time are the NIC's doing. */
     static final int POISON_SECONDS = 60;
@@ -26,13 +26,19 @@ final class Autopsy {
     }
 
     /**
-     * Looks at the death of who could read port and rings, once. A process that somebody killed did not die of a NIC, unless it was
-     * killed because it did not let go though it lived; where it cannot be told how it died, it may have.
+     * Adds who is dead, and looks at the death of who could read port and rings, once. A process that somebody killed did not die of a NIC,
+     * unless it was killed because it did not let go though it lived; where it cannot be told how it died, it may have.
      *
      * @param w the word
-     * @param facts who is dead
+     * @param facts whether that process stood still, if it is known; takes who is dead
      */
-    void judge(Ownership w, Set<Fact> facts) {
+    void look(Ownership w, Set<Fact> facts) {
+        if (peer.isDead(block, w.holder())) {
+            facts.add(Fact.HOLDER_DEAD);
+        }
+        if (peer.isDead(block, w.peer())) {
+            facts.add(Fact.PEER_DEAD);
+        }
         boolean fenced = w.phase() == Ownership.Phase.FENCED;
         int slot = fenced ? w.peer() : w.holder();
         if (judged == slot || !facts.contains(fenced ? Fact.PEER_DEAD : Fact.HOLDER_DEAD)) {

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.handover;
 
-import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.handover.WordRules.Decision;
 import org.vireo.net.api.nic.NicException;
-import org.vireo.net.api.nic.Ownership;
 import org.vireo.net.api.nic.TransferableNic;
 
 /**
@@ -21,15 +19,15 @@ final class FencedNic {
 
     private final TransferableNic nic;
     private final Deadlines deadlines;
-    private final WordWatch watch;
     private final LooseNic loose;
+    private final WordWatch watch;
     private End end;
 
     private FencedNic(TransferableNic nic, Peer peer, Deadlines deadlines) {
         this.nic = nic;
         this.deadlines = deadlines;
-        watch = new WordWatch(nic.block(), deadlines, this::gather);
         loose = new LooseNic(nic, peer, deadlines, LOG::warn);
+        watch = new WordWatch(nic.block(), deadlines, loose::gather);
         // who fenced does not feed this process
         loose.cutOff();
     }
@@ -86,9 +84,5 @@ final class FencedNic {
             }
         }
         return 0;
-    }
-
-    private void gather(Ownership w, Set<Fact> facts) {
-        loose.gather(w, facts);
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.handover;
 
-import java.io.IOException;
 import java.util.Set;
 import java.util.function.Consumer;
 import org.vireo.net.api.nic.NicBlock;
@@ -16,14 +15,13 @@ import org.vireo.net.api.nic.TransferableNic;
 final class LooseNic {
     private final TransferableNic nic;
     private final NicBlock block;
-    private final Peer peer;
     private final Deadlines deadlines;
     private final Consumer<String> warn;
     private final Lifeline lifeline;
     private final Autopsy autopsy;
+    private final FencedPeer fenced;
     private final long seq;
     private boolean reading;
-    private boolean killFailed;
 
     /**
      * A NIC that has been frozen.
@@ -35,23 +33,18 @@ final class LooseNic {
      */
     LooseNic(TransferableNic nic, Peer peer, Deadlines deadlines, Consumer<String> warn) {
         this.nic = nic;
-        this.peer = peer;
         this.deadlines = deadlines;
         this.warn = warn;
         block = nic.block();
         seq = block.seq();
         lifeline = new Lifeline(block, deadlines.orphaned());
         autopsy = new Autopsy(block, peer);
+        fenced = new FencedPeer(nic.id(), block, peer, warn);
     }
 
     /** The number of the state that this process has. */
     long seq() {
         return seq;
-    }
-
-    /** Whether it serves the guest again. */
-    boolean isReading() {
-        return reading;
     }
 
     /** Nobody tells this process of changes, or of its successor's life. */
@@ -61,13 +54,7 @@ final class LooseNic {
 
     /** Adds what is known now, beside the reasons of the owner. */
     void gather(Ownership w, Set<Fact> facts) {
-        if (peer.isDead(block, w.holder())) {
-            facts.add(Fact.HOLDER_DEAD);
-        }
-        if (peer.isDead(block, w.peer())) {
-            facts.add(Fact.PEER_DEAD);
-        }
-        autopsy.judge(w, facts);
+        autopsy.look(w, facts);
         // poison or not: this process has served it, and lives
         if (Long.compareUnsigned(seq, block.seq()) >= 0) {
             facts.add(Fact.CURRENT);
@@ -109,13 +96,6 @@ final class LooseNic {
 
     /** Ends who is fenced and does not let go. */
     void kill() {
-        try {
-            peer.kill(block, Ownership.decode(block.word()).peer());
-        } catch (IOException e) {
-            if (!killFailed) {
-                killFailed = true;
-                warn.accept("NIC " + nic.id() + " is fenced, and who has it does not let go: " + e.getMessage());
-            }
-        }
+        fenced.kill();
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.handover;
 
-import java.io.IOException;
 import java.util.Set;
 import org.vireo.handover.WordRules.Decision;
 import org.vireo.net.api.nic.IncomingNic;
@@ -18,13 +17,13 @@ final class TargetNic {
     private boolean passed;
     private boolean unable;
     private boolean keeps;
-    private boolean killFailed;
     private boolean done;
     private String why = "";
     private long tookNanos;
     private long takeMicros;
     private final Lifeline lifeline;
     private final Autopsy autopsy;
+    private final FencedPeer fenced;
     /** Null where nobody is fenced for standing still. */
     private final Heartbeat heartbeat;
 
@@ -35,6 +34,7 @@ final class TargetNic {
         this.watch = new WordWatch(block, session.deadlines(), this::gather);
         lifeline = new Lifeline(block, session.deadlines().orphaned());
         autopsy = new Autopsy(block, session.peer());
+        fenced = new FencedPeer(id(), block, session.peer(), session::warn);
         heartbeat = session.fences() ? new Heartbeat(block) : null;
     }
 
@@ -126,7 +126,7 @@ final class TargetNic {
                 }
                 case FENCE -> session.warn("NIC " + id() + ": fenced: " + word());
                 case KILL -> {
-                    kill();
+                    fenced.kill();
                     return session.lookAgainNanos();
                 }
                 case LET_GO, RESUME -> close(why.isEmpty() ? "not taken" : why);
@@ -175,29 +175,11 @@ final class TargetNic {
         }
     }
 
-    private void kill() {
-        try {
-            session.peer().kill(block, word().peer());
-        } catch (IOException e) {
-            if (!killFailed) {
-                killFailed = true;
-                session.warn("NIC " + id() + " is fenced and its holder does not let go: " + e.getMessage());
-            }
-        }
-    }
-
     private void gather(Ownership w, Set<Fact> facts) {
-        Peer peer = session.peer();
-        if (peer.isDead(block, w.holder())) {
-            facts.add(Fact.HOLDER_DEAD);
-        }
-        if (peer.isDead(block, w.peer())) {
-            facts.add(Fact.PEER_DEAD);
-        }
         if (heartbeat != null && heartbeat.still(System.nanoTime()) > session.deadlines().still() * Deadlines.NANOS) {
             facts.add(Fact.STILL);
         }
-        autopsy.judge(w, facts);
+        autopsy.look(w, facts);
         // what the source sent before its death is read first
         if (!autopsy.isPoison() && session.isDrained() && Long.compareUnsigned(nic.seq(), block.seq()) >= 0) {
             facts.add(Fact.CURRENT);

@@ -228,6 +228,11 @@ class RawPeerTest {
         assertTrue(block.compareAndSet(w, Ownership.decode(w).next(phase, block.self(), peer).encode()));
     }
 
+    private void runUntilDropped(Channel c, FakeBlock block) {
+        run(block, Phase.RUNNING, 0);
+        assertEquals(RecordType.DROPPED, next(c).type());
+    }
+
     /** The end of its channel is seen before its death: the source waits for either a sign of life or the death. */
     @Test
     void whoDiesWhenItRunsIsSucceededByTheSource() throws Exception {
@@ -253,8 +258,7 @@ class RawPeerTest {
     void whoDiesBeforeAllIsInUseIsSucceededByTheSource() throws Exception {
         FakeHost.Nic n = host.make("nic0");
         Map<String, Object> s = handOverTo(n, (c, block) -> {
-            run(block, Phase.RUNNING, 0);
-            assertEquals(RecordType.DROPPED, next(c).type());
+            runUntilDropped(c, block);
             assertEquals(block.self(), Ownership.decode(block.word()).holder());
             assertFalse(n.calls.contains("letGo"), n.calls.toString());
             other.destroyForcibly().waitFor();
@@ -266,8 +270,7 @@ class RawPeerTest {
     void copiesThatAreBehindAreLetGoAtOnce() throws Exception {
         FakeHost.Nic n = host.make("nic0");
         Map<String, Object> s = handOverTo(n, (c, block) -> {
-            run(block, Phase.RUNNING, 0);
-            assertEquals(RecordType.DROPPED, next(c).type());
+            runUntilDropped(c, block);
             // a change that the target has brought into effect
             block.seq(block.seq() + 1);
             until("let go", () -> n.calls.contains("letGo"));

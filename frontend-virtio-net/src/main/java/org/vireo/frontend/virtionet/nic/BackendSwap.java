@@ -82,7 +82,7 @@ final class BackendSwap {
         LOG.info("NIC {}: netdev {}: {} is to replace {}", nic.id(), slot.id(), r.to(), r.from());
         PortSettings settings = nic.binding().applied();
         try {
-            NicImage image = picture();
+            NicImage image = NicImages.whole(nic, slot.save(System.nanoTime() + SAVE_NANOS), false);
             Thread.ofPlatform().daemon().name("vireo-swap").start(() -> prepare(r, image, settings));
         } catch (Exception e) {
             refuse(r, e.getMessage());
@@ -93,16 +93,6 @@ final class BackendSwap {
         if (later == null || later.isDone()) {
             later = nic.environment().timer().schedule(() -> nic.actor().post(Urgency.SWAP, this::look), LATER_MILLIS,
                     TimeUnit.MILLISECONDS);
-        }
-    }
-
-    private NicImage picture() throws Exception {
-        BackendState state = slot.save(System.nanoTime() + SAVE_NANOS);
-        try {
-            return NicImages.whole(nic, state, false);
-        } catch (Exception e) {
-            state.close();
-            throw e;
         }
     }
 

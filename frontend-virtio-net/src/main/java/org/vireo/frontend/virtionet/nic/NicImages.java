@@ -68,8 +68,11 @@ final class NicImages {
             nic.engine().counters().forEach((name, value) -> counters.number(name, value).optional(name));
             s.add(counters.build());
             return NicImage.of(nic.id(), FORMAT.writes().newest(), nic.block().seq(), s, backend);
-        } catch (IOException e) {
+        } catch (IOException | RuntimeException e) {
             s.forEach(Section::closeDescriptors);
+            if (backend != null) {
+                backend.close();
+            }
             throw e;
         }
     }

@@ -93,14 +93,7 @@ final class SourceNic implements TransferableNic {
             throw new NicException("NIC " + id() + ": netdev " + nic.options().netdev() + " has no backend now");
         }
         BackendState state = nic.binding() == null || !withBackend ? null : nic.binding().slot().save(System.nanoTime() + SAVE_NANOS);
-        try {
-            return NicImages.whole(nic, state, closes);
-        } catch (IOException e) {
-            if (state != null) {
-                state.close();
-            }
-            throw e;
-        }
+        return NicImages.whole(nic, state, closes);
     }
 
     @Override

@@ -109,7 +109,6 @@ public final class SlotSwap {
             slot.candidates().fail(r.to);
             refusal = why;
             slot.serve(r.from, r.former);
-            slot.notifyAll();
         }
         slot.maker().dispose(r.to, r.made.port(), Disposal.LEAVE);
         return r.former;
@@ -149,6 +148,7 @@ public final class SlotSwap {
             exchanged = r.former != null;
             if (!exchanged) {
                 replacement = null;
+                slot.notifyAll();
             }
         }
         if (exchanged) {
@@ -186,9 +186,6 @@ public final class SlotSwap {
             refusal = why;
         }
         abandon(r);
-        synchronized (slot) {
-            slot.notifyAll();
-        }
         return true;
     }
 
