@@ -21,6 +21,12 @@ public interface NetBackend {
     /** Service property (String): the netdev's type, as in {@code tap}. */
     String NETDEV_TYPE = "netdev.type";
 
+    /**
+     * Service property (Integer): a configuration that is to take the place of another one of the same netdev has a higher number. Nothing
+     * that a backend has to know; missing is 0.
+     */
+    String NETDEV_REVISION = "netdev.revision";
+
     /** Name space and attribute of the capability that a bundle with backends provides. */
     String CAPABILITY = "net.backend";
 

@@ -14,6 +14,7 @@ public final class PortProfile {
     private final long features;
     private final int mtu;
     private final boolean linkUp;
+    private final boolean lasting;
 
     private PortProfile(Builder b) {
         pairs = b.pairs;
@@ -21,10 +22,11 @@ public final class PortProfile {
         features = b.features;
         mtu = b.mtu;
         linkUp = b.linkUp;
+        lasting = b.lasting;
     }
 
     /**
-     * Starts a profile of a port with one pair, no header, no features, unknown MTU, link up.
+     * Starts a profile of a port with one pair, no header, no features, unknown MTU, link up, not lasting.
      *
      * @return the builder
      */
@@ -78,10 +80,20 @@ public final class PortProfile {
         return linkUp;
     }
 
+    /**
+     * Whether what the port is connected to outlives it: closed with {@link NetPort.Disposal#LEAVE}, it can be opened again, and is
+     * where it was. So with a persistent TAP, which stays in its bridge; not with one that vanishes with its last descriptor.
+     *
+     * @return whether
+     */
+    public boolean lasting() {
+        return lasting;
+    }
+
     @Override
     public String toString() {
         return "pairs " + pairs + ", header lengths " + new TreeSet<>(headerLengths) + ", features 0x" + Long.toHexString(features)
-                + ", mtu " + mtu + ", link " + (linkUp ? "up" : "down");
+                + ", mtu " + mtu + ", link " + (linkUp ? "up" : "down") + (lasting ? ", lasting" : "");
     }
 
     /** Collects a {@link PortProfile}. */
@@ -91,6 +103,7 @@ public final class PortProfile {
         private long features;
         private int mtu;
         private boolean linkUp = true;
+        private boolean lasting;
 
         private Builder() {
         }
@@ -158,6 +171,17 @@ public final class PortProfile {
          */
         public Builder linkUp(boolean up) {
             linkUp = up;
+            return this;
+        }
+
+        /**
+         * Sets whether what the port is connected to outlives it.
+         *
+         * @param outlives whether it does
+         * @return this
+         */
+        public Builder lasting(boolean outlives) {
+            lasting = outlives;
             return this;
         }
 

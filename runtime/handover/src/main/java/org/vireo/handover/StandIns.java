@@ -63,6 +63,11 @@ final class StandIns implements Nics {
     }
 
     @Override
+    public void change(String netdev, int revision, long deadlineNanos) throws NicException {
+        throw new NicException("a rehearsal has no netdevs");
+    }
+
+    @Override
     public List<TransferableNic> fenced() {
         return List.of();
     }

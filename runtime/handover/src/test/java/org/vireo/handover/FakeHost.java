@@ -85,6 +85,11 @@ final class FakeHost implements Nics, AutoCloseable {
     }
 
     @Override
+    public void change(String netdev, int revision, long deadlineNanos) {
+        throw new UnsupportedOperationException();
+    }
+
+    @Override
     public List<TransferableNic> fenced() {
         return those(Ownership.Phase.FENCED, false);
     }

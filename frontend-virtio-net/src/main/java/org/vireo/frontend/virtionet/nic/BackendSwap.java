@@ -12,12 +12,14 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
+import org.vireo.frontend.virtionet.session.RefusedException;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.frontend.virtionet.slot.OpenedPort;
 import org.vireo.frontend.virtionet.slot.Replacement;
 import org.vireo.frontend.virtionet.slot.SlotSwap;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.posix.linux.Threads;
@@ -82,7 +84,7 @@ final class BackendSwap {
         LOG.info("NIC {}: netdev {}: {} is to replace {}", nic.id(), slot.id(), r.to(), r.from());
         PortSettings settings = nic.binding().applied();
         try {
-            NicImage image = NicImages.whole(nic, slot.save(System.nanoTime() + SAVE_NANOS), false);
+            NicImage image = swaps.saves() ? NicImages.whole(nic, slot.save(System.nanoTime() + SAVE_NANOS), false) : null;
             Thread.ofPlatform().daemon().name("vireo-swap").start(() -> prepare(r, image, settings));
         } catch (Exception e) {
             refuse(r, e.getMessage());
@@ -96,11 +98,19 @@ final class BackendSwap {
         }
     }
 
-    /** Beside the actor, at the lowest priority: rehearses the new backend, and loads it. */
+    /**
+     * Beside the actor, at the lowest priority: rehearses the new backend, and loads it.
+     *
+     * @param image with the state of the one that serves; null: it cannot be saved
+     */
     private void prepare(Replacement r, NicImage image, PortSettings settings) {
         Threads.nicest();
         PREPARATIONS.acquireUninterruptibly();
         try (image) {
+            if (image == null || !swaps.reads(r, image.backend().orElseThrow())) {
+                prepareAfresh(r, settings);
+                return;
+            }
             DressRehearsal d = DressRehearsal.of(image, nic.environment(), nic.environment().slots().twin(slot.id(), r));
             rehearsal = d;
             try (d) {
@@ -114,6 +124,16 @@ final class BackendSwap {
             nic.actor().post(Urgency.SWAP, () -> refuse(r, e.getMessage() == null ? e.toString() : e.getMessage()));
         } finally {
             PREPARATIONS.release();
+        }
+    }
+
+    /** Where the state cannot go over: the new backend opens a port of its own, beside the one that serves, or in its place. */
+    private void prepareAfresh(Replacement r, PortSettings settings) throws NetdevException {
+        try {
+            swaps.open(r, nic.options().pairs(), System.nanoTime() + LOAD_NANOS);
+            nic.actor().post(Urgency.SWAP, () -> commit(r, settings));
+        } catch (PortBusyException e) {
+            nic.actor().post(Urgency.SWAP, () -> commitInPlace(r, e.getMessage()));
         }
     }
 
@@ -147,8 +167,8 @@ final class BackendSwap {
             look();
             return;
         }
-        boolean changed = !Objects.equals(settings, nic.binding().applied());
-        if (ended || !nic.alive() || nic.binding().port() == null || !nic.custody().isServing() || nic.inHandover() || changed) {
+        boolean changed = !r.isAfresh() && !Objects.equals(settings, nic.binding().applied());
+        if (!mayChange() || changed) {
             // what was prepared is of before
             swaps.abandon(r);
             look();
@@ -186,7 +206,7 @@ final class BackendSwap {
         trial = r;
         moved = frames();
         try {
-            nic.binding().exchange(r.made(), nic.binding().inForce(r.made(), nic.state()));
+            nic.binding().exchange(r.made(), r.isAfresh() ? null : nic.binding().inForce(r.made(), nic.state()));
             nic.binding().settle(nic.state());
             nic.rings().resume(nic.state());
         } catch (EngineException | NetdevException e) {
@@ -197,6 +217,66 @@ final class BackendSwap {
         }
         long micros = (System.nanoTime() - began) / 1_000;
         swapped(r, former, micros);
+    }
+
+    private boolean mayChange() {
+        return !ended && nic.alive() && nic.binding().port() != null && nic.custody().isServing() && !nic.inHandover();
+    }
+
+    /**
+     * The port is closed, then the new backend opens it. Only where what the port is connected to outlives it: then the former backend
+     * can go on too, if the new one fails.
+     *
+     * @param besides why the new one could not open a port beside the one that serves
+     */
+    private void commitInPlace(Replacement r, String besides) {
+        prepared = null;
+        if (!swaps.isUnderWay(r)) {
+            look();
+            return;
+        }
+        if (!mayChange()) {
+            swaps.abandon(r);
+            look();
+            return;
+        }
+        if (!nic.binding().port().profile().lasting()) {
+            refuse(r, "it cannot go on with what " + r.from() + " has open, and not open it beside (" + besides
+                    + "); closing it first would cut the guest off, since what it is connected to goes with it");
+            return;
+        }
+        long began = System.nanoTime();
+        try {
+            nic.rings().freeze(began + FREEZE_NANOS);
+        } catch (EngineException e) {
+            LOG.info("NIC {}: netdev {}: not now: {}", nic.id(), slot.id(), e.getMessage());
+            nic.resumeRings();
+            swaps.abandon(r);
+            later();
+            return;
+        }
+        nic.feed().abort("its backend is replaced");
+        nic.binding().breakOff();
+        nic.backend().reopen();
+        nic.resumeRings();
+        swaps.abandon(r);
+        nic.refresh();
+        if (swaps.serves(r)) {
+            announce();
+            done(r, (System.nanoTime() - began) / 1_000);
+        } else {
+            failed(r, swaps.refusal());
+        }
+    }
+
+    /** The network learns where the guest is now. */
+    private void announce() {
+        try {
+            nic.announce(nic.options().mac());
+        } catch (RefusedException e) {
+            // the guest's next frame tells as much
+            LOG.debug("NIC {}: {}", nic.id(), e.getMessage());
+        }
     }
 
     /** What changes with the frames is saved while none moves. */
@@ -216,11 +296,18 @@ final class BackendSwap {
         if (former.profile().linkUp() != r.made().profile().linkUp()) {
             nic.link().ofPort();
         }
-        LOG.info("NIC {}: netdev {}: {} has replaced {}, rings stood still for {} us", nic.id(), slot.id(), r.to(), r.from(), micros);
-        nic.environment().events().accept("BACKEND_SWAPPED", data(r, Map.of("freeze-micros", micros)));
+        done(r, micros);
         nic.refresh();
+        if (r.isAfresh()) {
+            announce();
+        }
         trialEnds = System.nanoTime() + TRIAL_NANOS;
         lookAtTrial();
+    }
+
+    private void done(Replacement r, long micros) {
+        LOG.info("NIC {}: netdev {}: {} has replaced {}, rings stood still for {} us", nic.id(), slot.id(), r.to(), r.from(), micros);
+        nic.environment().events().accept("BACKEND_SWAPPED", data(r, Map.of("freeze-micros", micros)));
     }
 
     private long frames() {

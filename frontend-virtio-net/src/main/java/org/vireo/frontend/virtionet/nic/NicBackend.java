@@ -33,6 +33,11 @@ final class NicBackend implements SlotUser {
         return nic.id();
     }
 
+    @Override
+    public boolean opens() {
+        return nic.block().ownership().filter(o -> o.holder() == nic.block().self()).isPresent();
+    }
+
     String servedBy() {
         return " (" + binding.slot().servedBy() + ")";
     }

@@ -29,6 +29,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.session.Poller;
+import org.vireo.frontend.virtionet.slot.SlotSwap;
 import org.vireo.frontend.virtionet.slot.Slots;
 import org.vireo.frontend.virtionet.worker.Watchdog;
 import org.vireo.frontend.virtionet.worker.Worker;
@@ -286,8 +287,21 @@ public final class NicRegistry implements Nics {
 
     @Override
     public void swap(String netdev, String type, long deadlineNanos) throws NicException {
+        swap(netdev, s -> s.swapTo(type, deadlineNanos));
+    }
+
+    @Override
+    public void change(String netdev, int revision, long deadlineNanos) throws NicException {
+        swap(netdev, s -> s.changeTo(revision, deadlineNanos));
+    }
+
+    private interface Swapping {
+        void swap(SlotSwap s) throws NetdevException;
+    }
+
+    private void swap(String netdev, Swapping how) throws NicException {
         try {
-            env.slots().slot(netdev).swap().swapTo(type, deadlineNanos);
+            how.swap(env.slots().slot(netdev).swap());
         } catch (NetdevException e) {
             throw new NicException(e.getMessage(), e);
         } finally {

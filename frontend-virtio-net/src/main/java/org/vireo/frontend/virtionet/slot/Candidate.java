@@ -19,24 +19,28 @@ import org.vireo.net.api.NetBackend;
  * @param type its netdev type
  * @param bundle symbolic name and version, for messages
  * @param bundleId its number
+ * @param revision of the netdev's configuration: one that is to take the place of another one has a higher number
  * @param version the bundle's version
  * @param ranking service.ranking
  * @param serviceId service.id: the higher, the newer
  * @param options the netdev's configuration
  */
-record Candidate(NetBackend backend, String type, String bundle, long bundleId, Version version, int ranking, long serviceId,
-        Map<String, String> options) {
-    /** Ranking, then version, then the newest. OSGi alone would prefer the older of two equals. */
-    static final Comparator<Candidate> BETTER = Comparator.comparingInt(Candidate::ranking).thenComparing(Candidate::version)
-            .thenComparingLong(Candidate::serviceId);
+record Candidate(NetBackend backend, String type, String bundle, long bundleId, int revision, Version version, int ranking,
+        long serviceId, Map<String, String> options) {
+    /** The newer configuration, then ranking, then version, then the newest. OSGi alone would prefer the older of two equals. */
+    static final Comparator<Candidate> BETTER = Comparator.comparingInt(Candidate::revision).thenComparingInt(Candidate::ranking)
+            .thenComparing(Candidate::version).thenComparingLong(Candidate::serviceId);
 
     static Candidate of(NetBackend backend, ServiceReference<?> reference) {
         Bundle b = reference.getBundle();
-        Object ranking = reference.getProperty(Constants.SERVICE_RANKING);
         return new Candidate(backend, String.valueOf(reference.getProperty(NetBackend.NETDEV_TYPE)),
                 b == null ? "a bundle that has left" : b.getSymbolicName() + " " + b.getVersion(), b == null ? -1 : b.getBundleId(),
-                b == null ? Version.emptyVersion : b.getVersion(), ranking instanceof Integer i ? i : 0,
-                (Long) reference.getProperty(Constants.SERVICE_ID), options(reference));
+                number(reference, NetBackend.NETDEV_REVISION), b == null ? Version.emptyVersion : b.getVersion(),
+                number(reference, Constants.SERVICE_RANKING), (Long) reference.getProperty(Constants.SERVICE_ID), options(reference));
+    }
+
+    private static int number(ServiceReference<?> reference, String property) {
+        return reference.getProperty(property) instanceof Integer i ? i : 0;
     }
 
     /** The netdev's id: the property, or the name of the configuration's instance. */

@@ -4,6 +4,7 @@ package org.vireo.frontend.virtionet.slot;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /** The services that could serve one netdev, and which of them is the best. Guarded by the slot. */
@@ -32,6 +33,11 @@ final class Candidates {
         failed.remove(leaving);
         declined.remove(leaving);
         return leaving;
+    }
+
+    /** The newest of those. */
+    Optional<Candidate> find(Predicate<Candidate> wanted) {
+        return all.stream().filter(wanted).max(Candidate.BETTER);
     }
 
     boolean contains(Candidate c) {

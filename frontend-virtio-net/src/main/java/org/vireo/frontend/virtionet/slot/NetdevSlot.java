@@ -126,6 +126,7 @@ public final class NetdevSlot {
         Candidate leaving;
         SlotUser holder = null;
         OpenedPort beside = null;
+        Disposal how = Disposal.LEAVE;
         synchronized (this) {
             leaving = candidates.remove(serviceId);
             if (leaving == null) {
@@ -134,12 +135,13 @@ public final class NetdevSlot {
             if (leaving == serving && port != null) {
                 holder = user;
             } else {
+                how = swap.disposal();
                 beside = swap.leaves(leaving);
             }
         }
         LOG.info("netdev {}: backend {} leaves", id, leaving);
         if (beside != null) {
-            maker.dispose(leaving, beside.port(), Disposal.LEAVE);
+            maker.dispose(leaving, beside.port(), how);
         }
         if (holder != null) {
             holder.backendLeaving();
@@ -333,6 +335,7 @@ public final class NetdevSlot {
                 candidates.fail(c);
             }
             failure = why;
+            swap.refused(why);
         }
     }
 

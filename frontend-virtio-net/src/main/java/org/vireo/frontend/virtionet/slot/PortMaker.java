@@ -2,6 +2,7 @@
 package org.vireo.frontend.virtionet.slot;
 
 import java.util.Map;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
@@ -89,18 +90,33 @@ final class PortMaker {
      */
     void load(Candidate c, BackendState state, int pairs, long deadlineNanos, BooleanSupplier wanted, Predicate<OpenedPort> taker)
             throws NetdevException {
-        calls(c).run("load", c.bundle(), deadlineNanos, () -> {
-            OpenedPort made = null;
-            if (wanted.getAsBoolean()) {
-                made = checked(c, reader(c, state).load(state, context(c, pairs, deadlineNanos)), Disposal.LEAVE, pairs);
+        calls(c).run("load", c.bundle(), deadlineNanos, () -> give(c,
+                () -> checked(c, reader(c, state).load(state, context(c, pairs, deadlineNanos)), Disposal.LEAVE, pairs), wanted, taker,
+                Disposal.LEAVE));
+    }
+
+    /**
+     * As {@link #open(Candidate, int, long)}, for somebody who may not want it any more.
+     *
+     * @param wanted asked before the backend is
+     * @param taker takes the port; if it does not the port is closed, before the backend is called for anything else
+     * @param undo how it is closed then
+     */
+    void open(Candidate c, int pairs, long deadlineNanos, BooleanSupplier wanted, Predicate<OpenedPort> taker, Disposal undo)
+            throws NetdevException {
+        calls(c).run("open", c.bundle(), deadlineNanos, () -> give(c,
+                () -> checked(c, c.backend().open(context(c, pairs, deadlineNanos)), undo, pairs), wanted, taker, undo));
+    }
+
+    private void give(Candidate c, Callable<OpenedPort> make, BooleanSupplier wanted, Predicate<OpenedPort> taker, Disposal undo)
+            throws Exception {
+        OpenedPort made = wanted.getAsBoolean() ? make.call() : null;
+        if (made == null || !taker.test(made)) {
+            if (made != null) {
+                made.port().close(undo);
             }
-            if (made == null || !taker.test(made)) {
-                if (made != null) {
-                    made.port().close(Disposal.LEAVE);
-                }
-                throw new NetdevException("netdev " + id + ": backend " + c + " is not to replace another one any more");
-            }
-        });
+            throw new NetdevException("netdev " + id + ": backend " + c + " is not to replace another one any more");
+        }
     }
 
     /** The state of an open port; the caller closes it. */

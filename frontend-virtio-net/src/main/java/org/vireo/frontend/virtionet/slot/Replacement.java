@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
+import org.vireo.net.api.NetPort.Disposal;
+
 /**
- * A backend that is to take the place of the one that serves a netdev: chosen, then loaded beside it, then in its place on trial, then
- * confirmed, or taken back. {@link NetdevSlot} changes it.
+ * A backend that is to take the place of the one that serves a netdev: chosen, then loaded beside it or opened afresh, then in its place on
+ * trial, then confirmed, or taken back. {@link SlotSwap} changes it.
  */
 public final class Replacement {
     final Candidate from;
     final Candidate to;
-    /** What the new one has loaded, null before. */
+    /** What the new one has open, null before. */
     OpenedPort made;
+    /** Whether the new one opens a port of its own, since it cannot load what the old one has open. */
+    boolean afresh;
     /** What the old one has open, while the new one is on trial. */
     OpenedPort former;
 
@@ -37,9 +41,23 @@ public final class Replacement {
     }
 
     /**
-     * What the new one has loaded.
+     * Whether the new one does not go on with what the old one has open, but opens a port of its own.
      *
-     * @return the port, null before it was loaded
+     * @return whether
+     */
+    public boolean isAfresh() {
+        return afresh;
+    }
+
+    /** What becomes of the thing outside when one of the two is closed: both of one configuration are connected to the same. */
+    Disposal disposal() {
+        return afresh && !(from.type().equals(to.type()) && from.options().equals(to.options())) ? Disposal.RELEASE : Disposal.LEAVE;
+    }
+
+    /**
+     * What the new one has open.
+     *
+     * @return the port, null before
      */
     public OpenedPort made() {
         return made;

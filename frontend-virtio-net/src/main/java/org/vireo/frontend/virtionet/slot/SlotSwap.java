@@ -3,6 +3,7 @@ package org.vireo.frontend.virtionet.slot;
 
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
@@ -67,6 +68,42 @@ public final class SlotSwap {
         slot.maker().load(r.to, state, pairs, deadlineNanos, () -> isUnderWay(r), made -> keep(r, made));
     }
 
+    /**
+     * Whether the backend that serves can save what it has open.
+     *
+     * @return whether
+     */
+    public boolean saves() {
+        synchronized (slot) {
+            return slot.serving() != null && slot.serving().transfer() != null;
+        }
+    }
+
+    /**
+     * Whether a replacement can load a state.
+     *
+     * @param r the replacement
+     * @param state what the serving backend has saved
+     * @return whether
+     * @throws NetdevException it does not say
+     */
+    public boolean reads(Replacement r, BackendState state) throws NetdevException {
+        return r.to.transfer() != null && slot.maker().format(r.to).canRead(state.type(), state.version());
+    }
+
+    /**
+     * Opens a port of the replacement's own, beside the one that serves.
+     *
+     * @param r the replacement
+     * @param pairs of the NIC
+     * @param deadlineNanos until when
+     * @throws NetdevException it cannot, or has left
+     */
+    public void open(Replacement r, int pairs, long deadlineNanos) throws NetdevException {
+        r.afresh = true;
+        slot.maker().open(r.to, pairs, deadlineNanos, () -> isUnderWay(r), made -> keep(r, made), r.disposal());
+    }
+
     private boolean keep(Replacement r, OpenedPort made) {
         synchronized (slot) {
             if (replacement != r) {
@@ -107,11 +144,18 @@ public final class SlotSwap {
             }
             replacement = null;
             slot.candidates().fail(r.to);
-            refusal = why;
             slot.serve(r.from, r.former);
         }
-        slot.maker().dispose(r.to, r.made.port(), Disposal.LEAVE);
+        slot.maker().dispose(r.to, r.made.port(), r.disposal());
+        tell(why);
         return r.former;
+    }
+
+    /** Who waits for it hears of it when nothing is left of it. */
+    private void tell(String why) {
+        synchronized (slot) {
+            refused(why);
+        }
     }
 
     /**
@@ -125,7 +169,7 @@ public final class SlotSwap {
                 return;
             }
         }
-        slot.maker().dispose(r.from, r.former.port(), Disposal.LEAVE);
+        slot.maker().dispose(r.from, r.former.port(), r.disposal());
         synchronized (slot) {
             if (replacement == r) {
                 replacement = null;
@@ -154,7 +198,7 @@ public final class SlotSwap {
         if (exchanged) {
             confirm(r);
         } else if (r.made != null) {
-            slot.maker().dispose(r.to, r.made.port(), Disposal.LEAVE);
+            slot.maker().dispose(r.to, r.made.port(), r.disposal());
         }
     }
 
@@ -183,9 +227,9 @@ public final class SlotSwap {
                 return false;
             }
             slot.candidates().decline(r.to);
-            refusal = why;
         }
         abandon(r);
+        tell(why);
         return true;
     }
 
@@ -197,27 +241,54 @@ public final class SlotSwap {
      * @throws NetdevException none came, or it cannot, and why; the type that was asked for before is asked for again
      */
     public void swapTo(String type, long deadlineNanos) throws NetdevException {
-        String before = choose(type);
+        String before;
+        synchronized (slot) {
+            before = slot.candidates().type();
+        }
         try {
-            awaitType(type, deadlineNanos);
+            await(type, c -> c.type().equals(type), "backend of type " + type, deadlineNanos);
         } catch (NetdevException e) {
-            Replacement r;
-            synchronized (slot) {
-                r = replacement != null && replacement.former == null ? replacement : null;
-            }
-            if (r != null) {
-                reject(r, e.getMessage());
-            }
-            choose(before);
+            ask(before);
             throw e;
         }
     }
 
-    private String choose(String type) {
-        String before;
+    /**
+     * Another configuration of the same type serves from now on, with what the one before has open.
+     *
+     * @param revision its number
+     * @param deadlineNanos until when
+     * @throws NetdevException its service did not come, or it cannot, and why
+     */
+    public void changeTo(int revision, long deadlineNanos) throws NetdevException {
+        String type;
+        synchronized (slot) {
+            type = slot.candidates().type();
+        }
+        await(type, c -> c.revision() >= revision && c.type().equals(type), "backend with the new configuration", deadlineNanos);
+    }
+
+    /** Waits until one of those that are wanted serves, or would. */
+    private void await(String type, Predicate<Candidate> wanted, String what, long deadlineNanos) throws NetdevException {
+        ask(type);
+        try {
+            validate(arrived(wanted, what, deadlineNanos), deadlineNanos);
+            awaitService(wanted, what, deadlineNanos);
+        } catch (NetdevException e) {
+            Replacement r;
+            synchronized (slot) {
+                r = replacement != null && replacement.former == null && wanted.test(replacement.to) ? replacement : null;
+            }
+            if (r != null) {
+                reject(r, e.getMessage());
+            }
+            throw e;
+        }
+    }
+
+    private void ask(String type) {
         SlotUser u;
         synchronized (slot) {
-            before = slot.candidates().type();
             slot.candidates().choose(type);
             slot.candidates().forgive();
             refusal = "";
@@ -226,27 +297,71 @@ public final class SlotSwap {
         if (u != null) {
             u.backendArrived();
         }
-        return before;
     }
 
-    private void awaitType(String type, long deadlineNanos) throws NetdevException {
+    private Candidate arrived(Predicate<Candidate> wanted, String what, long deadlineNanos) throws NetdevException {
         synchronized (slot) {
             while (true) {
-                boolean best = slot.candidates().bestToReplace().isPresent();
-                boolean serves = slot.serving() != null && slot.serving().type().equals(type) && replacement == null;
-                if (serves || slot.user() == null && best) {
+                Optional<Candidate> c = slot.candidates().find(wanted);
+                if (c.isPresent()) {
+                    return c.get();
+                }
+                pause(what, deadlineNanos);
+            }
+        }
+    }
+
+    /** What is wrong with its options is said by itself, before anything else is tried. */
+    private void validate(Candidate c, long deadlineNanos) throws NetdevException {
+        slot.maker().calls(c).run("validate", c.bundle(), deadlineNanos, c.backend()::validate);
+    }
+
+    private void awaitService(Predicate<Candidate> wanted, String what, long deadlineNanos) throws NetdevException {
+        synchronized (slot) {
+            while (true) {
+                boolean offered = slot.candidates().bestToReplace().filter(wanted).isPresent();
+                boolean serves = slot.serving() != null && wanted.test(slot.serving()) && replacement == null;
+                if (serves || offered && (slot.user() == null || !slot.user().opens())) {
                     return;
                 }
-                if (!refusal.isEmpty() && !best) {
+                if (!refusal.isEmpty() && !offered && replacement == null) {
                     throw new NetdevException(refusal);
                 }
-                long left = TimeUnit.NANOSECONDS.toMillis(deadlineNanos - System.nanoTime());
-                if (left <= 0) {
-                    throw new NetdevException("netdev " + slot.id() + ": no backend of type " + type
-                            + " came, or could take its place in time");
-                }
-                slot.pause(left);
+                pause(what, deadlineNanos);
             }
+        }
+    }
+
+    /** With the lock. */
+    private void pause(String what, long deadlineNanos) throws NetdevException {
+        long left = TimeUnit.NANOSECONDS.toMillis(deadlineNanos - System.nanoTime());
+        if (left <= 0) {
+            throw new NetdevException("netdev " + slot.id() + ": no " + what
+                    + " came, or could take the place of the one that serves in time");
+        }
+        slot.pause(left);
+    }
+
+    /**
+     * Whether the new one serves.
+     *
+     * @param r a replacement that has ended
+     * @return whether
+     */
+    public boolean serves(Replacement r) {
+        synchronized (slot) {
+            return slot.serving() == r.to;
+        }
+    }
+
+    /**
+     * Why the last one did not come about.
+     *
+     * @return the reason
+     */
+    public String refusal() {
+        synchronized (slot) {
+            return refusal;
         }
     }
 
@@ -254,6 +369,11 @@ public final class SlotSwap {
     void refused(String why) {
         refusal = why;
         slot.notifyAll();
+    }
+
+    /** What becomes of the thing outside when one of the two of a replacement is closed. With the lock. */
+    Disposal disposal() {
+        return replacement == null ? Disposal.LEAVE : replacement.disposal();
     }
 
     /**

@@ -12,6 +12,13 @@ public interface SlotUser {
      */
     String id();
 
+    /**
+     * Whether it has its backend open, or will open one that comes: it does not wait for another process.
+     *
+     * @return whether
+     */
+    boolean opens();
+
     /** A backend came that could serve; must only post. */
     void backendArrived();
 

@@ -75,7 +75,7 @@ public final class Slots {
     public static Slots of(String netdev, NetBackend backend, Fds fds) {
         Slots s = new Slots(fds);
         s.slots.put(netdev, NetdevSlot.twin(netdev, fds,
-                new Candidate(backend, netdev, "a stand-in", -1, Version.emptyVersion, 0, 0, Map.of())));
+                new Candidate(backend, netdev, "a stand-in", -1, 0, Version.emptyVersion, 0, 0, Map.of())));
         return s;
     }
 

@@ -25,6 +25,7 @@ import org.vireo.net.api.NetBackend;
 import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
+import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortListener;
 import org.vireo.net.api.PortProfile;
 import org.vireo.net.api.PortSettings;
@@ -53,6 +54,10 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     volatile IntSupplier receiveError = () -> 0;
     volatile boolean validationFails;
     volatile boolean openFails;
+    volatile boolean loadFails;
+    /** The type of its state; it reads no other. */
+    volatile String format = "fake";
+    volatile boolean lasting;
     /** The link, as an opened port's profile tells it. */
     volatile boolean linkUp = true;
     /** Of who opened or loaded last. */
@@ -132,7 +137,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         }
         if (openFails || !network.claim()) {
             queues.forEach(Fd::close);
-            throw new NetdevException("open: EBUSY (device busy)");
+            throw new PortBusyException("open: EBUSY (device busy)", null);
         }
         port = new Port(queues, features, true);
         port.claimed = true;
@@ -143,7 +148,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     @Override
     public StateFormat stateFormat() {
         at("stateFormat");
-        return StateFormat.of("fake", 1, 1).build();
+        return StateFormat.of(format, 1, 1).build();
     }
 
     @Override
@@ -163,7 +168,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
             queues.forEach(Section::closeDescriptors);
             throw new StateTransferException("save: " + e.getMessage(), e);
         }
-        return BackendState.of("fake", version, Section.builder("port").number("features", ((Port) p).features).build(), queues);
+        return BackendState.of(format, version, Section.builder("port").number("features", ((Port) p).features).build(), queues);
     }
 
     @Override
@@ -171,6 +176,9 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         log(context.rehearsal() ? "rehearse" : "load");
         if (port != null && !context.rehearsal()) {
             throw AlreadyOpenException.loading("fake");
+        }
+        if (loadFails) {
+            throw new StateTransferException("load: another value is configured");
         }
         List<Fd> queues = new ArrayList<>();
         try {
@@ -212,7 +220,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         public PortProfile profile() {
             at("profile");
             return PortProfile.builder().pairs(queues.size()).headerLengths(headerLengths).features(features).mtu(mtu)
-                    .linkUp(linkUp).build();
+                    .linkUp(linkUp).lasting(lasting).build();
         }
 
         @Override

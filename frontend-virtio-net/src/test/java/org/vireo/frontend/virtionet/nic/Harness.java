@@ -67,7 +67,12 @@ final class Harness implements AutoCloseable {
 
     /** As a backend of a type. */
     void bind(String netdev, FakeBackend b, int ranking, String type) {
-        ServiceReference<NetBackend> r = reference(netdev, ranking, type);
+        bind(netdev, b, ranking, type, 0);
+    }
+
+    /** As a backend with a configuration of a revision. */
+    void bind(String netdev, FakeBackend b, int ranking, String type, int revision) {
+        ServiceReference<NetBackend> r = reference(netdev, ranking, type, revision);
         references.put(b, r);
         registry.bindBackend(b, r);
     }
@@ -77,12 +82,13 @@ final class Harness implements AutoCloseable {
     }
 
     @SuppressWarnings("unchecked")
-    private static ServiceReference<NetBackend> reference(String netdev, int ranking, String type) {
+    private static ServiceReference<NetBackend> reference(String netdev, int ranking, String type, int revision) {
         Map<String, Object> properties = new LinkedHashMap<>();
         properties.put(NetBackend.NETDEV_ID, netdev);
         properties.put(NetBackend.NETDEV_TYPE, type);
         properties.put(Constants.SERVICE_ID, SERVICE_ID.incrementAndGet());
         properties.put(Constants.SERVICE_RANKING, ranking);
+        properties.put(NetBackend.NETDEV_REVISION, revision);
         return (ServiceReference<NetBackend>) Proxy.newProxyInstance(Harness.class.getClassLoader(),
                 new Class<?>[] {ServiceReference.class}, (p, m, a) -> switch (m.getName()) {
                     case "getProperty" -> properties.get(a[0]);

@@ -15,11 +15,15 @@ import org.osgi.framework.Version;
 /** Who is the best, whatever the order in which they come, fail and go. */
 class CandidatesTest {
     private static Candidate candidate(String type, int ranking, String version, long id) {
-        return new Candidate(null, type, "bundle " + version, id, Version.parseVersion(version), ranking, id, Map.of());
+        return candidate(type, 0, ranking, version, id);
+    }
+
+    private static Candidate candidate(String type, int revision, int ranking, String version, long id) {
+        return new Candidate(null, type, "bundle " + version, id, revision, Version.parseVersion(version), ranking, id, Map.of());
     }
 
     @Test
-    void theConfiguredTypeComesFirstThenRankingThenVersionThenAge() {
+    void theConfiguredTypeComesFirstThenRevisionThenRankingThenVersionThenAge() {
         Candidates c = new Candidates();
         c.add(candidate("tap", 0, "1.0.0", 1));
         c.add(candidate("other", 100, "9.0.0", 2));
@@ -30,6 +34,9 @@ class CandidatesTest {
         assertEquals(4, c.best().orElseThrow().serviceId());
         c.add(candidate("tap", 1, "0.1.0", 5));
         assertEquals(5, c.best().orElseThrow().serviceId());
+        c.add(candidate("tap", 1, 0, "1.0.0", 6));
+        assertEquals(6, c.best().orElseThrow().serviceId(), "a newer configuration comes before whatever a bundle says of itself");
+        c.remove(6);
         c.choose("other");
         assertEquals(2, c.best().orElseThrow().serviceId());
         c.choose("none of these");

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.vireo.guest.GuestNic;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicState;
+import org.vireo.posix.Errno;
+import org.vireo.testsupport.Await;
+
+/** A backend that cannot read the state of the one that serves opens a port of its own, if that does not cut the guest off. */
+class OpenAfreshTest {
+    private Harness h;
+    private FakeNetwork net;
+    private FakeBackend first;
+    private GuestNic guest;
+
+    @BeforeEach
+    void start() throws Exception {
+        h = new Harness(1);
+        net = h.network(1);
+        first = h.backend("neta", net);
+    }
+
+    private void begin() throws Exception {
+        h.nic("a", "mac", "52:54:00:00:00:0a");
+        guest = h.guest("a", GuestNic.options());
+        net.passBothWays(guest, 1);
+    }
+
+    @AfterEach
+    void stop() {
+        h.close();
+    }
+
+    private FakeBackend stranger() {
+        FakeBackend b = new FakeBackend(net);
+        b.format = "strange";
+        return b;
+    }
+
+    /** A RARP request (EtherType 0x8035) from the NIC's address. */
+    private void expectAnnouncement() {
+        byte[] b = net.take(0);
+        assertEquals(12 + 60, b.length);
+        assertEquals(0x8035, (b[12 + 12] & 0xff) << 8 | b[12 + 13] & 0xff);
+        assertEquals(0x0a, b[12 + 11]);
+    }
+
+    private long happened(String event) {
+        return h.events.stream().filter(e -> e.startsWith(event + " a ")).count();
+    }
+
+    @Test
+    void besideTheOneThatServesAndAnnounced() throws Exception {
+        begin();
+        FakeBackend next = stranger();
+        h.bind("neta", next, 0);
+        expectAnnouncement();
+        Await.until(Harness.LIMIT, "the former port closed", () -> first.port == null);
+        assertTrue(first.calls.contains("close LEAVE"), "the same configuration is connected to the same: " + first.calls);
+        assertTrue(next.calls.contains("open") && !next.calls.contains("load"), next.calls.toString());
+        net.passBothWays(guest, 2);
+        assertEquals(1, happened("BACKEND_SWAPPED"));
+    }
+
+    @Test
+    void anotherTypeIsConnectedToSomethingElseWhichTheFormerGivesUp() throws Exception {
+        begin();
+        h.bind("neta", stranger(), 0, "other");
+        h.registry.swap("neta", "other", Harness.soon());
+        expectAnnouncement();
+        assertTrue(first.calls.contains("close RELEASE"), first.calls.toString());
+        net.passBothWays(guest, 2);
+    }
+
+    @Test
+    void oneThatFailsBeforeItsFirstFrameGivesTheFormerPortBack() throws Exception {
+        begin();
+        FakeBackend.Port port = first.port;
+        FakeBackend next = stranger();
+        next.transmitError = () -> Errno.EBADFD;
+        h.bind("neta", next, 0);
+        Await.until(Harness.LIMIT, "it serves", () -> happened("BACKEND_SWAPPED") == 1);
+        net.passBothWays(guest, 2);
+        assertSame(port, first.port);
+        Await.until(Harness.LIMIT, "what it opened is closed", () -> next.calls.contains("close LEAVE"));
+        assertEquals(1, happened("BACKEND_SWAP_FAILED"));
+    }
+
+    @Test
+    void whatVanishesWhenItIsClosedIsNotClosed() throws Exception {
+        net.exclusive();
+        begin();
+        FakeBackend.Port port = first.port;
+        h.bind("neta", stranger(), 0, "other");
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", Harness.soon()));
+        assertTrue(e.getMessage().contains("EBUSY"), e.getMessage());
+        assertTrue(e.getMessage().contains("closing it first would cut the guest off"), e.getMessage());
+        assertSame(port, first.port);
+        Await.until(Harness.LIMIT, "it is told", () -> happened("BACKEND_SWAP_FAILED") == 1);
+        net.passBothWays(guest, 2);
+    }
+
+    @Test
+    void whatLastsIsClosedOpenedAndAnnounced() throws Exception {
+        net.exclusive();
+        first.lasting = true;
+        begin();
+        FakeBackend next = stranger();
+        h.bind("neta", next, 0, "other");
+        h.registry.swap("neta", "other", Harness.soon());
+        assertNull(first.port);
+        assertNotNull(next.port);
+        expectAnnouncement();
+        net.passBothWays(guest, 2);
+        assertEquals(1, happened("BACKEND_SWAPPED"));
+    }
+
+    /** Nothing would be better for it if the former one were closed. */
+    @Test
+    void whatFailsForAnotherReasonThanAnInterfaceInUseCostsNoFrame() throws Exception {
+        first.lasting = true;
+        begin();
+        FakeBackend.Port port = first.port;
+        FakeBackend next = new FakeBackend(h.network(0));
+        next.format = "strange";
+        h.bind("neta", next, 0, "other");
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", Harness.soon()));
+        assertTrue(e.getMessage().contains("netdev neta"), e.getMessage());
+        assertSame(port, first.port);
+        assertFalse(first.calls.contains("close LEAVE"), first.calls.toString());
+        net.passBothWays(guest, 2);
+    }
+
+    @Test
+    void ifItDoesNotOpenTheFormerOneOpensAgain() throws Exception {
+        net.exclusive();
+        first.lasting = true;
+        begin();
+        FakeBackend next = stranger();
+        next.openFails = true;
+        h.bind("neta", next, 0, "other");
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", Harness.soon()));
+        assertTrue(e.getMessage().contains("open: EBUSY"), e.getMessage());
+        assertNotNull(first.port);
+        assertFalse(first.calls.contains("close RELEASE"), first.calls.toString());
+        net.passBothWays(guest, 2);
+        assertEquals(NicState.RUNNING, h.status("a").state());
+        Await.until(Harness.LIMIT, "it is told", () -> happened("BACKEND_SWAP_FAILED") == 1);
+    }
+}
