@@ -26,6 +26,7 @@ final class HostInterface implements AutoCloseable {
     private static final long SIOCGIFINDEX = 0x8933;
     private static final long SIOCETHTOOL = 0x8946;
     private static final long SIOCBRADDIF = 0x89a2;
+    private static final long SIOCBRDELIF = 0x89a3;
     private static final int ETHTOOL_GLINK = 0x0a;
     private static final short IFF_UP = 1;
     private static final short IFF_RUNNING = 0x40;
@@ -113,6 +114,19 @@ final class HostInterface implements AutoCloseable {
                 return;
             }
             Posix.check(result, "put " + name + " into bridge " + bridge);
+        }
+    }
+
+    /** Takes it out of a bridge; nothing if it is not in there. */
+    void leaveBridge(String bridge) throws PosixException {
+        int index = index();
+        try (Arena a = Arena.ofConfined()) {
+            MemorySegment r = TapIoctl.request(a, bridge);
+            r.set(ValueLayout.JAVA_INT, TapIoctl.NAME_BYTES, index);
+            int result = Posix.ioctl(socket.number(), SIOCBRDELIF, r);
+            if (result != -Errno.EINVAL && result != -Errno.ENODEV) {
+                Posix.check(result, "take " + name + " out of bridge " + bridge);
+            }
         }
     }
 

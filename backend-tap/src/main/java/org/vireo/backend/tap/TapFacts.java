@@ -13,8 +13,9 @@ import org.vireo.net.api.PortProfile;
  * @param uso whether the kernel takes and gives UDP segmentation offload
  * @param tunnel whether the kernel takes and gives offload of UDP tunnels
  * @param mtu of the interface, 0: not known
+ * @param persistent whether the interface stays when its last descriptor is closed
  */
-record TapFacts(String name, boolean vnetHdr, boolean ufo, boolean uso, boolean tunnel, int mtu) {
+record TapFacts(String name, boolean vnetHdr, boolean ufo, boolean uso, boolean tunnel, int mtu, boolean persistent) {
     // virtio 1.2, section 5.1.3
     static final long CSUM = 1L;
     static final long GUEST_CSUM = 1L << 1;
@@ -44,7 +45,7 @@ record TapFacts(String name, boolean vnetHdr, boolean ufo, boolean uso, boolean 
     }
 
     PortProfile profile(int pairs, boolean linkUp) {
-        PortProfile.Builder b = PortProfile.builder().pairs(pairs).mtu(mtu).linkUp(linkUp);
+        PortProfile.Builder b = PortProfile.builder().pairs(pairs).mtu(mtu).linkUp(linkUp).lasting(persistent);
         if (vnetHdr) {
             b.headerLengths(10, 12).features(ALWAYS | (ufo ? GUEST_UFO | HOST_UFO : 0) | (uso ? GUEST_USO4 | GUEST_USO6 | HOST_USO : 0));
         } else {

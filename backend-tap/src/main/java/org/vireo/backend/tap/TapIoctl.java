@@ -20,6 +20,8 @@ final class TapIoctl {
     static final int IFF_MULTI_QUEUE = 0x0100;
     /** In an answer: the queue is detached. */
     static final int IFF_DETACH_QUEUE = 0x0400;
+    /** In an answer: the interface stays when its last descriptor is closed. */
+    static final int IFF_PERSIST = 0x0800;
     static final int IFF_NO_PI = 0x1000;
     static final int IFF_VNET_HDR = 0x4000;
 
@@ -39,6 +41,7 @@ final class TapIoctl {
     private static final long TUNGETFEATURES = 0x800454cfL;
     private static final long TUNSETOFFLOAD = 0x400454d0L;
     private static final long TUNGETIFF = 0x800454d2L;
+    private static final long TUNGETSNDBUF = 0x800454d3L;
     private static final long TUNSETSNDBUF = 0x400454d4L;
     private static final long TUNGETVNETHDRSZ = 0x800454d7L;
     private static final long TUNSETVNETHDRSZ = 0x400454d8L;
@@ -93,6 +96,11 @@ final class TapIoctl {
     /** TUNSETVNETHDRSZ; belongs to the interface. */
     static void setHeaderLength(int fd, int bytes) throws PosixException {
         set(fd, TUNSETVNETHDRSZ, bytes, "TUNSETVNETHDRSZ " + bytes);
+    }
+
+    /** TUNGETSNDBUF. */
+    static int sendBuffer(int fd) throws PosixException {
+        return get(fd, TUNGETSNDBUF, "TUNGETSNDBUF");
     }
 
     /** TUNSETSNDBUF; belongs to the interface. */

@@ -9,6 +9,7 @@ import org.slf4j.LoggerFactory;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
+import org.vireo.net.api.PortBusyException;
 import org.vireo.posix.Errno;
 import org.vireo.posix.Posix;
 import org.vireo.posix.PosixException;
@@ -67,7 +68,7 @@ final class TapOpener {
             throw new NetdevException(options.prefix() + "" + name + " is open elsewhere with vnet_hdr=" + (vnetHdr ? "on" : "off")
                     + ": close it there, or give the same here");
         }
-        return configured(vnetHdr);
+        return configured(a);
     }
 
     private void attachAll() throws NetdevException, IOException {
@@ -146,7 +147,9 @@ final class TapOpener {
             case Errno.ENODEV -> "no interface can have this name: choose another ifname";
             default -> "look at it with: ip -d link show " + ifname;
         };
-        return new NetdevException(options.prefix() + "cannot open interface " + ifname + ": " + Errno.text(e.errno()) + ": " + hint, e);
+        String message = options.prefix() + "cannot open interface " + ifname + ": " + Errno.text(e.errno()) + ": " + hint;
+        boolean busy = e.errno() == Errno.EBUSY || e.errno() == Errno.E2BIG;
+        return busy ? new PortBusyException(message, e) : new NetdevException(message, e);
     }
 
     private OpenedTap passed() throws NetdevException, IOException {
@@ -164,7 +167,7 @@ final class TapOpener {
             throw passedWrong(options.fds().getLast(), "is a queue of the single-queue interface " + name + ": pass one descriptor only");
         }
         // somebody made it for us: nobody else reads it
-        return configured(of.has(TapIoctl.IFF_VNET_HDR));
+        return configured(of);
     }
 
     /** Takes a duplicate: the number stays with whoever passed it, so it is never closed twice. */
@@ -211,9 +214,10 @@ final class TapOpener {
         return queues.getFirst().number();
     }
 
-    private OpenedTap configured(boolean vnetHdr) throws NetdevException, IOException {
+    private OpenedTap configured(TapIoctl.Attachment a) throws NetdevException, IOException {
+        boolean vnetHdr = a.has(TapIoctl.IFF_VNET_HDR);
         if (options.sndbuf() >= 0) {
-            TapIoctl.setSendBuffer(first(), options.sndbuf() == 0 ? Integer.MAX_VALUE : options.sndbuf());
+            TapIoctl.setSendBuffer(first(), options.sendBuffer());
         }
         OffloadProbe probe = !vnetHdr ? OffloadProbe.NONE : shared ? OffloadProbe.aside(context.fds()) : OffloadProbe.here(first());
         int header = vnetHdr ? header() : 0;
@@ -222,7 +226,8 @@ final class TapOpener {
             TapIoctl.detach(queues.get(i).number());
         }
         int mtu = outside();
-        TapFacts facts = new TapFacts(name, vnetHdr, probe.ufo(), probe.uso(), probe.tunnel(), mtu);
+        TapFacts facts = new TapFacts(name, vnetHdr, probe.ufo(), probe.uso(), probe.tunnel(), mtu,
+                a.has(TapIoctl.IFF_PERSIST));
         LOG.info("netdev {}: opened {} with {} queue pair(s), {}", options.id(), name, queues.size(), facts);
         return new OpenedTap(facts, List.copyOf(queues), header, offload, linkUp);
     }
@@ -246,7 +251,7 @@ final class TapOpener {
                 host.setMtu(options.mtu());
             }
             if (options.bridge() != null) {
-                joinBridge(host);
+                joinBridge(host, options, name);
             }
             if (options.script() != null) {
                 DutyScript.run(options.id(), "script", options.script(), name, context.deadlineNanos());
@@ -260,7 +265,8 @@ final class TapOpener {
         }
     }
 
-    private void joinBridge(HostInterface host) throws NetdevException {
+    /** Puts an interface into the bridge that is configured. */
+    static void joinBridge(HostInterface host, TapOptions options, String name) throws NetdevException {
         try {
             host.joinBridge(options.bridge());
         } catch (PosixException e) {

@@ -46,6 +46,11 @@ record TapOptions(String id, String ifname, List<Integer> fds, int queues, Strin
         return ifname == null || ifname.contains("%d");
     }
 
+    /** What TUNSETSNDBUF is given: without a limit unless one is given. */
+    int sendBuffer() {
+        return sndbuf <= 0 ? Integer.MAX_VALUE : sndbuf;
+    }
+
     /** How messages about this netdev begin. */
     String prefix() {
         return "netdev " + id + ": ";

@@ -34,24 +34,27 @@ final class TapPort implements FramePort {
     /** Whether the interface's name means the same in this process; null: not looked yet. */
     private Boolean here;
     private volatile boolean linkUp;
+    /** What its configuration has changed; done once it may. */
+    private TapChange change;
     private boolean watched;
     private LinkMonitor.Watch watch;
     /** Written with the lock on this port: who has the lock and finds it open may use the descriptors. */
     private volatile boolean closed;
 
     TapPort(TapOptions options, OpenContext context, OpenedTap tap) {
-        this(options, context, tap, firstOnly(), true);
+        this(options, context, tap, firstOnly(), true, TapChange.NONE);
         live = true;
         here = options.fds().isEmpty() ? Boolean.TRUE : null;
     }
 
     /** A port that was loaded: inert. */
-    TapPort(TapOptions options, OpenContext context, OpenedTap tap, BitSet enabled) {
-        this(options, context, tap, enabled, false);
+    TapPort(TapOptions options, OpenContext context, OpenedTap tap, BitSet enabled, TapChange change) {
+        this(options, context, tap, enabled, false, change);
     }
 
-    private TapPort(TapOptions options, OpenContext context, OpenedTap tap, BitSet enabled, boolean sure) {
+    private TapPort(TapOptions options, OpenContext context, OpenedTap tap, BitSet enabled, boolean sure, TapChange change) {
         this.options = options;
+        this.change = change;
         this.context = context;
         this.facts = tap.facts();
         this.linkUp = tap.linkUp();
@@ -67,6 +70,10 @@ final class TapPort implements FramePort {
         BitSet b = new BitSet();
         b.set(0);
         return b;
+    }
+
+    TapOptions options() {
+        return options;
     }
 
     TapFacts facts() {
@@ -210,8 +217,9 @@ final class TapPort implements FramePort {
         } else {
             live = true;
             try {
+                change();
                 control.change(wanted, s.headerLength(), TapFacts.offload(offloads));
-            } catch (PosixException e) {
+            } catch (IOException e) {
                 throw new NetdevException(what + "cannot apply " + s + ": " + e.getMessage() + "; the former settings stay", e);
             }
         }
@@ -219,6 +227,17 @@ final class TapPort implements FramePort {
             queues.get(i).enable(wanted.get(i));
         }
         watchLink();
+    }
+
+    private void change() throws NetdevException, IOException {
+        if (!change.equals(TapChange.NONE)) {
+            if (change.concernsHost() && !isHere()) {
+                throw new NetdevException(options.prefix() + "interface " + facts.name()
+                        + " is in another name space, or that cannot be told: there mtu and br cannot be changed from here");
+            }
+            change.make(first().number(), facts.name(), options, context.fds());
+            change = TapChange.NONE;
+        }
     }
 
     @Override

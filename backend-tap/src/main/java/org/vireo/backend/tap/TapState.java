@@ -25,8 +25,9 @@ import org.vireo.posix.Posix;
  * enabled            flag        the queue is attached
  * host_vnet_hdr_len  number      the header's length: 0, 10 or 12
  * </pre>
- * The port's section has what a reader may do without: {@code ifname} (text), for messages, {@code mtu} (number), and {@code link_up}
- * (flag), which is what a loaded port takes for true until it may look.
+ * The port's section has what a reader may do without: {@code ifname} (text), for messages, {@code mtu} (number), {@code link_up}
+ * (flag), which is what a loaded port takes for true until it may look, {@code persistent} (flag), and what the options said that can be
+ * changed while it is open: {@code configured_sndbuf} and {@code configured_mtu} (numbers), {@code configured_br} (text).
  */
 final class TapState {
     static final String TYPE = "tap";
@@ -44,7 +45,12 @@ final class TapState {
     private static final String IFNAME = "ifname";
     private static final String MTU = "mtu";
     private static final String LINK_UP = "link_up";
-    private static final Set<String> PORT_FIELDS = Set.of(IFNAME, MTU, LINK_UP);
+    private static final String PERSISTENT = "persistent";
+    private static final String CONFIGURED_SNDBUF = "configured_sndbuf";
+    private static final String CONFIGURED_MTU = "configured_mtu";
+    private static final String CONFIGURED_BR = "configured_br";
+    private static final Set<String> PORT_FIELDS = Set.of(IFNAME, MTU, LINK_UP, PERSISTENT, CONFIGURED_SNDBUF, CONFIGURED_MTU,
+            CONFIGURED_BR);
 
     private TapState() {
     }
@@ -72,9 +78,19 @@ final class TapState {
             duplicates.forEach(Fd::close);
             throw new StateTransferException("netdev " + id + ": cannot save " + facts.name() + ": " + e.getMessage(), e);
         }
-        Section p = Section.builder("port").text(IFNAME, facts.name()).optional(IFNAME).number(MTU, facts.mtu()).optional(MTU)
-                .flag(LINK_UP, port.isLinkUp()).optional(LINK_UP).build();
-        return BackendState.of(TYPE, VERSION, p, queues);
+        Section.Builder p = Section.builder("port").text(IFNAME, facts.name()).optional(IFNAME).number(MTU, facts.mtu()).optional(MTU)
+                .flag(LINK_UP, port.isLinkUp()).optional(LINK_UP).flag(PERSISTENT, facts.persistent()).optional(PERSISTENT);
+        TapOptions o = port.options();
+        if (o.sndbuf() >= 0) {
+            p.number(CONFIGURED_SNDBUF, o.sndbuf()).optional(CONFIGURED_SNDBUF);
+        }
+        if (o.mtu() != 0) {
+            p.number(CONFIGURED_MTU, o.mtu()).optional(CONFIGURED_MTU);
+        }
+        if (o.bridge() != null) {
+            p.text(CONFIGURED_BR, o.bridge()).optional(CONFIGURED_BR);
+        }
+        return BackendState.of(TYPE, VERSION, p.build(), queues);
     }
 
     /** Makes a port. Checks values only: the device is somebody else's. */
@@ -85,7 +101,9 @@ final class TapState {
         }
         state.port().requireKnown(PORT_FIELDS);
         checkCount(options, state.queues().size(), context.pairs());
-        int mtu = state.port().has(MTU) ? mtu(state.port()) : 0;
+        TapChange change = change(options, state.port());
+        int mtu = change.mtu() != 0 ? change.mtu() : state.port().has(MTU) ? mtu(state.port()) : 0;
+        boolean persistent = state.port().has(PERSISTENT) && state.port().flag(PERSISTENT);
         boolean linkUp = !state.port().has(LINK_UP) || state.port().flag(LINK_UP);
         TapFacts facts = null;
         int header = 0;
@@ -94,7 +112,7 @@ final class TapState {
             Section q = state.queues().get(i);
             q.requireKnown(QUEUE_FIELDS);
             TapFacts f = new TapFacts(name(options, state.port()), q.flag(USING_VNET_HDR), q.flag(HAS_UFO), q.flag(HAS_USO),
-                    q.flag(HAS_TUNNEL), mtu);
+                    q.flag(HAS_TUNNEL), mtu, persistent);
             int h = header(q, f.vnetHdr());
             if (facts != null) {
                 checkSame(state.queues().getFirst(), q);
@@ -104,7 +122,14 @@ final class TapState {
             enabled.set(i, q.flag(ENABLED));
         }
         checkOptions(options, state, facts);
-        return new TapPort(options, context, new OpenedTap(facts, duplicates(options, state), header, TapControl.UNKNOWN, linkUp), enabled);
+        return new TapPort(options, context, new OpenedTap(facts, duplicates(options, state), header, TapControl.UNKNOWN, linkUp), enabled,
+                change);
+    }
+
+    private static TapChange change(TapOptions options, Section port) throws StateTransferException {
+        long sndbuf = port.has(CONFIGURED_SNDBUF) ? port.number(CONFIGURED_SNDBUF) : -1;
+        long mtu = port.has(CONFIGURED_MTU) ? port.number(CONFIGURED_MTU) : 0;
+        return TapChange.of(options, sndbuf, mtu, port.has(CONFIGURED_BR) ? port.text(CONFIGURED_BR) : null);
     }
 
     private static void checkCount(TapOptions options, int found, int pairs) throws StateTransferException {

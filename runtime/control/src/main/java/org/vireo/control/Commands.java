@@ -49,6 +49,7 @@ final class Commands {
         all.put("backend-update", this::backendUpdate);
         all.put("backend-remove", this::backendRemove);
         all.put("netdev-swap", this::netdevSwap);
+        all.put("netdev-change", this::netdevChange);
         all.put("device_add", this::deviceAdd);
         all.put("device_del", this::deviceDelete);
         all.put("netdev_add", this::netdevAdd);
@@ -251,6 +252,15 @@ final class Commands {
         String type = a.text("type");
         Map<String, String> options = a.rest();
         return apply(() -> operations.swapNetdev(id, type, options));
+    }
+
+    private Object netdevChange(Arguments a) throws QmpException {
+        String id = a.text("id");
+        Map<String, String> changes = a.rest();
+        if (changes.isEmpty()) {
+            throw QmpException.generic("netdev " + id + ": no option is named that is to change");
+        }
+        return apply(() -> operations.changeOptions(id, changes));
     }
 
     private Object backendInstall(Arguments a) throws QmpException {

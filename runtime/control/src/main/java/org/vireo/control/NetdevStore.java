@@ -46,7 +46,7 @@ public final class NetdevStore implements NetdevConfigurations {
     }
 
     /** A configured netdev. */
-    record Netdev(String id, String type, Map<String, String> options) { }
+    record Netdev(String id, String type, int revision, Map<String, String> options) { }
 
     BackendCatalog backends() {
         return backends;
@@ -58,7 +58,7 @@ public final class NetdevStore implements NetdevConfigurations {
 
     @Override
     public synchronized void create(String type, String id, Map<String, String> options) throws NicException {
-        if (find(id) != null) {
+        if (!find(id).isEmpty()) {
             throw new NicException("netdev " + id + ": the id is taken");
         }
         createBeside(type, id, options);
@@ -66,6 +66,21 @@ public final class NetdevStore implements NetdevConfigurations {
 
     /** A configuration of another type beside the one that the netdev has. */
     synchronized void createBeside(String type, String id, Map<String, String> options) throws NicException {
+        put(type, id, options, 0);
+    }
+
+    /**
+     * Another configuration of the type that a netdev has, beside the one that it has.
+     *
+     * @return its revision, one more than the other one's
+     */
+    synchronized int createNext(Netdev now, Map<String, String> options) throws NicException {
+        int next = now.revision() + 1;
+        put(now.type(), now.id(), options, next);
+        return next;
+    }
+
+    private void put(String type, String id, Map<String, String> options, int revision) throws NicException {
         requireId("netdev", id);
         Set<String> types = backends.types();
         if (!types.contains(type)) {
@@ -83,8 +98,13 @@ public final class NetdevStore implements NetdevConfigurations {
         }
         properties.put(NetBackend.NETDEV_ID, id);
         properties.put(NetBackend.NETDEV_TYPE, type);
+        if (revision > 0) {
+            properties.put(NetBackend.NETDEV_REVISION, revision);
+        }
+        // no id has a colon
+        String instance = revision == 0 ? id : id + ":" + revision;
         try {
-            configurations.getFactoryConfiguration(NetBackend.PID_PREFIX + type.replace("-", ""), id, "?").update(properties);
+            configurations.getFactoryConfiguration(NetBackend.PID_PREFIX + type.replace("-", ""), instance, "?").update(properties);
         } catch (IOException e) {
             throw new NicException("netdev " + id + ": its configuration cannot be kept: " + e.getMessage(), e);
         }
@@ -92,7 +112,25 @@ public final class NetdevStore implements NetdevConfigurations {
 
     @Override
     public synchronized boolean delete(String id) throws NicException {
-        return delete(id, find(id));
+        boolean found = false;
+        for (Configuration c : find(id)) {
+            delete(id, c);
+            found = true;
+        }
+        return found;
+    }
+
+    /** All but the one of a revision. */
+    synchronized void deleteOthers(String id, int revision) throws NicException {
+        for (Configuration c : find(id)) {
+            if (revision(c.getProperties()) != revision) {
+                delete(id, c);
+            }
+        }
+    }
+
+    private static int revision(Dictionary<String, Object> properties) {
+        return properties.get(NetBackend.NETDEV_REVISION) instanceof Integer i ? i : 0;
     }
 
     /** The one of a type. */
@@ -103,13 +141,9 @@ public final class NetdevStore implements NetdevConfigurations {
         }
     }
 
-    private static boolean delete(String id, Configuration c) throws NicException {
-        if (c == null) {
-            return false;
-        }
+    private static void delete(String id, Configuration c) throws NicException {
         try {
             c.delete();
-            return true;
         } catch (IOException e) {
             throw new NicException("netdev " + id + ": its configuration cannot be removed: " + e.getMessage(), e);
         }
@@ -128,14 +162,14 @@ public final class NetdevStore implements NetdevConfigurations {
                 }
             }
             found.add(new Netdev(String.valueOf(properties.get(NetBackend.NETDEV_ID)),
-                    String.valueOf(properties.get(NetBackend.NETDEV_TYPE)), options));
+                    String.valueOf(properties.get(NetBackend.NETDEV_TYPE)), revision(properties), options));
         }
         return found;
     }
 
-    private Configuration find(String id) throws NicException {
+    private List<Configuration> find(String id) throws NicException {
         // ids that were checked hold nothing that a filter would have to escape; others cannot exist
-        return isId(id) ? configurations("(" + NetBackend.NETDEV_ID + "=" + id + ")").stream().findFirst().orElse(null) : null;
+        return isId(id) ? configurations("(" + NetBackend.NETDEV_ID + "=" + id + ")") : List.of();
     }
 
     private List<Configuration> configurations(String filter) throws NicException {

@@ -143,10 +143,9 @@ final class Operations {
         try {
             requireChangeable();
             Nics frontend = frontend();
-            NetdevStore.Netdev now = netdevs.list().stream().filter(n -> n.id().equals(id)).findFirst()
-                    .orElseThrow(() -> new NotFoundException(id));
+            NetdevStore.Netdev now = netdev(id);
             if (now.type().equals(type)) {
-                throw new NicException("netdev " + id + ": is of type " + type + " already");
+                throw new NicException("netdev " + id + ": is of type " + type + " already; its options are changed by netdev-change");
             }
             netdevs.createBeside(type, id, options.isEmpty() ? now.options() : options);
             try {
@@ -158,6 +157,59 @@ final class Operations {
             netdevs.delete(id, now.type());
         } finally {
             changing.unlock();
+        }
+    }
+
+    private NetdevStore.Netdev netdev(String id) throws NicException, NotFoundException {
+        return netdevs.list().stream().filter(n -> n.id().equals(id)).findFirst().orElseThrow(() -> new NotFoundException(id));
+    }
+
+    /**
+     * A netdev gets other options, under running guests.
+     *
+     * @param options all of them; the same as it has: nothing happens
+     */
+    void changeNetdev(String id, Map<String, String> options) throws NicException, NotFoundException {
+        changing.lock();
+        try {
+            requireChangeable();
+            change(netdev(id), options);
+        } finally {
+            changing.unlock();
+        }
+    }
+
+    /**
+     * Some options of a netdev change, under running guests.
+     *
+     * @param changes the new values; an empty one takes an option back
+     */
+    void changeOptions(String id, Map<String, String> changes) throws NicException, NotFoundException {
+        changing.lock();
+        try {
+            requireChangeable();
+            NetdevStore.Netdev now = netdev(id);
+            Map<String, String> options = new LinkedHashMap<>(now.options());
+            options.putAll(changes);
+            options.values().removeIf(String::isEmpty);
+            change(now, options);
+        } finally {
+            changing.unlock();
+        }
+    }
+
+    private void change(NetdevStore.Netdev now, Map<String, String> options) throws NicException {
+        if (now.options().equals(options)) {
+            return;
+        }
+        Nics frontend = frontend();
+        int revision = netdevs.createNext(now, options);
+        boolean changed = false;
+        try {
+            frontend.change(now.id(), revision, System.nanoTime() + SWAP_DEADLINE_NANOS);
+            changed = true;
+        } finally {
+            netdevs.deleteOthers(now.id(), changed ? revision : now.revision());
         }
     }
 

@@ -123,6 +123,11 @@ final class FakeNics implements Nics {
     }
 
     @Override
+    public void change(String netdev, int revision, long deadlineNanos) throws NicException {
+        swap(netdev, "revision " + revision, deadlineNanos);
+    }
+
+    @Override
     public List<TransferableNic> fenced() {
         throw new AssertionError();
     }

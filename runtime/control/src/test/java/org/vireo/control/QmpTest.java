@@ -205,12 +205,38 @@ class QmpTest {
     }
 
     @Test
+    void aNetdevsOptionsChange() throws Exception {
+        client.negotiate();
+        client.execute("netdev_add", Map.of("type", "tap", "id", "net0", "ifname", "tap0", "sndbuf", "1000"));
+        assertEquals("DeviceNotFound: Device 'none' not found", client.refused("netdev-change", Map.of("id", "none", "sndbuf", "1")));
+        assertTrue(client.refused("netdev-change", Map.of("id", "net0")).contains("no option is named"));
+        client.execute("netdev-change", Map.of("id", "net0", "ifname", "tap0"));
+        assertEquals(List.of(), nics.swaps, "nothing is to change");
+        nics.refusedSwap = "netdev net0: section port: ifname has to be tap1";
+        assertEquals("GenericError: " + nics.refusedSwap, client.refused("netdev-change", Map.of("id", "net0", "ifname", "tap1")));
+        assertEquals(List.of("tap tap0"), configured(), "what was refused stays configured as it was");
+        nics.refusedSwap = null;
+        client.execute("netdev-change", Map.of("id", "net0", "mtu", "9000", "sndbuf", ""));
+        client.execute("netdev-change", Map.of("id", "net0", "mtu", "2000"));
+        assertEquals(List.of("net0 to revision 1", "net0 to revision 2"), nics.swaps);
+        assertEquals(List.of("tap tap0"), configured());
+        assertEquals(Map.of("ifname", "tap0", "mtu", "2000"), options("net0"));
+        client.execute("netdev_del", Map.of("id", "net0"));
+        assertEquals(List.of(), configured());
+    }
+
+    private Object options(String netdev) throws Exception {
+        return ((List<?>) client.execute("query-netdevs", Map.of())).stream().map(n -> (Map<?, ?>) n)
+                .filter(n -> netdev.equals(n.get("id"))).findFirst().orElseThrow().get("options");
+    }
+
+    @Test
     void anotherTypeTakesANetdevOverWithItsOptionsOrWithOthers() throws Exception {
         framework.hasOther = true;
         client.negotiate();
         client.execute("netdev_add", Map.of("type", "tap", "id", "net0", "ifname", "tap0"));
         assertEquals("DeviceNotFound: Device 'none' not found", client.refused("netdev-swap", Map.of("id", "none", "type", "other")));
-        assertEquals("GenericError: netdev net0: is of type tap already",
+        assertEquals("GenericError: netdev net0: is of type tap already; its options are changed by netdev-change",
                 client.refused("netdev-swap", Map.of("id", "net0", "type", "tap")));
         assertTrue(client.refused("netdev-swap", Map.of("id", "net0", "type", "x")).contains("no bundle provides the type 'x'"));
         nics.refusedSwap = "netdev net0: lacks VIRTIO_NET_F_CSUM, which the guest acknowledged";

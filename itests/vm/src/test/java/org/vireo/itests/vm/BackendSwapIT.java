@@ -70,6 +70,16 @@ final class BackendSwapIT {
             v.client("backend", "remove", old);
             awaitServing(v, NAME + " 0.2.0");
             send(guest, 500);
+            // another configuration is a swap too
+            v.client("netdev", "change", "net0", "sndbuf=100000,mtu=1400");
+            assertTrue(String.join("\n", v.client("netdev", "list")).contains("mtu=1400"), v.client("netdev", "list").toString());
+            assertTrue(on.namespace().run("ip", "-o", "link", "show", on.tap()).contains(" mtu 1400 "));
+            send(guest, 500);
+            String said = String.join("\n", v.failingClient("netdev", "change", "net0", "ifname=other"));
+            assertTrue(said.contains("ifname") && said.contains(on.tap()), said);
+            said = String.join("\n", v.failingClient("netdev", "change", "net0", "nonsense=1"));
+            assertTrue(said.contains("option nonsense=1 is unknown"), said);
+            send(guest, 500);
             // in place, with nobody else there
             v.client("backend", "update", NAME, version("0.4.0").toString());
             awaitServing(v, NAME + " 0.4.0");

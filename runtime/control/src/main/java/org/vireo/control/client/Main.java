@@ -164,7 +164,14 @@ public final class Main {
             case "list" -> list("query-netdevs", new Table("id", "type", "state", "nic", "bundle", "state-format", "options"));
             case "add" -> change("netdev_add", options("type", "vireo netdev add tap,id=net0,ifname=tap0"));
             case "del" -> change("netdev_del", Map.of("id", next("netdev del needs an id")));
-            default -> throw new UsageException("netdev " + verb + ": write netdev list, netdev add OPTIONS or netdev del ID");
+            case "change" -> {
+                Map<String, String> with = new LinkedHashMap<>();
+                with.put("id", next("netdev change needs a netdev, as in vireo netdev change net0 sndbuf=65536"));
+                with.putAll(plainOptions(next("netdev change needs what is to change, as in vireo netdev change net0 sndbuf=65536")));
+                yield change("netdev-change", with);
+            }
+            default -> throw new UsageException("netdev " + verb
+                    + ": write netdev list, netdev add OPTIONS, netdev change ID OPTIONS or netdev del ID");
         };
     }
 
@@ -185,18 +192,21 @@ public final class Main {
         return Path.of(next("the bundle's jar file is missing")).toAbsolutePath().toString();
     }
 
+    private static Map<String, String> plainOptions(String text) throws UsageException {
+        try {
+            return OptionSyntax.parse(text, "");
+        } catch (OptionSyntax.SyntaxException e) {
+            throw new UsageException(text + ": " + e.getMessage());
+        }
+    }
+
     private int swap(String netdev) throws UsageException, IOException, QmpClient.RefusedException {
         if (to == null) {
             throw new UsageException("backend swap " + netdev + ": which type is it to be? --to TYPE");
         }
         Map<String, String> with = new LinkedHashMap<>();
         if (!arguments.isEmpty()) {
-            String text = arguments.pop();
-            try {
-                with.putAll(OptionSyntax.parse(text, ""));
-            } catch (OptionSyntax.SyntaxException e) {
-                throw new UsageException(text + ": " + e.getMessage());
-            }
+            with.putAll(plainOptions(arguments.pop()));
         }
         with.put("id", netdev);
         with.put("type", to);
