@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.vireo.testsupport.Requirements;
 import org.vireo.testsupport.TestProcess;
 
@@ -19,6 +20,7 @@ import org.vireo.testsupport.TestProcess;
  * The short part of the failure matrix: {@code vireo bench faults --quick} kills and stops source and target at exact points of a
  * handover, and has the VMM hang up there. What holds after each is checked by the command itself, see docs/handover.md.
  */
+@Isolated("it loads the machine")
 final class FaultMatrixIT {
     private static final Duration LIMIT = Duration.ofMinutes(5);
     private static final int CASES = 11;

@@ -13,12 +13,14 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.vireo.testsupport.Await;
 import org.vireo.testsupport.Requirements;
 import org.vireo.testsupport.TestNamespace;
 import org.vireo.testsupport.TestProcess;
 
 /** A real Linux guest under QEMU: it has network, keeps it while its NIC moves to other processes, and has it again when one was killed. */
+@Isolated("it loads the machine")
 final class QemuGuestIT {
     private static final String HOST = "192.0.2.1";
     private static final String GUEST = "192.0.2.2";

@@ -15,6 +15,7 @@ import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.vireo.guest.GuestNic;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
@@ -22,6 +23,7 @@ import org.vireo.testsupport.TestProcess;
 import org.vireo.vhostuser.Request;
 
 /** Daemons that stand by for one another are killed; the guest keeps its NIC, and its VMM its connection. */
+@Isolated("it loads the machine")
 final class StandbyIT {
     private static final Duration LIMIT = Duration.ofSeconds(30);
 

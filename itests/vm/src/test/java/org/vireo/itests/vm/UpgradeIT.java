@@ -22,6 +22,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
 import org.vireo.posix.Descriptors;
@@ -30,6 +31,7 @@ import org.vireo.testsupport.Requirements;
 import org.vireo.testsupport.TestNamespace;
 
 /** {@code vireo upgrade}: another build goes on with the guests, or the old one does. */
+@Isolated("it loads the machine")
 final class UpgradeIT {
     private static final Duration LIMIT = Duration.ofSeconds(60);
     private static final int MANY = 50;
