@@ -61,26 +61,19 @@ public final class NetdevStore implements NetdevConfigurations {
         if (!find(id).isEmpty()) {
             throw new NicException("netdev " + id + ": the id is taken");
         }
-        createBeside(type, id, options);
+        createBeside(type, id, 0, options);
     }
 
-    /** A configuration of another type beside the one that the netdev has. */
-    synchronized void createBeside(String type, String id, Map<String, String> options) throws NicException {
-        put(type, id, options, 0);
+    @Override
+    public synchronized void follow(String type, String id, int revision, Map<String, String> options) throws NicException {
+        if (find(id).stream().allMatch(c -> revision(c.getProperties()) < revision)) {
+            createBeside(type, id, revision, options);
+            deleteOthers(id, revision);
+        }
     }
 
-    /**
-     * Another configuration of the type that a netdev has, beside the one that it has.
-     *
-     * @return its revision, one more than the other one's
-     */
-    synchronized int createNext(Netdev now, Map<String, String> options) throws NicException {
-        int next = now.revision() + 1;
-        put(now.type(), now.id(), options, next);
-        return next;
-    }
-
-    private void put(String type, String id, Map<String, String> options, int revision) throws NicException {
+    /** A configuration beside the one that the netdev has, of the same type or another one, with another revision. */
+    synchronized void createBeside(String type, String id, int revision, Map<String, String> options) throws NicException {
         requireId("netdev", id);
         Set<String> types = backends.types();
         if (!types.contains(type)) {
@@ -131,14 +124,6 @@ public final class NetdevStore implements NetdevConfigurations {
 
     private static int revision(Dictionary<String, Object> properties) {
         return properties.get(NetBackend.NETDEV_REVISION) instanceof Integer i ? i : 0;
-    }
-
-    /** The one of a type. */
-    synchronized void delete(String id, String type) throws NicException {
-        String filter = "(&(" + NetBackend.NETDEV_ID + "=" + id + ")(" + NetBackend.NETDEV_TYPE + "=" + type + "))";
-        for (Configuration c : configurations(filter)) {
-            delete(id, c);
-        }
     }
 
     private static void delete(String id, Configuration c) throws NicException {

@@ -142,19 +142,11 @@ final class Operations {
         changing.lock();
         try {
             requireChangeable();
-            Nics frontend = frontend();
             NetdevStore.Netdev now = netdev(id);
             if (now.type().equals(type)) {
                 throw new NicException("netdev " + id + ": is of type " + type + " already; its options are changed by netdev-change");
             }
-            netdevs.createBeside(type, id, options.isEmpty() ? now.options() : options);
-            try {
-                frontend.swap(id, type, System.nanoTime() + SWAP_DEADLINE_NANOS);
-            } catch (NicException | RuntimeException e) {
-                netdevs.delete(id, type);
-                throw e;
-            }
-            netdevs.delete(id, now.type());
+            change(now, type, options.isEmpty() ? now.options() : options);
         } finally {
             changing.unlock();
         }
@@ -173,7 +165,7 @@ final class Operations {
         changing.lock();
         try {
             requireChangeable();
-            change(netdev(id), options);
+            changeOptions(netdev(id), options);
         } finally {
             changing.unlock();
         }
@@ -192,21 +184,25 @@ final class Operations {
             Map<String, String> options = new LinkedHashMap<>(now.options());
             options.putAll(changes);
             options.values().removeIf(String::isEmpty);
-            change(now, options);
+            changeOptions(now, options);
         } finally {
             changing.unlock();
         }
     }
 
-    private void change(NetdevStore.Netdev now, Map<String, String> options) throws NicException {
-        if (now.options().equals(options)) {
-            return;
+    private void changeOptions(NetdevStore.Netdev now, Map<String, String> options) throws NicException {
+        if (!now.options().equals(options)) {
+            change(now, now.type(), options);
         }
+    }
+
+    private void change(NetdevStore.Netdev now, String type, Map<String, String> options) throws NicException {
         Nics frontend = frontend();
-        int revision = netdevs.createNext(now, options);
+        int revision = now.revision() + 1;
+        netdevs.createBeside(type, now.id(), revision, options);
         boolean changed = false;
         try {
-            frontend.change(now.id(), revision, System.nanoTime() + SWAP_DEADLINE_NANOS);
+            frontend.swap(now.id(), type, revision, System.nanoTime() + SWAP_DEADLINE_NANOS);
             changed = true;
         } finally {
             netdevs.deleteOthers(now.id(), changed ? revision : now.revision());

@@ -115,16 +115,11 @@ final class FakeNics implements Nics {
     }
 
     @Override
-    public void swap(String netdev, String type, long deadlineNanos) throws NicException {
+    public void swap(String netdev, String type, int revision, long deadlineNanos) throws NicException {
         if (refusedSwap != null) {
             throw new NicException(refusedSwap);
         }
-        swaps.add(netdev + " to " + type);
-    }
-
-    @Override
-    public void change(String netdev, int revision, long deadlineNanos) throws NicException {
-        swap(netdev, "revision " + revision, deadlineNanos);
+        swaps.add(netdev + " to " + type + " " + revision);
     }
 
     @Override

@@ -58,12 +58,7 @@ final class StandIns implements Nics {
     }
 
     @Override
-    public void swap(String netdev, String type, long deadlineNanos) throws NicException {
-        throw new NicException("a rehearsal has no netdevs");
-    }
-
-    @Override
-    public void change(String netdev, int revision, long deadlineNanos) throws NicException {
+    public void swap(String netdev, String type, int revision, long deadlineNanos) throws NicException {
         throw new NicException("a rehearsal has no netdevs");
     }
 

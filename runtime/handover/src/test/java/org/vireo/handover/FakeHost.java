@@ -80,12 +80,7 @@ final class FakeHost implements Nics, AutoCloseable {
     }
 
     @Override
-    public void swap(String netdev, String type, long deadlineNanos) {
-        throw new UnsupportedOperationException();
-    }
-
-    @Override
-    public void change(String netdev, int revision, long deadlineNanos) {
+    public void swap(String netdev, String type, int revision, long deadlineNanos) {
         throw new UnsupportedOperationException();
     }
 

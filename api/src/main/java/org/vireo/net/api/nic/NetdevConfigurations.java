@@ -18,6 +18,18 @@ public interface NetdevConfigurations {
     void create(String type, String id, Map<String, String> options) throws NicException;
 
     /**
+     * A netdev is to be what it is in the process that a NIC comes from, where it was changed: its configuration here is replaced, unless
+     * that has the same revision or a higher one.
+     *
+     * @param type the netdev's type there
+     * @param id its id
+     * @param revision of its configuration there
+     * @param options names and values there
+     * @throws NicException no bundle provides the type
+     */
+    void follow(String type, String id, int revision, Map<String, String> options) throws NicException;
+
+    /**
      * Removes a netdev's configuration.
      *
      * @param id its id

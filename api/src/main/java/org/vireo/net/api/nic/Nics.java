@@ -60,26 +60,16 @@ public interface Nics {
     void awaitNetdev(String netdev, long deadlineNanos) throws NicException;
 
     /**
-     * Another type of backend goes on with what a netdev has open, under a running guest; or, if no NIC uses the netdev, will open it. The
-     * service of that type is there, or comes within the time.
+     * Another configuration of a netdev, of the same type or of another one, goes on with what the netdev has open, under a running guest;
+     * or, if no NIC uses the netdev, will open it. Its service is there, or comes within the time.
      *
      * @param netdev its id
-     * @param type the type
+     * @param type the type of the new one
+     * @param revision its number, higher than that of the one that serves
      * @param deadlineNanos until when, as of {@link System#nanoTime()}
      * @throws NicException it cannot, and why; the former one goes on
      */
-    void swap(String netdev, String type, long deadlineNanos) throws NicException;
-
-    /**
-     * Another configuration of a netdev, of the same type, goes on with what the netdev has open, under a running guest; or, if no NIC
-     * uses the netdev, will open it. Its service is there, or comes within the time.
-     *
-     * @param netdev its id
-     * @param revision the configuration's number, higher than that of the one that serves
-     * @param deadlineNanos until when, as of {@link System#nanoTime()}
-     * @throws NicException it cannot, and why; the former one goes on
-     */
-    void change(String netdev, int revision, long deadlineNanos) throws NicException;
+    void swap(String netdev, String type, int revision, long deadlineNanos) throws NicException;
 
     /**
      * The NICs that this process owns and could hand over, in the order of their making.

@@ -32,6 +32,7 @@ final class NicImages {
     static final StateFormat FORMAT = StateFormat.of("virtio-net", 1, 1).build();
 
     private static final String BREAK_BEFORE_MAKE = "break-before-make";
+    private static final String NETDEV_REVISION = "netdev-revision";
     private static final Set<String> DEVICE_FIELDS = Set.of("features", "protocol-features", "status", "mtu", "pairs");
     private static final Set<String> MEMORY_FIELDS = Set.of("guest", "bytes", "user", "offset", "file");
     private static final Set<String> RING_FIELDS = Set.of("size", "descriptors", "available", "used", "flags", "log", "base", "started",
@@ -136,6 +137,12 @@ final class NicImages {
         }
     }
 
+    /** Of the netdev's configuration where the image was made; 0: it is as it was at first. */
+    static int netdevRevision(NicImage image) throws StateTransferException {
+        Section s = require(image, "nic");
+        return s.has(NETDEV_REVISION) ? Math.clamp(s.number(NETDEV_REVISION), 0, Integer.MAX_VALUE) : 0;
+    }
+
     /** Whether the source closes its port before this process may open its own. */
     static boolean breaks(NicImage image) throws StateTransferException {
         Section s = require(image, "nic");
@@ -148,6 +155,9 @@ final class NicImages {
         if (nic.slot() != null) {
             b.text("netdev-type", nic.slot().type());
             nic.slot().options().forEach((k, v) -> b.text("netdev-option." + k, v));
+            if (nic.slot().revision() > 0) {
+                b.number(NETDEV_REVISION, nic.slot().revision()).optional(NETDEV_REVISION);
+            }
         }
         if (breaks) {
             b.flag(BREAK_BEFORE_MAKE, true);

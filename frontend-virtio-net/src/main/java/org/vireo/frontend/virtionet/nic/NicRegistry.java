@@ -29,7 +29,6 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.session.Poller;
-import org.vireo.frontend.virtionet.slot.SlotSwap;
 import org.vireo.frontend.virtionet.slot.Slots;
 import org.vireo.frontend.virtionet.worker.Watchdog;
 import org.vireo.frontend.virtionet.worker.Worker;
@@ -286,22 +285,9 @@ public final class NicRegistry implements Nics {
     }
 
     @Override
-    public void swap(String netdev, String type, long deadlineNanos) throws NicException {
-        swap(netdev, s -> s.swapTo(type, deadlineNanos));
-    }
-
-    @Override
-    public void change(String netdev, int revision, long deadlineNanos) throws NicException {
-        swap(netdev, s -> s.changeTo(revision, deadlineNanos));
-    }
-
-    private interface Swapping {
-        void swap(SlotSwap s) throws NetdevException;
-    }
-
-    private void swap(String netdev, Swapping how) throws NicException {
+    public void swap(String netdev, String type, int revision, long deadlineNanos) throws NicException {
         try {
-            how.swap(env.slots().slot(netdev).swap());
+            env.slots().slot(netdev).swap().swapTo(type, revision, deadlineNanos);
         } catch (NetdevException e) {
             throw new NicException(e.getMessage(), e);
         } finally {
@@ -354,7 +340,7 @@ public final class NicRegistry implements Nics {
         changed();
     }
 
-    /** Makes the netdev's configuration if this process has none for it. */
+    /** Makes the netdev's configuration if this process has none for it, or replaces it if it was changed where the NIC comes from. */
     private boolean configure(NicImage image, long deadlineNanos) throws Exception {
         String netdev = NicImages.options(NicImages.require(image, "nic"), "option.").getOrDefault("netdev", "");
         if (netdev.isEmpty()) {
@@ -362,8 +348,13 @@ public final class NicRegistry implements Nics {
         }
         NetdevConfigurations c = configurations;
         boolean make = !env.slots().slot(netdev).servable() && c != null;
+        String type = NicImages.require(image, "nic").text("netdev-type");
+        int revision = NicImages.netdevRevision(image);
         if (make) {
-            c.create(NicImages.require(image, "nic").text("netdev-type"), netdev, ReceivedNic.netdevOptions(image));
+            c.create(type, netdev, ReceivedNic.netdevOptions(image));
+        } else if (revision > 0 && c != null) {
+            c.follow(type, netdev, revision, ReceivedNic.netdevOptions(image));
+            env.slots().slot(netdev).swap().swapTo(type, revision, deadlineNanos);
         }
         env.slots().slot(netdev).await(deadlineNanos);
         return make;

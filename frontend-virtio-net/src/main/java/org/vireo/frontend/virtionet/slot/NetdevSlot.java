@@ -440,6 +440,15 @@ public final class NetdevSlot {
     }
 
     /**
+     * The revision of the configuration of the one who serves, or would.
+     *
+     * @return 0: it is as it was at first
+     */
+    public synchronized int revision() {
+        return serving != null ? serving.revision() : candidates.any().map(Candidate::revision).orElse(0);
+    }
+
+    /**
      * Counters that only the backend has.
      *
      * @param to takes them

@@ -234,38 +234,27 @@ public final class SlotSwap {
     }
 
     /**
-     * Another type of backend serves from now on, with what the one before has open.
+     * Another configuration serves from now on, with what the one before has open.
      *
-     * @param type the type
+     * @param type its type, the same or another one
+     * @param revision its number
      * @param deadlineNanos until when
-     * @throws NetdevException none came, or it cannot, and why; the type that was asked for before is asked for again
+     * @throws NetdevException its service did not come, or it cannot, and why; the type that was asked for before is asked for again
      */
-    public void swapTo(String type, long deadlineNanos) throws NetdevException {
+    public void swapTo(String type, int revision, long deadlineNanos) throws NetdevException {
         String before;
         synchronized (slot) {
             before = slot.candidates().type();
         }
         try {
-            await(type, c -> c.type().equals(type), "backend of type " + type, deadlineNanos);
+            await(type, c -> c.type().equals(type) && c.revision() >= revision, "backend of type " + type
+                    + (revision > 0 ? " with the new configuration" : ""), deadlineNanos);
         } catch (NetdevException e) {
-            ask(before);
+            if (!before.equals(type)) {
+                ask(before);
+            }
             throw e;
         }
-    }
-
-    /**
-     * Another configuration of the same type serves from now on, with what the one before has open.
-     *
-     * @param revision its number
-     * @param deadlineNanos until when
-     * @throws NetdevException its service did not come, or it cannot, and why
-     */
-    public void changeTo(int revision, long deadlineNanos) throws NetdevException {
-        String type;
-        synchronized (slot) {
-            type = slot.candidates().type();
-        }
-        await(type, c -> c.revision() >= revision && c.type().equals(type), "backend with the new configuration", deadlineNanos);
     }
 
     /** Waits until one of those that are wanted serves, or would. */

@@ -236,7 +236,7 @@ class BackendSwapTest {
         h.bind("neta", other, 100, "other");
         net.passBothWays(guest, 2);
         assertNull(other.port, "a type that nobody asked for does not serve, whatever its ranking");
-        h.registry.swap("neta", "other", Harness.soon());
+        h.registry.swap("neta", "other", 0, Harness.soon());
         assertNotNull(other.port);
         assertNull(first.port, "when it is said to be done the former port is closed");
         net.passBothWays(guest, 3);
@@ -249,11 +249,11 @@ class BackendSwapTest {
         FakeBackend other = new FakeBackend(net);
         other.headerLengths = new int[] {10};
         h.bind("neta", other, 0, "other");
-        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", Harness.soon()));
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", 0, Harness.soon()));
         assertTrue(e.getMessage().contains("has headers of [10] bytes, the driver wants 12"), e.getMessage());
         assertNull(other.port);
         net.passBothWays(guest, 2);
-        e = assertThrows(NicException.class, () -> h.registry.swap("neta", "none", System.nanoTime() + 100_000_000));
+        e = assertThrows(NicException.class, () -> h.registry.swap("neta", "none", 0, System.nanoTime() + 100_000_000));
         assertTrue(e.getMessage().contains("netdev neta: no backend of type none came"), e.getMessage());
         // newer, of the former type
         swapTo(new FakeBackend(net), first);

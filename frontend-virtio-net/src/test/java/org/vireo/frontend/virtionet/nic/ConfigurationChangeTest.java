@@ -42,7 +42,7 @@ class ConfigurationChangeTest {
     void theNewOneGoesOnWithWhatIsOpen() throws Exception {
         FakeBackend next = new FakeBackend(net);
         h.bind("neta", next, 0, "fake", 1);
-        h.registry.change("neta", 1, Harness.soon());
+        h.registry.swap("neta", "fake", 1, Harness.soon());
         assertNotNull(next.port);
         assertNull(first.port, "when it is said to be done the former port is closed");
         assertTrue(next.calls.contains("load") && !next.calls.contains("open"), next.calls.toString());
@@ -56,7 +56,7 @@ class ConfigurationChangeTest {
         h.bind("neta", ranked, 5, "fake", 0);
         FakeBackend next = new FakeBackend(net);
         h.bind("neta", next, 0, "fake", 1);
-        h.registry.change("neta", 1, Harness.soon());
+        h.registry.swap("neta", "fake", 1, Harness.soon());
         assertNotNull(next.port);
         net.passBothWays(guest, 2);
     }
@@ -67,17 +67,17 @@ class ConfigurationChangeTest {
         FakeBackend wrong = new FakeBackend(net);
         wrong.validationFails = true;
         h.bind("neta", wrong, 0, "fake", 1);
-        NicException e = assertThrows(NicException.class, () -> h.registry.change("neta", 1, Harness.soon()));
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "fake", 1, Harness.soon()));
         assertTrue(e.getMessage().contains("wrong=yes: is not an option"), e.getMessage());
         h.unbind(wrong);
         FakeBackend other = new FakeBackend(net);
         other.loadFails = true;
         h.bind("neta", other, 0, "fake", 1);
-        e = assertThrows(NicException.class, () -> h.registry.change("neta", 1, Harness.soon()));
+        e = assertThrows(NicException.class, () -> h.registry.swap("neta", "fake", 1, Harness.soon()));
         assertTrue(e.getMessage().contains("another value is configured"), e.getMessage());
         h.unbind(other);
-        e = assertThrows(NicException.class, () -> h.registry.change("neta", 1, System.nanoTime() + 100_000_000));
-        assertTrue(e.getMessage().contains("no backend with the new configuration came"), e.getMessage());
+        e = assertThrows(NicException.class, () -> h.registry.swap("neta", "fake", 1, System.nanoTime() + 100_000_000));
+        assertTrue(e.getMessage().contains("no backend of type fake with the new configuration came"), e.getMessage());
         net.passBothWays(guest, 2);
         assertEquals(NicState.RUNNING, h.status("a").state());
         // a taken back trial may have loaded anew; the port of the first is the same in all other cases
@@ -89,7 +89,7 @@ class ConfigurationChangeTest {
         h.registry.remove("a");
         FakeBackend next = new FakeBackend(net);
         h.bind("neta", next, 0, "fake", 1);
-        h.registry.change("neta", 1, Harness.soon());
+        h.registry.swap("neta", "fake", 1, Harness.soon());
         h.unbind(first);
         h.nic("a");
         net.passBothWays(h.guest("a", GuestNic.options()), 2);
@@ -109,7 +109,7 @@ class ConfigurationChangeTest {
         h.awaitState("a", NicState.FAILED);
         FakeBackend next = new FakeBackend(net);
         h.bind("neta", next, 0, "fake", 1);
-        h.registry.change("neta", 1, Harness.soon());
+        h.registry.swap("neta", "fake", 1, Harness.soon());
         h.awaitState("a", NicState.RUNNING);
         net.passBothWays(g, 2);
         assertFalse(next.calls.contains("load"), next.calls.toString());

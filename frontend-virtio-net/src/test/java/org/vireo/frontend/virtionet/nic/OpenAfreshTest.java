@@ -78,7 +78,7 @@ class OpenAfreshTest {
     void anotherTypeIsConnectedToSomethingElseWhichTheFormerGivesUp() throws Exception {
         begin();
         h.bind("neta", stranger(), 0, "other");
-        h.registry.swap("neta", "other", Harness.soon());
+        h.registry.swap("neta", "other", 0, Harness.soon());
         expectAnnouncement();
         assertTrue(first.calls.contains("close RELEASE"), first.calls.toString());
         net.passBothWays(guest, 2);
@@ -104,7 +104,7 @@ class OpenAfreshTest {
         begin();
         FakeBackend.Port port = first.port;
         h.bind("neta", stranger(), 0, "other");
-        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", Harness.soon()));
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", 0, Harness.soon()));
         assertTrue(e.getMessage().contains("EBUSY"), e.getMessage());
         assertTrue(e.getMessage().contains("closing it first would cut the guest off"), e.getMessage());
         assertSame(port, first.port);
@@ -119,7 +119,7 @@ class OpenAfreshTest {
         begin();
         FakeBackend next = stranger();
         h.bind("neta", next, 0, "other");
-        h.registry.swap("neta", "other", Harness.soon());
+        h.registry.swap("neta", "other", 0, Harness.soon());
         assertNull(first.port);
         assertNotNull(next.port);
         expectAnnouncement();
@@ -136,7 +136,7 @@ class OpenAfreshTest {
         FakeBackend next = new FakeBackend(h.network(0));
         next.format = "strange";
         h.bind("neta", next, 0, "other");
-        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", Harness.soon()));
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", 0, Harness.soon()));
         assertTrue(e.getMessage().contains("netdev neta"), e.getMessage());
         assertSame(port, first.port);
         assertFalse(first.calls.contains("close LEAVE"), first.calls.toString());
@@ -151,7 +151,7 @@ class OpenAfreshTest {
         FakeBackend next = stranger();
         next.openFails = true;
         h.bind("neta", next, 0, "other");
-        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", Harness.soon()));
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", 0, Harness.soon()));
         assertTrue(e.getMessage().contains("open: EBUSY"), e.getMessage());
         assertNotNull(first.port);
         assertFalse(first.calls.contains("close RELEASE"), first.calls.toString());

@@ -105,6 +105,9 @@ final class StandbyIT {
                 second.client("nic", "add", "id=nic2,netdev=net2,socket=" + folder.resolve("nic2"));
                 awaitRole(second, "nic2: prepared");
                 second.client("nic", "del", "nic2");
+                // not as the command lines say
+                second.client("netdev", "change", "net0", "mtu=1400,sndbuf=100000");
+                awaitRole(second, "nic0: prepared");
                 kill(second);
                 send(guest, 1_000);
                 Await.until(LIMIT, "QMP of the third", () -> {
@@ -117,6 +120,8 @@ final class StandbyIT {
                         return false;
                     }
                 });
+                assertTrue(third.client("netdev", "list").stream().anyMatch(l -> l.startsWith("net0") && l.contains("mtu=1400")
+                        && l.contains("sndbuf=100000")), third.client("netdev", "list").toString());
                 // the kill may have repeated or lost one frame of the ring
                 Await.until(LIMIT, "all frames of the guest on the TAP", () -> Math.abs(on.arrived() - sent) <= 1);
                 third.process().signal("TERM");
