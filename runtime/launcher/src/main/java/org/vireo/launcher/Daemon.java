@@ -50,6 +50,8 @@ final class Daemon {
         properties.put("felix.service.urlhandlers", "false");
         properties.put("org.osgi.service.log.admin.loglevel", "INFO");
         properties.put("ds.loglevel", "info");
+        // how long a component that does not return keeps the thread that tells all others of their configurations; by default 5 s
+        properties.put("ds.lock.timeout.milliseconds", "2000");
         framework = new Felix(properties);
     }
 

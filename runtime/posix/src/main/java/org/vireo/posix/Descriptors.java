@@ -14,6 +14,16 @@ public final class Descriptors implements Fds {
         // nothing to set up
     }
 
+    /**
+     * Whether a descriptor is one of those made here. Others are somebody's own code, and may tell any number.
+     *
+     * @param fd a descriptor, or null
+     * @return whether
+     */
+    public static boolean made(Fd fd) {
+        return fd instanceof OwnedFd;
+    }
+
     @Override
     public Fd adopt(int number, String purpose) {
         if (number < 0 || !Posix.isOpen(number)) {

@@ -10,12 +10,13 @@ import java.util.function.BiConsumer;
 import java.util.function.Supplier;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
 import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
+import org.vireo.frontend.virtionet.worker.BackendException;
 import org.vireo.frontend.virtionet.worker.Scratch;
 import org.vireo.frontend.virtionet.worker.Task;
 import org.vireo.net.api.DropReason;
 import org.vireo.net.api.Fd;
+import org.vireo.net.api.FrameBatch;
 import org.vireo.net.api.FrameQueue;
-import org.vireo.net.api.NetdevException;
 import org.vireo.posix.linux.Epoll;
 import org.vireo.posix.linux.SharedMemory;
 
@@ -271,12 +272,12 @@ public final class FramePair extends Task {
         Own o = own;
         own = null;
         try (InjectedFrame f = new InjectedFrame(o.frame, format.headerLength() - format.skip())) {
-            if (port.transmit(f) == 1) {
+            if (give(f) == 1) {
                 o.done.complete(null);
             } else {
                 o.done.completeExceptionally(new IOException("the port is full"));
             }
-        } catch (NetdevException | RuntimeException e) {
+        } catch (BackendException | RuntimeException e) {
             o.done.completeExceptionally(e);
         }
     }
@@ -382,7 +383,7 @@ public final class FramePair extends Task {
             return txReady;
         }
         tx.kicksOff();
-        int taken = port.transmit(batch);
+        int taken = give(batch);
         if (isRevoked()) {
             return false;
         }
@@ -395,6 +396,31 @@ public final class FramePair extends Task {
             return false;
         }
         return true;
+    }
+
+    /** What a backend throws is told here, where the watchdog looks: who knows what its own messages do. */
+    private int give(FrameBatch frames) throws BackendException {
+        try {
+            return port.transmit(frames);
+        } catch (Throwable t) {
+            throw told(t);
+        }
+    }
+
+    private void take(PostedWindow frames) throws BackendException {
+        try {
+            port.receive(frames);
+        } catch (Throwable t) {
+            throw told(t);
+        }
+    }
+
+    private static BackendException told(Throwable t) {
+        if (t.getClass() == InternalError.class) {
+            // a fault of memory is the guest's doing, perhaps
+            throw (InternalError) t;
+        }
+        return BackendException.of(t);
     }
 
     private boolean discardAll() throws MalformedRingException {
@@ -419,7 +445,7 @@ public final class FramePair extends Task {
             return rxReady;
         }
         rx.kicksOff();
-        port.receive(window);
+        take(window);
         if (isRevoked()) {
             return false;
         }

@@ -311,7 +311,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
             }
         } catch (EngineException | NetdevException e) {
             announce(next, former, session == null ? null : session.backendSocket());
-            if (e.getCause() instanceof MalformedRingException) {
+            if (e.getCause() instanceof MalformedRingException || e instanceof NetdevException) {
                 fail(e.getMessage());
             }
             throw new RefusedException(e.getMessage(), e);

@@ -2,8 +2,10 @@
 package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
+import java.util.Optional;
 import java.util.concurrent.TimeoutException;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.device.EngineException;
@@ -126,7 +128,7 @@ final class NicBackend implements SlotUser {
     @Override
     public void portFailed(Exception reason, BooleanSupplier serves) {
         nic.actor().post(Urgency.DISCONNECT, () -> {
-            if (binding.port() != null && nic.alive() && serves.getAsBoolean()) {
+            if (serves.getAsBoolean() && binding.port() != null && nic.alive()) {
                 nic.rings().stopAll();
                 broken(reason);
             }
@@ -154,8 +156,17 @@ final class NicBackend implements SlotUser {
     }
 
     @Override
-    public void portLink(boolean up) {
-        nic.actor().post(Urgency.QUERY, () -> nic.link().set(up));
+    public void portLink(Supplier<Optional<Boolean>> latest) {
+        nic.actor().post(Urgency.QUERY, () -> latest.get().ifPresent(nic.link()::set));
+    }
+
+    @Override
+    public void backendUnusable(String why) {
+        nic.actor().post(Urgency.UNBIND, () -> {
+            if (binding.port() == null && nic.alive() && nic.custody().isServing() && !binding.slot().servable()) {
+                nic.fail(why);
+            }
+        });
     }
 
     /** The NIC ends: nothing happens any more. On the actor. */

@@ -13,6 +13,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Function;
@@ -29,6 +30,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.session.Poller;
+import org.vireo.frontend.virtionet.slot.BackendServices;
 import org.vireo.frontend.virtionet.slot.Slots;
 import org.vireo.frontend.virtionet.worker.Watchdog;
 import org.vireo.frontend.virtionet.worker.Worker;
@@ -55,6 +57,8 @@ public final class NicRegistry implements Nics {
     /** Framework property: worker threads. */
     public static final String WORKERS = "vireo.workers";
 
+    /** How much longer a netdev is waited for whose backend is being activated. */
+    private static final long ACTIVATION_NANOS = TimeUnit.SECONDS.toNanos(10);
     private static final Logger LOG = LoggerFactory.getLogger(NicRegistry.class);
 
     private final Map<String, Nic> nics = new LinkedHashMap<>();
@@ -66,6 +70,7 @@ public final class NicRegistry implements Nics {
     private final ScheduledThreadPoolExecutor timer;
     private final Watchdog watchdog = new Watchdog();
     private final Environment env;
+    private final BackendServices backends;
     private volatile NetdevConfigurations configurations;
 
     /**
@@ -88,6 +93,7 @@ public final class NicRegistry implements Nics {
         }
         env = new Environment(fds, new Slots(fds), new Poller(fds), List.copyOf(workers), executor, timer, this::event,
                 new AtomicInteger(), new LoadedMemory(), new AtomicBoolean(), false);
+        backends = env.slots().services(context);
     }
 
     private static Thread daemon(Runnable r, String name) {
@@ -113,6 +119,16 @@ public final class NicRegistry implements Nics {
     }
 
     @Reference(cardinality = ReferenceCardinality.MULTIPLE, policy = ReferencePolicy.DYNAMIC, policyOption = ReferencePolicyOption.GREEDY)
+    void addBackend(ServiceReference<NetBackend> reference) {
+        // the object would be made, and its component activated, on the framework's thread
+        backends.add(reference);
+    }
+
+    void removeBackend(ServiceReference<NetBackend> reference) {
+        backends.remove(reference);
+    }
+
+    /** A backend whose object is there. */
     void bindBackend(NetBackend backend, ServiceReference<NetBackend> reference) {
         env.slots().add(backend, reference);
     }
@@ -259,7 +275,7 @@ public final class NicRegistry implements Nics {
     @Override
     public void awaitNetdev(String netdev, long deadlineNanos) throws NicException {
         try {
-            env.slots().slot(netdev).await(deadlineNanos);
+            env.slots().slot(netdev).await(deadlineNanos, deadlineNanos + ACTIVATION_NANOS);
         } catch (NetdevException e) {
             throw new NicException(e.getMessage(), e);
         }
@@ -356,7 +372,7 @@ public final class NicRegistry implements Nics {
             c.follow(type, netdev, revision, ReceivedNic.netdevOptions(image));
             env.slots().slot(netdev).swap().swapTo(type, revision, deadlineNanos);
         }
-        env.slots().slot(netdev).await(deadlineNanos);
+        env.slots().slot(netdev).await(deadlineNanos, deadlineNanos);
         return make;
     }
 

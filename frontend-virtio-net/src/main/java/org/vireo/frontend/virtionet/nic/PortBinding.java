@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.nic;
 
+import java.io.IOException;
 import java.util.BitSet;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
@@ -208,10 +209,18 @@ final class PortBinding {
         }
     }
 
-    private void attach(BitSet pairs) throws EngineException {
+    private void attach(BitSet pairs) throws EngineException, NetdevException {
         for (int i = 0; i < options.pairs(); i++) {
             if (pairs.get(i) && !engine.attached(i)) {
-                engine.attach(i, port.queues().get(i), port.events().get(i));
+                try {
+                    engine.attach(i, port.queues().get(i), port.events().get(i));
+                } catch (EngineException e) {
+                    if (e.getCause() instanceof IOException) {
+                        throw new NetdevException("netdev " + slot.id() + ": what it gave cannot be polled: " + e.getMessage() + " ("
+                                + slot.servedBy() + ")", e);
+                    }
+                    throw e;
+                }
             }
         }
     }

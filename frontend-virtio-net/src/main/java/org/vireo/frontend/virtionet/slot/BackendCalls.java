@@ -13,7 +13,11 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.worker.BackendException;
+import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortBusyException;
+import org.vireo.net.api.StateTransferException;
 
 /**
  * Calls the control side of one netdev's backend, one call at a time, with a deadline. While a call has not returned, further ones are
@@ -43,7 +47,14 @@ final class BackendCalls {
         waiting.add(call);
         if (!calling) {
             calling = true;
-            threads.execute(this::makeCalls);
+            try {
+                threads.execute(this::makeCalls);
+            } catch (RuntimeException | Error e) {
+                // no thread left
+                calling = false;
+                waiting.remove(call);
+                throw e;
+            }
         }
     }
 
@@ -77,8 +88,14 @@ final class BackendCalls {
      * @param tooLate takes a result that nobody waits for any more, on the backend's thread
      */
     <T> T call(String what, String bundle, long deadlineNanos, Callable<T> call, Consumer<T> tooLate) throws NetdevException {
+        return call(what, bundle, deadlineNanos, call, tooLate, false);
+    }
+
+    /** @param surely it is made in any case: if its turn does not come in time, later */
+    private <T> T call(String what, String bundle, long deadlineNanos, Callable<T> call, Consumer<T> tooLate, boolean surely)
+            throws NetdevException {
         String busy = stuck;
-        if (busy != null) {
+        if (busy != null && !surely) {
             throw new NetdevException("netdev " + netdev + ": " + busy);
         }
         AtomicReference<Stage> stage = new AtomicReference<>(Stage.WAITING);
@@ -92,7 +109,8 @@ final class BackendCalls {
             try {
                 value = call.call();
             } catch (Throwable t) {
-                thrown = t;
+                // here, where its deadline counts: even its message is code of the backend
+                thrown = told(t);
             }
             if (stage.compareAndSet(Stage.RUNNING, Stage.DONE)) {
                 complete(result, value, thrown);
@@ -100,7 +118,23 @@ final class BackendCalls {
                 late(value, thrown, tooLate);
             }
         });
-        return await(what, bundle, deadlineNanos, stage, result);
+        if (busy != null) {
+            throw new NetdevException("netdev " + netdev + ": " + busy + "; " + what + " comes after it");
+        }
+        return await(what, bundle, deadlineNanos, stage, result, surely);
+    }
+
+    /** A refusal stays what it is, if it says something; all else is told in words of our own. */
+    private static Throwable told(Throwable t) {
+        BackendException e = BackendException.of(t);
+        if (!(t instanceof NetdevException) || e.isSilent()) {
+            return e;
+        }
+        boolean plain = t.getClass() == NetdevException.class || t.getClass() == StateTransferException.class;
+        return t instanceof AlreadyOpenException || plain && e.getCause() == null ? t
+                : t instanceof PortBusyException ? new PortBusyException(e.getMessage(), e.getCause())
+                : t instanceof StateTransferException ? new StateTransferException(e.getMessage(), e.getCause())
+                : new NetdevException(e.getMessage(), e.getCause());
     }
 
     private static <T> void complete(CompletableFuture<T> result, T value, Throwable thrown) {
@@ -118,19 +152,22 @@ final class BackendCalls {
             } else {
                 LOG.warn("netdev {}: threw after its deadline", netdev, thrown);
             }
-        } catch (RuntimeException | Error e) {
-            LOG.warn("netdev {}: a late result could not be disposed of", netdev, e);
+        } catch (Throwable t) {
+            LOG.warn("netdev {}: a late result could not be disposed of", netdev, BackendException.of(t));
         } finally {
             stuck = null;
         }
     }
 
-    private <T> T await(String what, String bundle, long deadlineNanos, AtomicReference<Stage> stage, CompletableFuture<T> result)
-            throws NetdevException {
+    private <T> T await(String what, String bundle, long deadlineNanos, AtomicReference<Stage> stage, CompletableFuture<T> result,
+            boolean surely) throws NetdevException {
         try {
             try {
                 return result.get(Math.max(1, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
             } catch (TimeoutException e) {
+                if (surely && stage.get() == Stage.WAITING) {
+                    throw new NetdevException("netdev " + netdev + ": " + what + " of " + bundle + " comes after another call", e);
+                }
                 if (stage.compareAndSet(Stage.WAITING, Stage.GIVEN_UP)) {
                     throw new NetdevException("netdev " + netdev + ": " + what + " of " + bundle + " waited for another call in vain", e);
                 }
@@ -158,5 +195,13 @@ final class BackendCalls {
             action.run();
             return null;
         });
+    }
+
+    /** As {@link #run}, but made in any case: behind a call that hangs, when that has returned. */
+    void finish(String what, String bundle, long deadlineNanos, Action action) throws NetdevException {
+        call(what, bundle, deadlineNanos, () -> {
+            action.run();
+            return null;
+        }, late -> LOG.info("netdev {}: {} of {} has returned", netdev, what, bundle), true);
     }
 }

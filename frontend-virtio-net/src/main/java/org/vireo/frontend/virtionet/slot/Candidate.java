@@ -27,6 +27,8 @@ import org.vireo.net.api.NetBackend;
  */
 record Candidate(NetBackend backend, String type, String bundle, long bundleId, int revision, Version version, int ranking,
         long serviceId, Map<String, String> options) {
+    private static final String FACTORY_PID = "service.factoryPid";
+
     /** The newer configuration, then ranking, then version, then the newest. OSGi alone would prefer the older of two equals. */
     static final Comparator<Candidate> BETTER = Comparator.comparingInt(Candidate::revision).thenComparingInt(Candidate::ranking)
             .thenComparing(Candidate::version).thenComparingLong(Candidate::serviceId);
@@ -34,9 +36,14 @@ record Candidate(NetBackend backend, String type, String bundle, long bundleId, 
     static Candidate of(NetBackend backend, ServiceReference<?> reference) {
         Bundle b = reference.getBundle();
         return new Candidate(backend, String.valueOf(reference.getProperty(NetBackend.NETDEV_TYPE)),
-                b == null ? "a bundle that has left" : b.getSymbolicName() + " " + b.getVersion(), b == null ? -1 : b.getBundleId(),
+                bundle(reference), b == null ? -1 : b.getBundleId(),
                 number(reference, NetBackend.NETDEV_REVISION), b == null ? Version.emptyVersion : b.getVersion(),
                 number(reference, Constants.SERVICE_RANKING), (Long) reference.getProperty(Constants.SERVICE_ID), options(reference));
+    }
+
+    static Arrivals.Arrival arrival(ServiceReference<?> reference, String who) {
+        return new Arrivals.Arrival(String.valueOf(reference.getProperty(NetBackend.NETDEV_TYPE)),
+                number(reference, NetBackend.NETDEV_REVISION), who);
     }
 
     private static int number(ServiceReference<?> reference, String property) {
@@ -45,13 +52,35 @@ record Candidate(NetBackend backend, String type, String bundle, long bundleId, 
 
     /** The netdev's id: the property, or the name of the configuration's instance. */
     static String netdev(ServiceReference<?> reference) {
-        Object id = reference.getProperty(NetBackend.NETDEV_ID);
-        if (id != null) {
-            return id.toString();
+        if (reference.getProperty(NetBackend.NETDEV_ID) instanceof String id) {
+            return id;
         }
-        Object pid = reference.getProperty(Constants.SERVICE_PID);
-        String s = pid == null ? "" : pid.toString();
+        String s = reference.getProperty(Constants.SERVICE_PID) instanceof String pid ? pid : "";
         return s.substring(s.indexOf('~') + 1);
+    }
+
+    /**
+     * Whether its properties say whom it serves.
+     *
+     * @return null, or what is wrong
+     */
+    static String wrong(ServiceReference<?> reference) {
+        if (netdev(reference).isEmpty()) {
+            return "has no property " + NetBackend.NETDEV_ID + " that is a text";
+        }
+        return reference.getProperty(NetBackend.NETDEV_TYPE) instanceof String type && !type.isEmpty() ? null
+                : "has no property " + NetBackend.NETDEV_TYPE + " that is a text";
+    }
+
+    /** Whether it was made of a configuration for this netdev, and not registered by somebody by itself. */
+    static boolean isConfigured(ServiceReference<?> reference) {
+        return reference.getProperty(FACTORY_PID) instanceof String pid && pid.startsWith(NetBackend.PID_PREFIX);
+    }
+
+    /** Who provides a service, for messages. */
+    static String bundle(ServiceReference<?> reference) {
+        Bundle b = reference.getBundle();
+        return b == null ? "a bundle that has left" : b.getSymbolicName() + " " + b.getVersion();
     }
 
     private static Map<String, String> options(ServiceReference<?> reference) {
@@ -59,7 +88,10 @@ record Candidate(NetBackend backend, String type, String bundle, long bundleId, 
         for (String key : reference.getPropertyKeys()) {
             // what a framework adds has a dot in its name, options have none
             if (key.indexOf('.') < 0 && !key.equals("objectClass")) {
-                sorted.put(key, String.valueOf(reference.getProperty(key)));
+                // other objects may be of the backend's own classes
+                Object value = reference.getProperty(key);
+                sorted.put(key, value instanceof String || value instanceof Number || value instanceof Boolean ? value.toString()
+                        : value == null ? "" : value.getClass().getName());
             }
         }
         return new LinkedHashMap<>(sorted);
@@ -67,6 +99,17 @@ record Candidate(NetBackend backend, String type, String bundle, long bundleId, 
 
     BackendStateTransfer transfer() {
         return backend instanceof BackendStateTransfer t ? t : null;
+    }
+
+    /** By identity: a record's own would ask the service, which is code of a bundle. */
+    @Override
+    public boolean equals(Object o) {
+        return this == o;
+    }
+
+    @Override
+    public int hashCode() {
+        return Long.hashCode(serviceId);
     }
 
     @Override

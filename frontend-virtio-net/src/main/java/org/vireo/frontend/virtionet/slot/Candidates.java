@@ -13,12 +13,24 @@ final class Candidates {
     private final List<Candidate> failed = new ArrayList<>();
     private final List<Candidate> declined = new ArrayList<>();
     private String type = "";
+    /** Whether the type is one that somebody asked for. */
+    private boolean decided;
 
     /** The first one decides the type, unless it was chosen. */
     void add(Candidate c) {
+        add(c, false);
+    }
+
+    /**
+     * The first one that was configured for this netdev decides the type, unless it was chosen; while there is none, the first one does.
+     *
+     * @param configured whether it was
+     */
+    void add(Candidate c, boolean configured) {
         all.add(c);
-        if (type.isEmpty()) {
+        if (type.isEmpty() || configured && !decided) {
             type = c.type();
+            decided = configured;
         }
     }
 
@@ -55,6 +67,7 @@ final class Candidates {
 
     void choose(String asked) {
         type = asked;
+        decided = true;
     }
 
     /** Left out until it registers anew. */

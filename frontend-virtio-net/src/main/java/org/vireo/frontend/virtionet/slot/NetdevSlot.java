@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
-import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.worker.BackendException;
+import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
-import org.vireo.net.api.PortListener;
 import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.nic.NetdevStatus;
@@ -29,6 +32,7 @@ public final class NetdevSlot {
     private final String id;
     private final PortMaker maker;
     private final Candidates candidates = new Candidates();
+    private final Arrivals arrivals = new Arrivals();
     private final SlotSwap swap;
     private SlotUser user;
     private Candidate serving;
@@ -83,6 +87,10 @@ public final class NetdevSlot {
         return candidates;
     }
 
+    Arrivals arrivals() {
+        return arrivals;
+    }
+
     PortMaker maker() {
         return maker;
     }
@@ -109,10 +117,30 @@ public final class NetdevSlot {
 
     // ---- services come and go
 
-    void add(Candidate c) {
+    /** A service whose activation begins. */
+    synchronized void arrives(long serviceId, Arrivals.Arrival a) {
+        arrivals.begin(serviceId, a);
+    }
+
+    /** Its activation failed: it never serves. */
+    void arrivesNot(long serviceId, String why) {
+        SlotUser waits;
+        synchronized (this) {
+            arrivals.fail(serviceId, why);
+            waits = port == null ? user : null;
+            swap.refused("netdev " + id + ": " + why);
+        }
+        LOG.warn("netdev {}: {}", id, why);
+        if (waits != null) {
+            waits.backendUnusable("netdev " + id + ": " + why);
+        }
+    }
+
+    void add(Candidate c, boolean configured) {
         SlotUser arrived;
         synchronized (this) {
-            candidates.add(c);
+            arrivals.end(c.serviceId());
+            candidates.add(c, configured);
             arrived = user;
             notifyAll();
         }
@@ -128,6 +156,7 @@ public final class NetdevSlot {
         OpenedPort beside = null;
         Disposal how = Disposal.LEAVE;
         synchronized (this) {
+            arrivals.end(serviceId);
             leaving = candidates.remove(serviceId);
             if (leaving == null) {
                 return;
@@ -150,7 +179,7 @@ public final class NetdevSlot {
     }
 
     synchronized boolean unused() {
-        return candidates.isEmpty() && user == null && parked == null;
+        return candidates.isEmpty() && arrivals.isEmpty() && user == null && parked == null;
     }
 
     /**
@@ -158,7 +187,12 @@ public final class NetdevSlot {
      */
     private Candidate choose() throws NetdevException {
         return candidates.best().orElseThrow(() -> new NetdevException(
-                failure.isEmpty() ? "netdev " + id + ": no backend serves it" : failure));
+                failure.isEmpty() ? "netdev " + id + ": " + absence() : failure));
+    }
+
+    /** Why nobody serves. */
+    private String absence() {
+        return arrivals.why().isEmpty() ? "no backend serves it" : arrivals.why();
     }
 
     /**
@@ -204,12 +238,13 @@ public final class NetdevSlot {
             return accept(c, loads ? Disposal.LEAVE : Disposal.RELEASE,
                     loads ? maker.load(c, state, pairs, deadlineNanos) : maker.open(c, pairs, deadlineNanos));
         } catch (NetdevException e) {
+            String why = e.getMessage().contains(c.bundle()) ? e.getMessage() : e.getMessage() + " (" + c + ")";
             synchronized (this) {
                 candidates.fail(c);
-                failure = e.getMessage();
+                failure = why;
                 swap.refused(failure);
             }
-            throw e;
+            throw e instanceof AlreadyOpenException ? e : new NetdevException(why, e);
         }
     }
 
@@ -233,7 +268,7 @@ public final class NetdevSlot {
 
     private synchronized void requireClosed() throws NetdevException {
         if (port != null) {
-            throw org.vireo.net.api.AlreadyOpenException.loading(id);
+            throw AlreadyOpenException.loading(id);
         }
     }
 
@@ -462,12 +497,7 @@ public final class NetdevSlot {
         }
         if (p != null) {
             try {
-                Map<String, Long> counters = maker.calls(c).call("statistics", c.bundle(), System.nanoTime() + QUERY_NANOS, () -> {
-                    Map<String, Long> all = new LinkedHashMap<>();
-                    p.statistics(all::put);
-                    return all;
-                });
-                counters.forEach(to);
+                maker.statistics(c, p, System.nanoTime() + QUERY_NANOS).forEach(to);
             } catch (NetdevException e) {
                 LOG.warn("netdev {}: {}", id, e.getMessage());
             }
@@ -478,21 +508,23 @@ public final class NetdevSlot {
      * Waits for a backend and checks its configuration.
      *
      * @param deadlineNanos until when
+     * @param activatedNanos until when, if its activation goes on
      * @throws NetdevException none came, or its configuration is wrong
      */
-    public void await(long deadlineNanos) throws NetdevException {
+    public void await(long deadlineNanos, long activatedNanos) throws NetdevException {
         Candidate c;
         synchronized (this) {
             while (candidates.isEmpty()) {
-                long left = TimeUnit.NANOSECONDS.toMillis(deadlineNanos - System.nanoTime());
-                if (left <= 0) {
-                    throw new NetdevException("netdev " + id + ": no backend serves it");
+                long until = arrivals.isUnderWay() ? activatedNanos : deadlineNanos;
+                long left = TimeUnit.NANOSECONDS.toMillis(until - System.nanoTime());
+                if (left <= 0 || !arrivals.isUnderWay() && arrivals.isFailed()) {
+                    throw new NetdevException("netdev " + id + ": " + absence());
                 }
                 pause(left);
             }
             c = choose();
         }
-        maker.calls(c).run("validate", c.bundle(), deadlineNanos, c.backend()::validate);
+        maker.calls(c).run("validate", c.bundle(), Math.max(deadlineNanos, System.nanoTime() + CONTROL_NANOS), c.backend()::validate);
     }
 
     NetdevStatus status() {
@@ -500,7 +532,8 @@ public final class NetdevSlot {
         NetdevStatus bare;
         synchronized (this) {
             c = serving != null ? serving : candidates.any().orElse(null);
-            String state = port != null ? "open" : parked != null ? "parked" : failure.isEmpty() ? "closed" : "failed: " + failure;
+            String state = port != null ? "open" : parked != null ? "parked" : !failure.isEmpty() ? "failed: " + failure
+                    : candidates.isEmpty() && !arrivals.isEmpty() ? "waits: " + arrivals.why() : "closed";
             bare = new SlotStatus(id, type(), c == null ? "" : c.bundle(), c == null ? -1 : c.bundleId(), state,
                     user == null ? "" : user.id(), Map.copyOf(options()), "");
         }
@@ -533,9 +566,12 @@ public final class NetdevSlot {
         return serving != null && !candidates.contains(serving);
     }
 
-    /** Passes a port's news to the NIC that holds the slot. */
-    private final class Listener implements PortListener {
+    /** Passes a port's news to the NIC that holds the slot. Each is passed on once until it is handled, however often it is said. */
+    private final class Listener implements PortNews {
         private final Candidate of;
+        private final AtomicReference<Boolean> link = new AtomicReference<>();
+        private final AtomicBoolean failing = new AtomicBoolean();
+        private volatile boolean ended;
 
         Listener(Candidate of) {
             this.of = of;
@@ -544,8 +580,11 @@ public final class NetdevSlot {
         @Override
         public void link(boolean up) {
             SlotUser u = receiver();
-            if (u != null) {
-                u.portLink(up);
+            if (u != null && link.getAndSet(up) == null) {
+                u.portLink(() -> {
+                    Boolean last = link.getAndSet(null);
+                    return ended ? Optional.empty() : Optional.ofNullable(last);
+                });
             }
         }
 
@@ -557,15 +596,25 @@ public final class NetdevSlot {
         @Override
         public void failed(Exception why) {
             SlotUser u = receiver();
-            if (u != null) {
-                u.portFailed(why, () -> isServing(of));
+            if (u != null && failing.compareAndSet(false, true)) {
+                Exception told = why == null ? new NetdevException("its backend says that it failed, and gives no reason")
+                        : BackendException.of(why);
+                u.portFailed(told, () -> {
+                    failing.set(false);
+                    return !ended && isServing(of);
+                });
             }
+        }
+
+        @Override
+        public void end() {
+            ended = true;
         }
 
         private SlotUser receiver() {
             synchronized (NetdevSlot.this) {
                 // what stands beside has nothing to say
-                return serving == null || serving == of ? user : null;
+                return !ended && (serving == null || serving == of) ? user : null;
             }
         }
     }

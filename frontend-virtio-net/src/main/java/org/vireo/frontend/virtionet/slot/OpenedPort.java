@@ -6,7 +6,9 @@ import java.util.List;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.FrameQueue;
+import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortProfile;
+import org.vireo.posix.Descriptors;
 
 /**
  * A port with what stays the same for its life, asked for once on the backend's thread: so that neither the NIC's actor nor a worker
@@ -18,13 +20,34 @@ import org.vireo.net.api.PortProfile;
  * @param events the queues' descriptors
  */
 public record OpenedPort(FramePort port, PortProfile profile, List<FrameQueue> queues, List<Fd> events) {
-    static OpenedPort of(FramePort port, PortProfile profile, int pairs) {
+    /**
+     * Asks for them. On the backend's thread.
+     *
+     * @throws NetdevException what it gave is of no use
+     */
+    static OpenedPort of(FramePort port, PortProfile profile, int pairs) throws NetdevException {
         List<FrameQueue> queues = new ArrayList<>();
         List<Fd> events = new ArrayList<>();
         for (int i = 0; i < pairs; i++) {
-            queues.add(port.queue(i));
-            events.add(queues.get(i).events());
+            queues.add(usable("queue", i, port.queue(i), queues));
+            Fd fd = usable("descriptor to poll", i, queues.get(i).events(), events);
+            // a worker asks it for its number
+            if (!Descriptors.made(fd) || !fd.isOpen()) {
+                throw new NetdevException("gave a descriptor to poll for pair " + i + " that " + (Descriptors.made(fd) ? "is closed"
+                        : "was not made by OpenContext.fds()"));
+            }
+            events.add(fd);
         }
         return new OpenedPort(port, profile, List.copyOf(queues), List.copyOf(events));
+    }
+
+    private static <T> T usable(String what, int pair, T given, List<T> before) throws NetdevException {
+        if (given == null) {
+            throw new NetdevException("gave no " + what + " for pair " + pair);
+        }
+        if (before.stream().anyMatch(b -> b == given)) {
+            throw new NetdevException("gave one " + what + " for two pairs, the second one is pair " + pair);
+        }
+        return given;
     }
 }

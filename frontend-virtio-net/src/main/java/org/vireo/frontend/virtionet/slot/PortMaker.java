@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
+import java.util.Collections;
+import java.util.IdentityHashMap;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ConcurrentHashMap;
@@ -11,6 +13,7 @@ import java.util.function.Function;
 import java.util.function.Predicate;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.worker.BackendException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.BackendStateTransfer;
 import org.vireo.net.api.Fds;
@@ -33,7 +36,9 @@ final class PortMaker {
     private final Executor threads;
     private final Map<Long, BackendCalls> calls = new ConcurrentHashMap<>();
     private final Fds fds;
-    private final Function<Candidate, PortListener> listeners;
+    private final Function<Candidate, PortNews> listeners;
+    /** Of ports that are not closed. By identity: a port's own equals is the backend's. */
+    private final Map<NetPort, Loan> loans = Collections.synchronizedMap(new IdentityHashMap<>());
     private final boolean rehearsal;
 
     /**
@@ -45,7 +50,7 @@ final class PortMaker {
      * @param listeners told of a backend's ports' news
      * @param rehearsal whether descriptors are stand-ins
      */
-    PortMaker(String id, Executor threads, Fds fds, Function<Candidate, PortListener> listeners, boolean rehearsal) {
+    PortMaker(String id, Executor threads, Fds fds, Function<Candidate, PortNews> listeners, boolean rehearsal) {
         this.id = id;
         this.threads = threads;
         this.fds = fds;
@@ -65,21 +70,51 @@ final class PortMaker {
 
     private record Context(Fds fds, PortListener listener, long deadlineNanos, boolean rehearsal, int pairs) implements OpenContext { }
 
-    private OpenContext context(Candidate c, int pairs, long deadlineNanos) {
-        return new Context(fds, listeners.apply(c), deadlineNanos, rehearsal, pairs);
+    /** What makes a port. */
+    @FunctionalInterface
+    private interface Source {
+        NetPort port(OpenContext context) throws NetdevException;
+    }
+
+    /** On the backend's thread. */
+    private OpenedPort make(Candidate c, int pairs, long deadlineNanos, Disposal undo, Source source) throws NetdevException {
+        Loan loan = new Loan(id, c, fds, listeners.apply(c));
+        NetPort p = null;
+        try {
+            p = source.port(new Context(loan, loan.news(), deadlineNanos, rehearsal, pairs));
+        } finally {
+            if (p == null) {
+                loan.end();
+            }
+        }
+        return checked(c, p, loan, undo, pairs);
+    }
+
+    /** On the backend's thread. */
+    private void close(NetPort p, Disposal how) {
+        Loan loan = loans.remove(p);
+        if (loan != null) {
+            loan.silence();
+        }
+        try {
+            p.close(how);
+        } finally {
+            if (loan != null) {
+                loan.end();
+            }
+        }
     }
 
     OpenedPort open(Candidate c, int pairs, long deadlineNanos) throws NetdevException {
         return calls(c).call("open", c.bundle(), deadlineNanos,
-                () -> checked(c, c.backend().open(context(c, pairs, deadlineNanos)), Disposal.RELEASE, pairs),
-                p -> p.port().close(Disposal.RELEASE));
+                () -> make(c, pairs, deadlineNanos, Disposal.RELEASE, c.backend()::open), p -> close(p.port(), Disposal.RELEASE));
     }
 
     /** A port of a state, which the caller closes; the port is inert. */
     OpenedPort load(Candidate c, BackendState state, int pairs, long deadlineNanos) throws NetdevException {
         return calls(c).call("load", c.bundle(), deadlineNanos,
-                () -> checked(c, reader(c, state).load(state, context(c, pairs, deadlineNanos)), Disposal.LEAVE, pairs),
-                p -> p.port().close(Disposal.LEAVE));
+                () -> make(c, pairs, deadlineNanos, Disposal.LEAVE, context -> reader(c, state).load(state, context)),
+                p -> close(p.port(), Disposal.LEAVE));
     }
 
     /**
@@ -91,7 +126,7 @@ final class PortMaker {
     void load(Candidate c, BackendState state, int pairs, long deadlineNanos, BooleanSupplier wanted, Predicate<OpenedPort> taker)
             throws NetdevException {
         calls(c).run("load", c.bundle(), deadlineNanos, () -> give(c,
-                () -> checked(c, reader(c, state).load(state, context(c, pairs, deadlineNanos)), Disposal.LEAVE, pairs), wanted, taker,
+                () -> make(c, pairs, deadlineNanos, Disposal.LEAVE, context -> reader(c, state).load(state, context)), wanted, taker,
                 Disposal.LEAVE));
     }
 
@@ -105,7 +140,7 @@ final class PortMaker {
     void open(Candidate c, int pairs, long deadlineNanos, BooleanSupplier wanted, Predicate<OpenedPort> taker, Disposal undo)
             throws NetdevException {
         calls(c).run("open", c.bundle(), deadlineNanos, () -> give(c,
-                () -> checked(c, c.backend().open(context(c, pairs, deadlineNanos)), undo, pairs), wanted, taker, undo));
+                () -> make(c, pairs, deadlineNanos, undo, c.backend()::open), wanted, taker, undo));
     }
 
     private void give(Candidate c, Callable<OpenedPort> make, BooleanSupplier wanted, Predicate<OpenedPort> taker, Disposal undo)
@@ -113,7 +148,7 @@ final class PortMaker {
         OpenedPort made = wanted.getAsBoolean() ? make.call() : null;
         if (made == null || !taker.test(made)) {
             if (made != null) {
-                made.port().close(undo);
+                close(made.port(), undo);
             }
             throw new NetdevException("netdev " + id + ": backend " + c + " is not to replace another one any more");
         }
@@ -124,18 +159,54 @@ final class PortMaker {
         requireTransfer(c);
         return calls(c).call("save", c.bundle(), deadlineNanos, () -> {
             c.transfer().check(p);
-            return c.transfer().save(p, c.transfer().stateFormat().writes().newest());
+            StateFormat f = formatOf(c);
+            BackendState s = c.transfer().save(p, f.writes().newest());
+            if (s == null || !s.type().equals(f.type()) || s.version() != f.writes().newest()) {
+                String given = s == null ? "none" : s.type() + " version " + s.version();
+                if (s != null) {
+                    s.close();
+                }
+                throw new StateTransferException("netdev " + id + ": backend " + c + " was to save state " + f.type() + " version "
+                        + f.writes().newest() + " and gave " + given);
+            }
+            return s;
         }, BackendState::close);
+    }
+
+    /** On the backend's thread. */
+    private StateFormat formatOf(Candidate c) throws StateTransferException {
+        StateFormat f = c.transfer().stateFormat();
+        if (f == null) {
+            throw new StateTransferException("netdev " + id + ": backend " + c + " gives no state format");
+        }
+        return f;
+    }
+
+    /** Counters that only the backend has. */
+    Map<String, Long> statistics(Candidate c, FramePort p, long deadlineNanos) throws NetdevException {
+        return calls(c).call("statistics", c.bundle(), deadlineNanos, () -> {
+            Counters counters = new Counters();
+            try {
+                p.statistics(counters);
+            } finally {
+                counters.end();
+            }
+            return counters.end();
+        });
     }
 
     StateFormat format(Candidate c) throws NetdevException {
         requireTransfer(c);
-        return calls(c).call("stateFormat", c.bundle(), System.nanoTime() + CONTROL_NANOS, c.transfer()::stateFormat);
+        return calls(c).call("stateFormat", c.bundle(), System.nanoTime() + CONTROL_NANOS, () -> formatOf(c));
     }
 
     void dispose(Candidate c, NetPort p, Disposal how) {
+        Loan loan = loans.get(p);
+        if (loan != null) {
+            loan.silence();
+        }
         try {
-            calls(c).run("close", c.bundle(), System.nanoTime() + CONTROL_NANOS, () -> p.close(how));
+            calls(c).finish("close", c.bundle(), System.nanoTime() + CONTROL_NANOS, () -> close(p, how));
         } catch (NetdevException e) {
             LOG.warn("netdev {}: {}", id, e.getMessage());
         }
@@ -149,7 +220,7 @@ final class PortMaker {
 
     private BackendStateTransfer reader(Candidate c, BackendState state) throws StateTransferException {
         requireTransfer(c);
-        StateFormat f = c.transfer().stateFormat();
+        StateFormat f = formatOf(c);
         if (!f.canRead(state.type(), state.version())) {
             throw new StateTransferException("netdev " + id + ": backend " + c + " reads " + f.reads() + ", not state " + state.type()
                     + " version " + state.version());
@@ -161,21 +232,38 @@ final class PortMaker {
     }
 
     /** On the backend's thread. */
-    private OpenedPort checked(Candidate c, NetPort p, Disposal undo, int pairs) throws NetdevException {
+    private OpenedPort checked(Candidate c, NetPort p, Loan loan, Disposal undo, int pairs) throws NetdevException {
+        if (p == null) {
+            throw new NetdevException("netdev " + id + ": backend " + c + " gave no port");
+        }
+        loans.put(p, loan);
         try {
             PortProfile profile = p instanceof FramePort ? p.profile() : null;
-            String wrong = p == null ? "gave no port" : !(p instanceof FramePort) ? "gave a port that is no FramePort"
+            String wrong = !(p instanceof FramePort) ? "gave a port that is no FramePort"
                     : profile == null ? "has no profile"
                     : profile.pairs() < pairs ? "has " + profile.pairs() + " queue pairs, the NIC wants " + pairs : null;
             if (wrong != null) {
                 throw new NetdevException("netdev " + id + ": backend " + c + " " + wrong);
             }
-            return OpenedPort.of((FramePort) p, profile, pairs);
-        } catch (NetdevException | RuntimeException | Error e) {
-            if (p != null) {
-                p.close(undo);
+            OpenedPort made = open(c, (FramePort) p, profile, pairs);
+            made.events().forEach(loan::add);
+            return made;
+        } catch (Throwable t) {
+            try {
+                close(p, undo);
+            } catch (Throwable x) {
+                // what was wrong first is what is told
+                LOG.warn("netdev {}: backend {}: close threw {}", id, c, BackendException.of(x).getMessage());
             }
-            throw e;
+            throw t;
+        }
+    }
+
+    private OpenedPort open(Candidate c, FramePort p, PortProfile profile, int pairs) throws NetdevException {
+        try {
+            return OpenedPort.of(p, profile, pairs);
+        } catch (NetdevException e) {
+            throw new NetdevException("netdev " + id + ": backend " + c + " " + e.getMessage(), e);
         }
     }
 }

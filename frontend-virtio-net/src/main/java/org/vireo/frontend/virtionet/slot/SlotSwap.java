@@ -247,8 +247,7 @@ public final class SlotSwap {
             before = slot.candidates().type();
         }
         try {
-            await(type, c -> c.type().equals(type) && c.revision() >= revision, "backend of type " + type
-                    + (revision > 0 ? " with the new configuration" : ""), deadlineNanos);
+            await(type, revision, deadlineNanos);
         } catch (NetdevException e) {
             if (!before.equals(type)) {
                 ask(before);
@@ -258,10 +257,12 @@ public final class SlotSwap {
     }
 
     /** Waits until one of those that are wanted serves, or would. */
-    private void await(String type, Predicate<Candidate> wanted, String what, long deadlineNanos) throws NetdevException {
+    private void await(String type, int revision, long deadlineNanos) throws NetdevException {
+        Predicate<Candidate> wanted = c -> c.type().equals(type) && c.revision() >= revision;
+        String what = "backend of type " + type + (revision > 0 ? " with the new configuration" : "");
         ask(type);
         try {
-            validate(arrived(wanted, what, deadlineNanos), deadlineNanos);
+            validate(arrived(type, revision, wanted, what, deadlineNanos), deadlineNanos);
             awaitService(wanted, what, deadlineNanos);
         } catch (NetdevException e) {
             Replacement r;
@@ -288,12 +289,17 @@ public final class SlotSwap {
         }
     }
 
-    private Candidate arrived(Predicate<Candidate> wanted, String what, long deadlineNanos) throws NetdevException {
+    private Candidate arrived(String type, int revision, Predicate<Candidate> wanted, String what, long deadlineNanos)
+            throws NetdevException {
         synchronized (slot) {
             while (true) {
                 Optional<Candidate> c = slot.candidates().find(wanted);
                 if (c.isPresent()) {
                     return c.get();
+                }
+                Optional<String> failure = slot.arrivals().failure(type, revision);
+                if (failure.isPresent()) {
+                    throw new NetdevException("netdev " + slot.id() + ": " + failure.get());
                 }
                 pause(what, deadlineNanos);
             }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
+import java.util.Optional;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 
 /** The NIC that uses a slot. Calls come on any thread. */
 public interface SlotUser {
@@ -29,14 +31,21 @@ public interface SlotUser {
      * The port said that it is broken; must only post.
      *
      * @param why the reason
-     * @param serves whether its backend still serves, to be asked when it is handled
+     * @param serves whether its backend still serves, to be asked once, when it is handled
      */
     void portFailed(Exception why, BooleanSupplier serves);
 
     /**
      * The port's link changed; must only post.
      *
-     * @param up whether it is up
+     * @param latest how it is now, to be asked when it is handled; empty: the port has ended
      */
-    void portLink(boolean up);
+    void portLink(Supplier<Optional<Boolean>> latest);
+
+    /**
+     * A backend that could have served cannot be used; must only post.
+     *
+     * @param why the reason
+     */
+    void backendUnusable(String why);
 }

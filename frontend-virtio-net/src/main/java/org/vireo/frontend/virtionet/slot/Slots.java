@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.Executor;
+import org.osgi.framework.BundleContext;
 import org.osgi.framework.Constants;
 import org.osgi.framework.ServiceReference;
 import org.osgi.framework.Version;
@@ -80,13 +81,23 @@ public final class Slots {
     }
 
     /**
+     * Services whose objects are fetched and given back beside.
+     *
+     * @param context of this bundle
+     * @return they serve these netdevs
+     */
+    public BackendServices services(BundleContext context) {
+        return new BackendServices(this, context, threads);
+    }
+
+    /**
      * A backend's service came.
      *
      * @param backend the service
      * @param reference its properties
      */
     public void add(NetBackend backend, ServiceReference<?> reference) {
-        slot(Candidate.netdev(reference)).add(Candidate.of(backend, reference));
+        slot(Candidate.netdev(reference)).add(Candidate.of(backend, reference), Candidate.isConfigured(reference));
     }
 
     /**

@@ -340,6 +340,10 @@ public final class Worker implements AutoCloseable {
                     return false;
                 }
                 CURRENT.setRelease(Worker.this, null);
+                if (Thread.interrupted()) {
+                    // by the backend: the next one, another NIC's, would have its channels closed for it
+                    LOG.debug("{}: {} left it interrupted", name, task);
+                }
                 if (broken != null) {
                     broken(task, broken);
                 } else if (more) {
@@ -409,6 +413,10 @@ public final class Worker implements AutoCloseable {
         }
         guilty.forEach(this::remove);
         CURRENT.setRelease(this, null);
+        // it may be busy for ever, and was before others so far
+        if (thread.threadId > 0) {
+            Threads.nicest(thread.threadId);
+        }
         start();
         EventFd.signal(wake.number());
         guilty.forEach(t -> t.broken(new StuckException(why, t == stuck)));

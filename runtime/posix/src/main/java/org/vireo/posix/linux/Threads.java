@@ -8,8 +8,8 @@ import java.lang.invoke.MethodHandle;
 import org.vireo.posix.internal.Native;
 
 /**
- * The scheduling of threads (sched(7), setpriority(2), sched_setattr(2)). Each method sets that of the calling thread alone, which Linux
- * allows; threads that it starts inherit it.
+ * The scheduling of threads (sched(7), setpriority(2), sched_setattr(2)). Each method sets that of one thread, the calling one where no
+ * other is named, which Linux allows; threads that it starts inherit it.
  */
 public final class Threads {
     private static final int NICEST = 19;
@@ -30,9 +30,13 @@ public final class Threads {
     }
 
     private static int nice(int value) {
+        return nice(0, value);
+    }
+
+    private static int nice(int thread, int value) {
         MemorySegment s = Native.state();
         try {
-            int n = (int) SETPRIORITY.invokeExact(s, (long) PRIO_PROCESS, 0L, (long) value);
+            int n = (int) SETPRIORITY.invokeExact(s, (long) PRIO_PROCESS, (long) thread, (long) value);
             return n >= 0 ? n : -Native.errno(s);
         } catch (Throwable t) {
             throw Native.unexpected(t);
@@ -70,6 +74,16 @@ public final class Threads {
     public static int nicest() {
         slice(0);
         return nice(NICEST);
+    }
+
+    /**
+     * Another thread, which is not wanted any more, runs when nobody else wants to: nice value 19.
+     *
+     * @param thread the kernel's number of it ({@link Processes#threadId})
+     * @return 0 or the negative errno
+     */
+    public static int nicest(int thread) {
+        return nice(thread, NICEST);
     }
 
     /** As everybody: nice value 0 where permitted, and the ordinary time slice. */
