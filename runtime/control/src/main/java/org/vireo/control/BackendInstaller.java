@@ -14,6 +14,8 @@ import org.osgi.framework.Bundle;
 import org.osgi.framework.BundleContext;
 import org.osgi.framework.BundleException;
 import org.osgi.framework.wiring.FrameworkWiring;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.vireo.net.api.nic.NicException;
 
 /**
@@ -21,6 +23,7 @@ import org.vireo.net.api.nic.NicException;
  * not resolve or start leaves everything as it was. One call at a time.
  */
 final class BackendInstaller {
+    private static final Logger LOG = LoggerFactory.getLogger(BackendInstaller.class);
     private static final String LOCATION = "vireo-backend:";
 
     private final BundleContext context;
@@ -46,8 +49,18 @@ final class BackendInstaller {
     synchronized Bundle installBeside(BackendJar jar) throws NicException {
         Bundle b = add(jar, jar.name() + ":" + jar.version());
         try {
-            b.start();
+            LongCalls.make("start", b, b::start);
             return b;
+        } catch (NicException e) {
+            // when its start returns
+            Thread.ofPlatform().daemon().name("vireo-bundle").start(() -> {
+                try {
+                    b.uninstall();
+                } catch (BundleException x) {
+                    LOG.warn("bundle {} cannot be removed: {}", b.getBundleId(), reason(x));
+                }
+            });
+            throw e;
         } catch (BundleException e) {
             uninstall(b);
             throw new NicException(jar.said() + ": " + jar.name() + " " + jar.version() + " does not start, so it was not installed: "
@@ -78,27 +91,31 @@ final class BackendInstaller {
         } finally {
             uninstall(trial);
         }
-        try (InputStream in = Files.newInputStream(path)) {
-            b.update(in);
-            // an update starts it anew, and does not tell if that does not work
-            b.start();
+        try {
+            LongCalls.make("update", b, () -> {
+                try (InputStream in = Files.newInputStream(path)) {
+                    b.update(in);
+                }
+                // an update starts it anew, and does not tell if that does not work
+                b.start();
+            });
             return describe(b);
-        } catch (IOException | BundleException e) {
+        } catch (BundleException e) {
             throw new NicException(path + ": bundle " + b.getBundleId() + " does not start: " + reason(e), e);
         }
     }
 
     /** Whether it could run here; nothing of its own runs. */
-    private void resolve(Bundle b) throws BundleException {
+    private void resolve(Bundle b) throws BundleException, NicException {
         if (!context.getBundle(0).adapt(FrameworkWiring.class).resolveBundles(List.of(b))) {
             // only this says why
-            b.start(Bundle.START_TRANSIENT);
+            LongCalls.make("start", b, () -> b.start(Bundle.START_TRANSIENT));
         }
     }
 
     /** Removes a bundle; a netdev of its type goes on with another one, or waits for one. */
     synchronized void remove(String which) throws NicException {
-        uninstall(find(which));
+        take(find(which));
     }
 
     private Bundle find(String which) throws NicException {
@@ -117,8 +134,16 @@ final class BackendInstaller {
     /** Removes a bundle, if nobody has. */
     synchronized void uninstall(Bundle b) {
         try {
+            take(b);
+        } catch (NicException e) {
+            LOG.warn("{}", e.getMessage());
+        }
+    }
+
+    private static void take(Bundle b) throws NicException {
+        try {
             if (b.getState() != Bundle.UNINSTALLED) {
-                b.uninstall();
+                LongCalls.make("stop", b, b::uninstall);
             }
         } catch (BundleException e) {
             throw new IllegalStateException("bundle " + b.getBundleId() + " cannot be removed: " + reason(e), e);

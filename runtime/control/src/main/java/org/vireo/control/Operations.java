@@ -4,7 +4,10 @@ package org.vireo.control;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
@@ -30,6 +33,9 @@ final class Operations {
     private final Supplier<Nics> nics;
     private final Supplier<Handovers> handovers;
     private final ReentrantLock changing = new ReentrantLock();
+    private final Condition added = changing.newCondition();
+    /** Netdevs whose backend is waited for; with the lock, but nobody waits with it. */
+    private final Set<String> adding = new TreeSet<>();
     private volatile boolean incoming;
     /** Why nothing may be changed, or null; with the lock. */
     private String held;
@@ -98,7 +104,16 @@ final class Operations {
     void holdChanges(String why) {
         changing.lock();
         held = why;
+        while (why != null && !adding.isEmpty()) {
+            added.awaitUninterruptibly();
+        }
         changing.unlock();
+    }
+
+    private void requireAdded(String netdev) throws NicException {
+        if (netdev != null && adding.contains(netdev)) {
+            throw new NicException("netdev " + netdev + " is being added: its backend has not come yet; try again");
+        }
     }
 
     private void requireChangeable() throws NicException {
@@ -108,18 +123,26 @@ final class Operations {
     }
 
     void addNetdev(String type, String id, Map<String, String> options) throws NicException {
+        Nics frontend;
         changing.lock();
         try {
             requireChangeable();
-            Nics frontend = frontend();
+            frontend = frontend();
             netdevs.create(type, id, options);
-            try {
-                frontend.awaitNetdev(id, System.nanoTime() + NETDEV_DEADLINE_NANOS);
-            } catch (NicException | RuntimeException e) {
-                takeBack(id);
-                throw e;
-            }
+            adding.add(id);
         } finally {
+            changing.unlock();
+        }
+        try {
+            // without the lock: a backend may take its time to be activated
+            frontend.awaitNetdev(id, System.nanoTime() + NETDEV_DEADLINE_NANOS);
+        } catch (NicException | RuntimeException e) {
+            takeBack(id);
+            throw e;
+        } finally {
+            changing.lock();
+            adding.remove(id);
+            added.signalAll();
             changing.unlock();
         }
     }
@@ -142,6 +165,7 @@ final class Operations {
         changing.lock();
         try {
             requireChangeable();
+            requireAdded(id);
             NetdevStore.Netdev now = netdev(id);
             if (now.type().equals(type)) {
                 throw new NicException("netdev " + id + ": is of type " + type + " already; its options are changed by netdev-change");
@@ -165,6 +189,7 @@ final class Operations {
         changing.lock();
         try {
             requireChangeable();
+            requireAdded(id);
             changeOptions(netdev(id), options);
         } finally {
             changing.unlock();
@@ -180,6 +205,7 @@ final class Operations {
         changing.lock();
         try {
             requireChangeable();
+            requireAdded(id);
             NetdevStore.Netdev now = netdev(id);
             Map<String, String> options = new LinkedHashMap<>(now.options());
             options.putAll(changes);
@@ -213,6 +239,7 @@ final class Operations {
         changing.lock();
         try {
             requireChangeable();
+            requireAdded(id);
             for (NicStatus n : nics()) {
                 if (n.netdev().equals(id)) {
                     throw new NicException("netdev " + id + " is in use by NIC " + n.id() + "; delete that first");
@@ -236,6 +263,7 @@ final class Operations {
             }
             NetdevStore.requireId("NIC", id);
             Nics frontend = frontend();
+            requireAdded(options.get("netdev"));
             boolean waits = awaiting();
             if (!waits) {
                 // a NIC that waits for its state gets its netdev's configuration with it
