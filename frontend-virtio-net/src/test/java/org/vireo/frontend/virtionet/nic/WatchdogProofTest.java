@@ -4,16 +4,12 @@ package org.vireo.frontend.virtionet.nic;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
-import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicReference;
-import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -34,7 +30,7 @@ class WatchdogProofTest {
     private Harness h;
     private FakeNetwork net;
     private FakeBackend guilty;
-    private Traffic traffic;
+    private NumberedTraffic traffic;
 
     @BeforeEach
     void start() throws Exception {
@@ -44,75 +40,13 @@ class WatchdogProofTest {
         FakeNetwork other = h.network(1);
         h.backend("netb", other);
         h.nic("b");
-        traffic = new Traffic(h.guest("b", GuestNic.options()), other);
+        traffic = new NumberedTraffic(h.guest("b", GuestNic.options()), other);
     }
 
     @AfterEach
     void stop() throws Exception {
         traffic.end();
         h.close();
-    }
-
-    /** Numbered frames both ways, each way by a thread of its own that never waits for the other. */
-    private static final class Traffic {
-        private final AtomicBoolean stop = new AtomicBoolean();
-        private final AtomicReference<Throwable> failed = new AtomicReference<>();
-        private final Thread thread;
-        private volatile long received;
-        private volatile long longestNanos;
-
-        Traffic(GuestNic g, FakeNetwork n) {
-            thread = Thread.ofPlatform().start(() -> {
-                try {
-                    run(g, n);
-                } catch (Throwable t) {
-                    failed.set(t);
-                }
-            });
-        }
-
-        private void run(GuestNic g, FakeNetwork n) {
-            long in = 0;
-            long out = 0;
-            long sent = 0;
-            long next = System.nanoTime();
-            long last = next;
-            while (!stop.get() || in < sent || out < sent) {
-                long now = System.nanoTime();
-                if (!stop.get() && now >= next) {
-                    assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, sent), Harness.soon()));
-                    n.sendSurely(0, FakeBackend.frame(12, 60, sent));
-                    sent++;
-                    next += 1_000_000;
-                }
-                for (byte[] b = n.poll(0); b != null; b = n.poll(0)) {
-                    assertEquals(out++, FakeBackend.number(b, 12), "transmitted");
-                }
-                while (g.receive(0).pending() > 0) {
-                    assertEquals(in++, FakeBackend.number(g.receive(0).take(Harness.soon()), 12), "received");
-                    longestNanos = Math.max(longestNanos, System.nanoTime() - last);
-                    last = System.nanoTime();
-                }
-                received = in;
-                if (now - last > 15_000_000_000L) {
-                    throw new AssertionError("nothing received for 15 s: " + sent + " sent, " + out + " out, " + in + " in");
-                }
-                LockSupport.parkNanos(100_000);
-            }
-        }
-
-        /** It goes on: so many frames from now on. */
-        void more(int frames) {
-            long from = received;
-            Await.until(Harness.LIMIT, frames + " more frames of the neighbour", () -> received >= from + frames || failed.get() != null);
-            assertNull(failed.get(), () -> "the neighbour: " + failed.get());
-        }
-
-        void end() throws InterruptedException {
-            stop.set(true);
-            thread.join(30_000);
-            assertNull(failed.get(), () -> "the neighbour: " + failed.get());
-        }
     }
 
     private GuestNic guestOfGuilty() throws Exception {
@@ -166,7 +100,7 @@ class WatchdogProofTest {
         GuestNic next = h.guest("a", GuestNic.options());
         assertTrue(next.transmit(0).send(FakeBackend.frame(0, 60, 3), Harness.soon()));
         traffic.more(100);
-        assertTrue(traffic.longestNanos < 15_000_000_000L);
+        assertTrue(traffic.longestNanos() < 15_000_000_000L);
     }
 
     private static int threads(String name) {

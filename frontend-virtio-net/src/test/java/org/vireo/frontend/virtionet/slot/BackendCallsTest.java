@@ -12,6 +12,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
+import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.NetdevException;
 import org.vireo.testsupport.Await;
 
@@ -41,7 +42,7 @@ class BackendCallsTest {
     void aCallThatComesBackTooLate() throws Exception {
         CountDownLatch sleep = new CountDownLatch(1);
         List<String> disposed = new ArrayList<>();
-        NetdevException e = assertThrows(NetdevException.class, () -> calls.call("open", "tap 1.0", in(50), () -> {
+        NetdevException e = assertThrows(NetdevException.class, () -> calls.call("open", "tap 1.0", in(500), () -> {
             sleep.await(15, TimeUnit.SECONDS);
             return "port";
         }, disposed::add));
@@ -85,5 +86,53 @@ class BackendCallsTest {
         sleep.countDown();
         assertTrue(first.get(15, TimeUnit.SECONDS));
         assertEquals(1, calls.call("apply", "tap 1.0", in(15_000), made::incrementAndGet));
+    }
+
+    /** What a call throws is code of the backend: its message may throw, or be of a class that nobody here knows. */
+    @Test
+    void whatCannotEvenBeTold() {
+        NetdevException e = assertThrows(NetdevException.class, () -> calls.run("open", "tap 1.0", in(15_000), () -> {
+            throw new IllegalStateException("its own words", new RuntimeException() {
+                private static final long serialVersionUID = 1L;
+
+                @Override
+                public String toString() {
+                    throw new StackOverflowError();
+                }
+            });
+        }));
+        assertEquals("netdev net0: open of tap 1.0 threw java.lang.IllegalStateException: its own words", e.getMessage());
+        for (Throwable t = e; t != null; t = t.getCause()) {
+            assertTrue(t.toString().contains(t == e ? "net0" : t.getMessage()), "told in words of our own");
+        }
+        e = assertThrows(NetdevException.class, () -> calls.run("open", "tap 1.0", in(15_000), () -> {
+            throw new NetdevException(null);
+        }));
+        assertEquals("netdev net0: open of tap 1.0 threw org.vireo.net.api.NetdevException without a message", e.getMessage());
+        NetdevException busy = assertThrows(NetdevException.class, () -> calls.run("open", "tap 1.0", in(15_000), () -> {
+            throw new AlreadyOpenException("is open");
+        }));
+        assertEquals(AlreadyOpenException.class, busy.getClass());
+    }
+
+    /** A late result whose disposal throws, whatever it is, does not end the calls. */
+    @Test
+    void aLateResultThatCannotBeDisposedOf() throws Exception {
+        CountDownLatch sleep = new CountDownLatch(1);
+        assertThrows(NetdevException.class, () -> calls.call("open", "tap 1.0", in(500), () -> sleep.await(15, TimeUnit.SECONDS),
+                late -> BackendCallsTest.<RuntimeException>sneak(new Exception("checked"))));
+        AtomicInteger closed = new AtomicInteger();
+        NetdevException e = assertThrows(NetdevException.class,
+                () -> calls.finish("close", "tap 1.0", in(15_000), closed::incrementAndGet));
+        assertEquals("netdev net0: open of tap 1.0 has not returned; close comes after it", e.getMessage());
+        assertEquals(0, closed.get());
+        sleep.countDown();
+        Await.until(java.time.Duration.ofSeconds(15), "the close that came in between", () -> closed.get() == 1);
+        assertEquals(7, calls.call("open", "tap 1.0", in(15_000), () -> 7));
+    }
+
+    @SuppressWarnings("unchecked")
+    private static <T extends Throwable> void sneak(Throwable t) throws T {
+        throw (T) t;
     }
 }

@@ -43,6 +43,23 @@ class CandidatesTest {
         assertEquals(2, c.best().orElseThrow().serviceId(), "a type that is not there: the best of all");
     }
 
+    /** Who registers a service for somebody else's netdev before that is configured gets nothing of it, whatever its ranking. */
+    @Test
+    void theConfiguredTypeIsTheConfigurationsWhoeverCameFirst() {
+        Candidates c = new Candidates();
+        c.add(candidate("thief", 1_000, "9.0.0", 1), false);
+        assertEquals(1, c.best().orElseThrow().serviceId(), "nobody else is there");
+        c.add(candidate("tap", 0, "1.0.0", 2), true);
+        assertEquals("tap", c.type());
+        assertEquals(2, c.best().orElseThrow().serviceId());
+        assertEquals(2, c.bestToReplace().orElseThrow().serviceId());
+        c.add(candidate("other", 5, "9.0.0", 3), true);
+        assertEquals(2, c.best().orElseThrow().serviceId(), "the first one that was configured");
+        c.choose("other");
+        c.add(candidate("tap", 0, "1.0.1", 4), true);
+        assertEquals(3, c.best().orElseThrow().serviceId(), "what was chosen since");
+    }
+
     @Test
     void whoDeclinedToReplaceMayStillServe() {
         Candidates c = new Candidates();
