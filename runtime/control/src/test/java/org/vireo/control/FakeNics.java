@@ -63,7 +63,16 @@ final class FakeNics implements Nics {
     }
 
     @Override
+    public Map<String, String> check(Map<String, String> options) throws NicException {
+        if (options.containsKey("unknown")) {
+            throw new NicException("NIC " + options.get("id") + ": unknown option unknown=" + options.get("unknown"));
+        }
+        return options;
+    }
+
+    @Override
     public synchronized void add(Map<String, String> options, boolean awaiting) throws NicException {
+        check(options);
         if (nics.containsKey(options.get("id"))) {
             throw new NicException("NIC " + options.get("id") + ": the id is taken");
         }

@@ -88,6 +88,11 @@ final class StandIns implements Nics {
     }
 
     @Override
+    public Map<String, String> check(Map<String, String> options) throws NicException {
+        throw new NicException("a rehearsal makes no NICs");
+    }
+
+    @Override
     public void add(Map<String, String> options, boolean awaiting) throws NicException {
         throw new NicException("a rehearsal makes no NICs");
     }

@@ -125,6 +125,11 @@ final class FakeHost implements Nics, AutoCloseable {
     }
 
     @Override
+    public Map<String, String> check(Map<String, String> options) {
+        throw new UnsupportedOperationException();
+    }
+
+    @Override
     public void add(Map<String, String> options, boolean awaiting) {
         throw new UnsupportedOperationException();
     }

@@ -21,6 +21,15 @@ public interface Nics {
     void add(Map<String, String> options, boolean awaiting) throws NicException;
 
     /**
+     * Checks a NIC's options, and makes nothing.
+     *
+     * @param options names and values, as of {@link #add}
+     * @return with the defaults of those that are not given, as {@link NicStatus#options} tells them
+     * @throws NicException an option is wrong
+     */
+    Map<String, String> check(Map<String, String> options) throws NicException;
+
+    /**
      * Deletes a NIC in whatever state: its id, socket and port are free when this returns.
      *
      * @param id its id

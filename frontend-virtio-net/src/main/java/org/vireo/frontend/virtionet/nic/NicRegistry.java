@@ -173,6 +173,11 @@ public final class NicRegistry implements Nics {
     }
 
     @Override
+    public Map<String, String> check(Map<String, String> options) throws NicException {
+        return NicOptions.parse(options).effective();
+    }
+
+    @Override
     public void add(Map<String, String> options, boolean awaits) throws NicException {
         NicOptions o = NicOptions.parse(options);
         synchronized (this) {
