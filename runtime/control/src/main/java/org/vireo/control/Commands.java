@@ -87,9 +87,11 @@ final class Commands {
          * @param standby where others stand by for it, or null
          * @param previous command of the build that the other process was, or null
          * @param kept whether NICs are kept in the service manager's descriptor store
+         * @param config the configuration folder, or null
+         * @param known what the other process knows of its files
          * @throws NicException the socket cannot be moved there, or nothing can be stored
          */
-        void take(Path qmp, String standby, Path previous, boolean kept) throws NicException;
+        void take(Path qmp, String standby, Path previous, boolean kept, Path config, List<String> known) throws NicException;
     }
 
     /** What is answered. */
@@ -357,8 +359,11 @@ final class Commands {
         Optional<String> standby = a.optionalText("standby");
         Optional<String> previous = a.optionalText("previous");
         boolean kept = a.optionalFlag("descriptor-store").orElse(false);
+        Optional<String> config = a.optionalText("config");
+        List<String> known = a.optionalTexts("config-known").orElse(List.of());
         a.end();
-        return apply(() -> control.take(qmp, standby.orElse(null), previous.map(Path::of).orElse(null), kept));
+        return apply(() -> control.take(qmp, standby.orElse(null), previous.map(Path::of).orElse(null), kept,
+                config.map(Path::of).orElse(null), known));
     }
 
     private Object quit(Arguments a) throws QmpException {

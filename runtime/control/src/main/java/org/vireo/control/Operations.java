@@ -4,6 +4,7 @@ package org.vireo.control;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
@@ -122,6 +123,20 @@ final class Operations {
         }
     }
 
+    /**
+     * Does several changes with nobody else's in between.
+     *
+     * @return what came of it, or empty: nothing may be changed now
+     */
+    <T> Optional<T> exclusively(Supplier<T> changes) {
+        changing.lock();
+        try {
+            return held == null ? Optional.of(changes.get()) : Optional.empty();
+        } finally {
+            changing.unlock();
+        }
+    }
+
     void addNetdev(String type, String id, Map<String, String> options) throws NicException {
         Nics frontend;
         changing.lock();
@@ -185,12 +200,14 @@ final class Operations {
      *
      * @param options all of them; the same as it has: nothing happens
      */
-    void changeNetdev(String id, Map<String, String> options) throws NicException, NotFoundException {
+    void changeNetdev(String id, Map<String, String> options) throws NicException {
         changing.lock();
         try {
             requireChangeable();
             requireAdded(id);
             changeOptions(netdev(id), options);
+        } catch (NotFoundException e) {
+            throw new NicException("netdev " + id + ": there is none of this id", e);
         } finally {
             changing.unlock();
         }
@@ -318,6 +335,15 @@ final class Operations {
     /** Whether NICs wait for their state from another process, so that a new one has to wait too. */
     boolean awaiting() {
         return incoming && nics().stream().allMatch(n -> n.state() == NicState.AWAITING || n.state() == NicState.PREPARED);
+    }
+
+    /** Whether this process serves: no NIC waits for another process, nor is one on its way. */
+    boolean serves() {
+        if (awaiting() || nics().stream().anyMatch(n -> n.state() == NicState.AWAITING)) {
+            return false;
+        }
+        Handovers h = handovers.get();
+        return h == null || !List.of("setup", "active").contains(h.status().get("status"));
     }
 
     /** NICs are opened when they are made: this process does not wait for any. */

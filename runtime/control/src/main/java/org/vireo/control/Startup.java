@@ -4,9 +4,11 @@ package org.vireo.control;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Clock;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicReference;
 import org.osgi.framework.BundleContext;
@@ -30,12 +32,13 @@ import org.vireo.net.api.nic.Nics;
 
 /**
  * Does what the command line asked for, once, through the same operations as QMP. The launcher shares no class with the bundles: what
- * is asked arrives as framework properties, the service is a {@link Callable}, and its answer holds {@code nics} (Integer), or
- * {@code error} (String) and {@code usage} (Boolean: the command line itself is wrong).
+ * is asked arrives as framework properties, the service is a {@link Callable}, and its answer holds {@code nics} (Integer) and perhaps
+ * {@code problems} (String), or {@code error} (String) and {@code usage} (Boolean: the command line itself is wrong).
  *
  * <p>Properties: {@code vireo.run.netdev.N} and {@code vireo.run.nic.N} from 0 on (QEMU's option syntax), {@code vireo.qmp} (a path),
  * {@code vireo.incoming} ({@code unix:PATH}, or {@code defer} to wait for migrate-incoming), {@code vireo.standby}
- * ({@code unix:PATH[,fence=auto]}), {@code vireo.descriptor-store} ({@code on}), {@code vireo.backends} (a folder).
+ * ({@code unix:PATH[,fence=auto]}), {@code vireo.descriptor-store} ({@code on}), {@code vireo.backends} (a folder),
+ * {@code vireo.config} (a folder, or {@code defer}: the process before tells it).
  */
 @Component(service = Callable.class, immediate = true, property = "vireo.role=startup")
 public final class Startup implements Callable<Map<String, Object>>, Commands.Control {
@@ -60,6 +63,9 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     private Path previous;
     private boolean keeps;
     private BackendFolder backends;
+    private ConfigFolder config;
+    /** Whether this process is the active one of those who stand by for one another. */
+    private volatile boolean active;
 
     /**
      * Made by the framework.
@@ -86,7 +92,16 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     @Override
     public Map<String, Object> call() {
         try {
-            return Map.of("nics", apply());
+            int own = apply();
+            ConfigFolder c = config();
+            if (c == null) {
+                return Map.of("nics", own);
+            }
+            Map<String, Object> answer = new LinkedHashMap<>(Map.of("nics", own + c.nics()));
+            if (!c.problems().isEmpty()) {
+                answer.put("problems", c.problems());
+            }
+            return answer;
         } catch (OptionSyntax.SyntaxException e) {
             return Map.of("error", e.getMessage(), "usage", true);
         } catch (NicException | IOException e) {
@@ -117,6 +132,10 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
         for (Map.Entry<String, Map<String, String>> n : newNics.entrySet()) {
             operations.addNic(n.getValue());
         }
+        ConfigFolder files = readConfig(newNetdevs.keySet(), newNics.keySet());
+        if (files != null && incoming != null) {
+            files.awaitNics();
+        }
         if (store) {
             operations.restore(incoming == null && standby == null);
             synchronized (this) {
@@ -127,7 +146,11 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
             operations.listen(incoming);
         }
         if (standby != null) {
-            standBy(standby, !newNics.isEmpty(), server != null || path == null ? null : Path.of(path));
+            standBy(standby, !newNics.isEmpty() || files != null, server != null || path == null ? null : Path.of(path));
+        }
+        if (files != null) {
+            files.activeWhen(incoming != null ? operations::serves : standby != null ? () -> active : () -> true);
+            files.watch();
         }
         if (server != null) {
             server.start();
@@ -139,6 +162,30 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     private Path backendsFolder() {
         String path = context.getProperty("vireo.backends");
         return path == null ? null : Path.of(path).toAbsolutePath();
+    }
+
+    /** The folder of files; null: there is none. */
+    synchronized ConfigFolder config() {
+        return config;
+    }
+
+    /** What is there, not done yet; null: there is no such folder. */
+    private ConfigFolder readConfig(Set<String> netdevs, Set<String> nics) throws IOException {
+        String path = context.getProperty("vireo.config");
+        if (path == null || path.equals("defer")) {
+            return null;
+        }
+        Set<String> given = new HashSet<>();
+        netdevs.forEach(n -> given.add("netdev " + n));
+        nics.forEach(n -> given.add("NIC " + n));
+        ConfigFolder f = configFolder(Path.of(path).toAbsolutePath(), given);
+        f.read();
+        return f;
+    }
+
+    private synchronized ConfigFolder configFolder(Path path, Set<String> given) {
+        config = new ConfigFolder(path, operations, events::event, given::contains, System::nanoTime);
+        return config;
     }
 
     private void watchBackends() throws IOException {
@@ -170,6 +217,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
         AtomicReference<List<String>> first = new AtomicReference<>(List.of());
         operations.standBy(uri, begins, problems -> {
             first.set(problems);
+            active = true;
             if (qmpLater != null) {
                 try {
                     claim(qmpLater).start();
@@ -241,7 +289,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     private synchronized Upgrade.Own own() {
         String command = System.getProperty("vireo.command");
         return new Upgrade.Own(command == null ? null : Path.of(command), previous, qmpPath, standbyUri,
-                context.getProperty("vireo.workers"), backendsFolder(), keeps);
+                context.getProperty("vireo.workers"), backendsFolder(), config, keeps);
     }
 
     @Override
@@ -250,7 +298,7 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
     }
 
     @Override
-    public void take(Path path, String standby, Path former, boolean kept) throws NicException {
+    public void take(Path path, String standby, Path former, boolean kept, Path folder, List<String> known) throws NicException {
         synchronized (this) {
             if (qmp == null) {
                 throw new NicException("this process is ending");
@@ -270,6 +318,9 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
             keeps = kept;
         }
         operations.expectNothing();
+        if (folder != null) {
+            configFolder(folder, Set.of()).goOn(known);
+        }
         if (standby != null) {
             // until the other process has ended this one is its standby, with nothing to take
             Thread.ofPlatform().daemon().name("vireo-standby").start(() -> {
@@ -303,6 +354,9 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
             stopped = true;
             if (backends != null) {
                 backends.close();
+            }
+            if (config != null) {
+                config.close();
             }
             server = qmp;
             qmp = null;

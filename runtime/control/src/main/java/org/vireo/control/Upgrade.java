@@ -49,9 +49,11 @@ final class Upgrade {
      * @param standby where others stand by for it, or null
      * @param workers how many workers were asked for, or null
      * @param backends the folder of backends, or null
+     * @param config the configuration folder, or null
      * @param keeps whether NICs are kept in the service manager's descriptor store
      */
-    record Own(Path command, Path previous, Path qmp, String standby, String workers, Path backends, boolean keeps) { }
+    record Own(Path command, Path previous, Path qmp, String standby, String workers, Path backends, ConfigFolder config,
+            boolean keeps) { }
 
     /**
      * No upgrade yet.
@@ -259,6 +261,10 @@ final class Upgrade {
         if (own.backends != null) {
             options.addAll(List.of("--backends", own.backends.toString()));
         }
+        if (own.config != null) {
+            // what NICs and netdevs are comes from this process; what files ask for counts again when that is done
+            options.addAll(List.of("--config", "defer"));
+        }
         return options;
     }
 
@@ -289,7 +295,14 @@ final class Upgrade {
             operations.handovers().keep(false);
             with.put("descriptor-store", true);
         }
+        if (own.config != null) {
+            with.put("config", own.config.folder().toString());
+            with.put("config-known", own.config.known());
+        }
         next.execute("take-control", with);
+        if (own.config != null) {
+            own.config.end();
+        }
         ServiceStatus.tell("--pid=" + next.pid());
     }
 

@@ -17,6 +17,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
@@ -41,12 +42,12 @@ final class WatchedFolder implements AutoCloseable {
     private final Follower follower;
     private final Logger log;
     private final LongSupplier clock;
-    private final Map<String, Entry> entries = new TreeMap<>();
+    private final Map<String, Entry> entries = new ConcurrentSkipListMap<>();
     private final CountDownLatch end = new CountDownLatch(1);
-    private boolean gone;
+    private volatile boolean gone;
     private long listNanos;
     /** Which folder it was when it was last looked at. */
-    private Object key;
+    private volatile Object key;
 
     /** Follows the files. Called by one thread. */
     interface Follower {
@@ -85,7 +86,7 @@ final class WatchedFolder implements AutoCloseable {
         private int told;
         private long missing = NEVER;
         /** It was missing when the folder was another one, or there again. */
-        private boolean lost;
+        private volatile boolean lost;
     }
 
     /** Which folder a path leads to; an inode's number may come again, its birth does not. */
@@ -223,6 +224,17 @@ final class WatchedFolder implements AutoCloseable {
             e.told = 1;
             follower.settled(folder.resolve(file), false);
         }
+    }
+
+    /** Whether it could be read when it was last looked at. */
+    boolean isThere() {
+        return !gone && key != null;
+    }
+
+    /** Whether a file is missing that was not removed: the folder was away. */
+    boolean isLost(String file) {
+        Entry e = entries.get(file);
+        return e != null && e.lost;
     }
 
     /** Files of the folder itself that are followed; what begins with a dot is some program's own. */

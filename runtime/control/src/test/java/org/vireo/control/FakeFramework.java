@@ -25,6 +25,8 @@ final class FakeFramework {
     final CountDownLatch stopped = new CountDownLatch(1);
     /** Whether there is a backend of another type than tap. */
     boolean hasOther;
+    /** Of which type that is. */
+    String otherType = "other";
 
     BundleContext context() {
         Bundle system = fake(Bundle.class, Map.of("stop", a -> {
@@ -32,10 +34,9 @@ final class FakeFramework {
             return null;
         }, "adapt", a -> null));
         Bundle tap = backend("tap");
-        Bundle other = backend("other");
         Bundle self = fake(Bundle.class, Map.of("getVersion", a -> new Version(1, 2, 3)));
         return fake(BundleContext.class, Map.of("getProperty", a -> properties.get(a[0]), "getBundle", a -> a == null ? self : system,
-                "getBundles", a -> hasOther ? new Bundle[] {system, tap, other} : new Bundle[] {system, tap}));
+                "getBundles", a -> hasOther ? new Bundle[] {system, tap, backend(otherType)} : new Bundle[] {system, tap}));
     }
 
     private static Bundle backend(String type) {

@@ -11,6 +11,9 @@ import org.vireo.net.api.nic.NicException;
 final class FakeHandovers implements Handovers {
     final List<String> calls = new ArrayList<>();
     volatile Map<String, Object> status = Map.of("status", "none");
+    /** Whether another process is the active one: then who stands by is told later. */
+    boolean another;
+    StandbyListener waiting;
     private volatile boolean transfer = true;
     private volatile boolean breaks;
 
@@ -40,7 +43,10 @@ final class FakeHandovers implements Handovers {
     @Override
     public void standBy(String uri, boolean begins, StandbyListener listener) {
         calls.add("standBy " + uri + " " + begins);
-        listener.active(List.of());
+        waiting = listener;
+        if (!another) {
+            listener.active(List.of());
+        }
     }
 
     @Override

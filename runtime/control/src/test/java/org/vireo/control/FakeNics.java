@@ -25,7 +25,21 @@ final class FakeNics implements Nics {
     volatile String refusedSwap;
     volatile CountDownLatch gate = new CountDownLatch(0);
 
-    record Nic(Map<String, String> options, NicState state) implements NicStatus {
+    /** A VMM connects to a NIC, which runs from then on; or, with pid 0, goes. */
+    synchronized void connect(String id, long pid) {
+        nics.put(id, new Nic(nics.get(id).options(), pid == 0 ? NicState.LISTENING : NicState.RUNNING, pid));
+    }
+
+    /** It came from another process. */
+    synchronized void put(Map<String, String> options, NicState state) {
+        nics.put(options.get("id"), new Nic(options, state, 0));
+    }
+
+    synchronized boolean has(String id) {
+        return nics.containsKey(id);
+    }
+
+    record Nic(Map<String, String> options, NicState state, long vmmPid) implements NicStatus {
         @Override
         public String id() {
             return options.get("id");
@@ -42,13 +56,8 @@ final class FakeNics implements Nics {
         }
 
         @Override
-        public long vmmPid() {
-            return 0;
-        }
-
-        @Override
         public long features() {
-            return 1L << 32;
+            return state == NicState.RUNNING ? 1L << 32 : 0;
         }
 
         @Override
@@ -79,7 +88,7 @@ final class FakeNics implements Nics {
         if ("explode".equals(options.get("id"))) {
             throw new IllegalStateException("boom");
         }
-        nics.put(options.get("id"), new Nic(options, awaiting ? NicState.AWAITING : NicState.LISTENING));
+        nics.put(options.get("id"), new Nic(options, awaiting ? NicState.AWAITING : NicState.LISTENING, 0));
     }
 
     @Override

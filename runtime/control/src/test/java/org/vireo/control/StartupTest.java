@@ -106,6 +106,99 @@ class StartupTest {
         refused(start(), false, "/nowhere/backends: is no folder; make it before, with the bundles of backends in it");
     }
 
+    private Path configured(String... nics) throws Exception {
+        Path config = Files.createDirectories(folder.resolve("config"));
+        Files.writeString(config.resolve("netdev.tap-net0.cfg"), "ifname=tap0");
+        for (String nic : nics) {
+            Files.writeString(config.resolve("nic-" + nic + ".cfg"), "netdev=net0\nsocket=/" + nic);
+        }
+        framework.properties.put("vireo.config", config.toString());
+        return config;
+    }
+
+    @Test
+    void aFolderOfFilesCountsWithTheCommandLine() throws Exception {
+        Path config = configured("nic0", "nic1");
+        framework.properties.put("vireo.run.nic.0", "id=nic1,socket=/mine");
+        assertEquals(Map.of("nics", 2, "problems", "of the files in " + config + " 1 refused (nic-nic1.cfg)"), start());
+        assertEquals("/mine", nics.nics.get("nic1").options().get("socket"));
+        assertEquals("net0", nics.nics.get("nic0").netdev());
+        assertEquals(Set.of("netdev.tap~net0"), framework.configurations.keySet());
+        startup.close();
+        framework.properties.put("vireo.config", "/nowhere/config");
+        nics.nics.clear();
+        refused(start(), false, "/nowhere/config: is no folder; make it before, with files netdev.TYPE-ID.cfg");
+    }
+
+    @Test
+    void withIncomingTheNicsOfFilesWaitAndTheirNetdevsComeAlong() throws Exception {
+        configured("nic0", "nic1");
+        framework.properties.put("vireo.incoming", "unix:/m");
+        assertEquals(Map.of("nics", 2), start());
+        assertEquals(NicState.AWAITING, nics.nics.get("nic0").state());
+        assertEquals(Set.of(), framework.configurations.keySet());
+        // one has come, the other one is on its way
+        startup.config().look();
+        nics.put(nics.nics.get("nic0").options(), NicState.RUNNING);
+        handovers.status = Map.of("status", "active");
+        startup.config().look();
+        assertEquals(Set.of(), framework.configurations.keySet());
+        nics.put(nics.nics.get("nic1").options(), NicState.LISTENING);
+        startup.config().look();
+        assertEquals(Set.of(), framework.configurations.keySet());
+        handovers.status = Map.of("status", "completed");
+        startup.config().look();
+        assertEquals(Set.of("netdev.tap~net0"), framework.configurations.keySet());
+        assertEquals(Set.of("nic0", "nic1"), nics.nics.keySet());
+    }
+
+    @Test
+    void aStandbyDoesNothingAboutFilesUntilItIsTheActiveOne() throws Exception {
+        configured("nic0", "nic1");
+        framework.properties.put("vireo.standby", "unix:/s");
+        handovers.another = true;
+        assertEquals(Map.of("nics", 2), start());
+        assertEquals(List.of("standBy unix:/s true"), handovers.calls);
+        startup.config().look();
+        assertEquals(Set.of(), nics.nics.keySet());
+        // it has taken one NIC from the process that died, with its netdev
+        nics.put(Map.of("id", "nic0", "netdev", "net0", "socket", "/nic0"), NicState.RUNNING);
+        startup.config().look();
+        assertEquals(Set.of("nic0"), nics.nics.keySet());
+        handovers.waiting.active(List.of());
+        startup.config().look();
+        assertEquals(NicState.RUNNING, nics.nics.get("nic0").state());
+        assertEquals(NicState.LISTENING, nics.nics.get("nic1").state());
+        assertEquals(Set.of("netdev.tap~net0"), framework.configurations.keySet());
+        // the first of all
+        startup.close();
+        nics.nics.clear();
+        framework.configurations.clear();
+        handovers.another = false;
+        assertEquals(Map.of("nics", 2), start());
+        assertEquals(Set.of("nic0", "nic1"), nics.nics.keySet());
+    }
+
+    @Test
+    void theFolderThatComesWithControlIsNotReadBefore() throws Exception {
+        Path config = configured("nic0");
+        framework.properties.put("vireo.config", "defer");
+        framework.properties.put("vireo.incoming", "unix:/m");
+        framework.properties.put("vireo.qmp", folder.resolve("q").toString());
+        assertEquals(Map.of("nics", 0), start());
+        try (StrictClient c = new StrictClient(folder.resolve("q"))) {
+            c.negotiate();
+            c.execute("take-control", Map.of("qmp", folder.resolve("q2").toString(), "config", config.toString(), "config-known",
+                    List.of("made netdev.tap-net0.cfg", "made nic-nic0.cfg", "made nic-removed.cfg")));
+        }
+        long end = System.nanoTime() + 20_000_000_000L;
+        while (!nics.has("nic0")) {
+            assertTrue(System.nanoTime() < end, "the files do not count");
+            Thread.onSpinWait();
+        }
+        assertEquals(NicState.LISTENING, nics.list().getFirst().state());
+    }
+
     @Test
     void aNicThatWaitsGetsItsNetdevWithItsState() {
         framework.properties.put("vireo.run.nic.0", "id=nic0,netdev=net9");

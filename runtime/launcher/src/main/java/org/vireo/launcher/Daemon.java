@@ -55,6 +55,14 @@ final class Daemon {
         framework = new Felix(properties);
     }
 
+    /**
+     * What was asked for.
+     *
+     * @param nics how many NICs there are
+     * @param problems what does not work, and is not so bad that nothing would; or an empty text
+     */
+    record Started(int nics, String problems) { }
+
     /** Something that was asked for does not work; the message is for a person. */
     static final class StartException extends Exception {
         private static final long serialVersionUID = 1L;
@@ -74,10 +82,10 @@ final class Daemon {
     /**
      * Starts the bundles and does what was asked.
      *
-     * @return how many NICs there are
+     * @return what there is
      * @throws StartException it does not work
      */
-    int start() throws StartException {
+    Started start() throws StartException {
         long begin = System.nanoTime();
         try {
             framework.init();
@@ -98,10 +106,10 @@ final class Daemon {
                 LOG.trace("{} in {} us", b, (System.nanoTime() - from) / 1000);
             }
             long asking = System.nanoTime();
-            int nics = ask(context);
+            Started what = ask(context);
             LOG.debug("framework {} ms, install {} ms, start of {} bundles {} ms, what was asked for {} ms", millis(begin, initialised),
                     millis(initialised, started), bundles.size(), millis(started, asking), millis(asking, System.nanoTime()));
-            return nics;
+            return what;
         } catch (BundleException | InvalidSyntaxException e) {
             LOG.debug("start", e);
             throw new StartException("the framework does not start: " + e.getMessage(), false);
@@ -129,7 +137,7 @@ final class Daemon {
         }
     }
 
-    private static int ask(BundleContext context) throws StartException, InvalidSyntaxException {
+    private static Started ask(BundleContext context) throws StartException, InvalidSyntaxException {
         @SuppressWarnings("rawtypes")
         Collection<ServiceReference<Callable>> found = context.getServiceReferences(Callable.class, "(vireo.role=startup)");
         if (found.isEmpty()) {
@@ -145,7 +153,7 @@ final class Daemon {
         if (answer.get("error") instanceof String why) {
             throw new StartException(why, Boolean.TRUE.equals(answer.get("usage")));
         }
-        return (Integer) answer.get("nics");
+        return new Started((Integer) answer.get("nics"), answer.get("problems") instanceof String p ? p : "");
     }
 
     /** Begins to stop; {@link #await} returns when it is done. */

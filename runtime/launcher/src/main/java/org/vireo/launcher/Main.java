@@ -50,8 +50,9 @@ public final class Main {
         AtomicInteger signals = stopOnSignals(daemon, log);
         int code = 0;
         try {
-            int nics = daemon.start();
-            System.out.println("vireo: ready, " + nics + (nics == 1 ? " NIC" : " NICs"));
+            Daemon.Started what = daemon.start();
+            System.out.println("vireo: ready, " + what.nics() + (what.nics() == 1 ? " NIC" : " NICs")
+                    + (what.problems().isEmpty() ? "" : "; " + what.problems()));
             System.out.flush();
         } catch (Daemon.StartException e) {
             // a start that a signal interrupts did not fail

@@ -16,7 +16,7 @@ import java.util.Set;
  */
 record RunOptions(Map<String, String> properties, String logLevel) {
     private static final Set<String> KNOWN = new java.util.TreeSet<>(
-            List.of("--backends", "--netdev", "--nic", "--qmp", "--incoming", "--standby", "--descriptor-store", "--workers",
+            List.of("--backends", "--config", "--netdev", "--nic", "--qmp", "--incoming", "--standby", "--descriptor-store", "--workers",
                     "--log-level"));
     private static final List<String> LEVELS = List.of("error", "warn", "info", "debug", "trace");
     private static final String SCHEME = "unix:";
@@ -103,6 +103,10 @@ record RunOptions(Map<String, String> properties, String logLevel) {
         String backends = once(given, "--backends");
         if (backends != null) {
             properties.put("vireo.backends", backends);
+        }
+        String config = once(given, "--config");
+        if (config != null) {
+            properties.put("vireo.config", config);
         }
         String workers = once(given, "--workers");
         if (workers != null) {

@@ -107,7 +107,8 @@ class LauncherIT {
         Process p = run("--foo");
         assertEquals(2, p.waitFor());
         assertEquals("vireo run: unknown option --foo; known are "
-                + "--backends, --descriptor-store, --incoming, --log-level, --netdev, --nic, --qmp, --standby, --workers\n", err());
+                + "--backends, --config, --descriptor-store, --incoming, --log-level, --netdev, --nic, --qmp, --standby, --workers\n",
+                err());
         p = run("--netdev", "tap,id=a,id=b");
         assertEquals(2, end(p));
         assertEquals("vireo run: --netdev tap,id=a,id=b: 'id' is given twice: a and b\n", err());

@@ -24,7 +24,7 @@ class RunOptionsTest {
 
     @ParameterizedTest
     @CsvSource(delimiter = '|', textBlock = """
-            --nics id=a            | unknown option --nics; known are --backends, --descriptor-store, --incoming, --log-level, --netdev
+            --nics id=a            | unknown option --nics; known are --backends, --config, --descriptor-store, --incoming, --log-level
             run                    | unexpected argument run
             --nic                  | --nic needs a value
             --nic --qmp /q         | --nic needs a value
@@ -36,6 +36,7 @@ class RunOptionsTest {
             --incoming tcp:1       | write unix:PATH
             --incoming unix:       | write unix:PATH
             --standby tcp:1        | --standby tcp:1: write unix:PATH
+            --config a --config b  | --config is given 2 times
             --backends a --backends b | --backends is given 2 times
             --standby unix:/a,fence=no | --standby unix:/a,fence=no: fence= is auto or off, at the end
             --standby unix:/a --incoming unix:/b | --standby and --incoming at once
