@@ -26,11 +26,12 @@ import org.slf4j.Logger;
 /**
  * The files of a folder, for who follows what changes there. A file counts when it has not changed for a second, however it is written;
  * what has gone for a second is removed. A folder that vanishes removes nothing, nor does what is missing when it is back. Sub-folders are
- * not looked at. It is looked at twice a second, since that works with any file system; less often where that would cost a hundredth of a
- * processor. One thread.
+ * not looked at. It is looked at twice a second, since that works with any file system; less often if that takes long. One thread.
  */
 final class WatchedFolder implements AutoCloseable {
     private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
+    /** With thousands of files; however slow the machine is just now. */
+    private static final long LONGEST_LOOK_NANOS = TimeUnit.SECONDS.toNanos(2);
     private static final int MOST_OF_TIME = 100;
     private static final long STEADY_NANOS = TimeUnit.SECONDS.toNanos(1);
     /** What is not whole may still be written, by somebody who is slow. */
@@ -125,7 +126,7 @@ final class WatchedFolder implements AutoCloseable {
     /** Watches from then on. */
     void watch(String thread) {
         Thread.ofPlatform().daemon().name(thread).start(() -> {
-            while (!endsWithin(Math.max(LOOK_NANOS, MOST_OF_TIME * listNanos))) {
+            while (!endsWithin(Math.clamp(MOST_OF_TIME * listNanos, LOOK_NANOS, LONGEST_LOOK_NANOS))) {
                 lookSafely();
             }
         });

@@ -37,7 +37,10 @@ final class SystemdIT {
         Requirements.require(Files.exists(Path.of("/lib/systemd/systemd")), "systemd");
         Path units = Files.createDirectories(folder.resolve("units"));
         String unit = Files.readString(PACKAGED).replace("/opt/vireo/vireo", Vireo.ROOT.resolve("vireo").toString())
-                .replace("/run/vireo/", folder + "/").replace("ifname=tap0", "ifname=vsystemd0");
+                .replace("/run/vireo/", folder + "/").replace("--config /etc/vireo", "--config " + folder.resolve("config/vireo"));
+        Path config = Files.createDirectories(folder.resolve("config/vireo"));
+        Files.writeString(config.resolve("netdev.tap-net0.cfg"), "ifname=vsystemd0");
+        Files.writeString(config.resolve("nic-nic0.cfg"), "netdev=net0\nsocket=" + folder.resolve("nic0.sock"));
         Files.writeString(units.resolve("vireo.service"), unit.replace("[Service]\n",
                 "[Service]\nEnvironment=VIREO_DIST=" + Vireo.DIST + " JAVA_HOME=" + System.getProperty("java.home") + "\n"));
         systemd = TestProcess.start("unshare", "--mount", "--pid", "--net", "--fork", "--mount-proc", "--kill-child", "sh",
