@@ -49,8 +49,12 @@ public final class Errno {
     public static final int EPIPE = 32;
     /** File descriptor in bad state. */
     public static final int EBADFD = 77;
+    /** Destination address required: a socket that is not connected. */
+    public static final int EDESTADDRREQ = 89;
     /** Message too long. */
     public static final int EMSGSIZE = 90;
+    /** Protocol option not available. */
+    public static final int ENOPROTOOPT = 92;
     /** Operation not supported. */
     public static final int EOPNOTSUPP = 95;
     /** Address already in use. */
@@ -61,6 +65,8 @@ public final class Errno {
     public static final int ECONNRESET = 104;
     /** No buffer space available. */
     public static final int ENOBUFS = 105;
+    /** Transport endpoint is not connected. */
+    public static final int ENOTCONN = 107;
     /** Connection refused. */
     public static final int ECONNREFUSED = 111;
     /** Too many references: descriptors in flight. */
@@ -76,6 +82,8 @@ public final class Errno {
             e(ENFILE, "ENFILE (too many open files in the system)"), e(EMFILE, "EMFILE (too many open files)"),
             e(ENOTTY, "ENOTTY (not for this device)"), e(ENOSPC, "ENOSPC (no space)"), e(EPIPE, "EPIPE (broken pipe)"),
             e(EBADFD, "EBADFD (descriptor in bad state)"), e(EMSGSIZE, "EMSGSIZE (message too long)"),
+            e(EDESTADDRREQ, "EDESTADDRREQ (not connected)"), e(ENOPROTOOPT, "ENOPROTOOPT (no such socket option)"),
+            e(ENOTCONN, "ENOTCONN (not connected)"),
             e(EOPNOTSUPP, "EOPNOTSUPP (not supported)"), e(EADDRINUSE, "EADDRINUSE (address in use)"),
             e(ENETDOWN, "ENETDOWN (network is down)"), e(ECONNRESET, "ECONNRESET (connection reset)"),
             e(ENOBUFS, "ENOBUFS (no buffer space)"), e(ECONNREFUSED, "ECONNREFUSED (connection refused)"),

@@ -3,6 +3,7 @@ package org.vireo.posix;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import org.vireo.posix.internal.Native;
 
@@ -19,12 +20,20 @@ public final class Posix {
     /** open(2): close on exec. */
     public static final int O_CLOEXEC = 02000000;
 
+    /** socket(2): within this machine (unix(7)). */
+    public static final int AF_UNIX = 1;
     /** socket(2): Internet, version 4. */
     public static final int AF_INET = 2;
     /** socket(2): news of the kernel (netlink(7)). */
     public static final int AF_NETLINK = 16;
+    /** socket(2): frames of an interface (packet(7)). */
+    public static final int AF_PACKET = 17;
     /** socket(2): datagrams. */
     public static final int SOCK_DGRAM = 2;
+    /** socket(2): with the headers of below. */
+    public static final int SOCK_RAW = 3;
+    /** socket(2): no blocking. */
+    public static final int SOCK_NONBLOCK = 04000;
     /** socket(2): close on exec. */
     public static final int SOCK_CLOEXEC = 02000000;
 
@@ -56,6 +65,14 @@ public final class Posix {
     /** Addresses; loaded by those who bind only. */
     private static final class Addresses {
         static final MethodHandle BIND = Native.intFunction("bind", 3, -1);
+    }
+
+    /** The rest of sockets; loaded by those who use one of these. */
+    private static final class Sockets {
+        static final MethodHandle CONNECT = Native.intFunction("connect", 3, -1);
+        static final MethodHandle RECVMSG = Native.longFunction("recvmsg", 3);
+        static final MethodHandle GETSOCKOPT = Native.intFunction("getsockopt", 5, -1);
+        static final MethodHandle SETSOCKOPT = Native.intFunction("setsockopt", 5, -1);
     }
 
     /**
@@ -207,6 +224,95 @@ public final class Posix {
         try {
             int n = (int) Addresses.BIND.invokeExact(s, (long) fd, address.address(), address.byteSize());
             return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * connect(2).
+     *
+     * @param fd a socket
+     * @param address native memory that is exactly the address, a struct sockaddr_
+     * @return 0 or the negative errno
+     */
+    public static int connect(int fd, MemorySegment address) {
+        MemorySegment s = Native.state();
+        try {
+            int n = (int) Sockets.CONNECT.invokeExact(s, (long) fd, address.address(), address.byteSize());
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * recvmsg(2).
+     *
+     * @param fd a socket
+     * @param message address of a struct msghdr
+     * @param flags MSG_...
+     * @return bytes received, 0 at the end, or the negative errno
+     */
+    public static long recvmsg(int fd, long message, int flags) {
+        MemorySegment s = Native.state();
+        try {
+            long n = (long) Sockets.RECVMSG.invokeExact(s, (long) fd, message, (long) flags);
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * setsockopt(2) with a structure.
+     *
+     * @param fd a socket
+     * @param level SOL_...
+     * @param option its number at that level
+     * @param value native memory that is exactly the value
+     * @return 0 or the negative errno
+     */
+    public static int setSocketOption(int fd, int level, int option, MemorySegment value) {
+        MemorySegment s = Native.state();
+        try {
+            int n = (int) Sockets.SETSOCKOPT.invokeExact(s, (long) fd, (long) level, (long) option, value.address(), value.byteSize());
+            return n >= 0 ? n : -Native.errno(s);
+        } catch (Throwable t) {
+            throw Native.unexpected(t);
+        }
+    }
+
+    /**
+     * setsockopt(2) with a number.
+     *
+     * @param fd a socket
+     * @param level SOL_...
+     * @param option its number at that level
+     * @param value an int
+     * @return 0 or the negative errno
+     */
+    public static int setSocketOption(int fd, int level, int option, int value) {
+        try (Arena a = Arena.ofConfined()) {
+            return setSocketOption(fd, level, option, a.allocateFrom(ValueLayout.JAVA_INT, value));
+        }
+    }
+
+    /**
+     * getsockopt(2).
+     *
+     * @param fd a socket
+     * @param level SOL_...
+     * @param option its number at that level
+     * @param value native memory for the value
+     * @return bytes of the value, or the negative errno
+     */
+    public static int getSocketOption(int fd, int level, int option, MemorySegment value) {
+        MemorySegment s = Native.state();
+        try (Arena a = Arena.ofConfined()) {
+            MemorySegment length = a.allocateFrom(ValueLayout.JAVA_INT, Math.toIntExact(value.byteSize()));
+            int n = (int) Sockets.GETSOCKOPT.invokeExact(s, (long) fd, (long) level, (long) option, value.address(), length.address());
+            return n >= 0 ? length.get(ValueLayout.JAVA_INT, 0) : -Native.errno(s);
         } catch (Throwable t) {
             throw Native.unexpected(t);
         }

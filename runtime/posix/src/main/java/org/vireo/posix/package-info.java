@@ -4,7 +4,7 @@
  * else calls it. Needs {@code --enable-native-access=ALL-UNNAMED} (or the module's name).
  */
 @Export
-@Version("1.0.0")
+@Version("1.1.0")
 package org.vireo.posix;
 
 import org.osgi.annotation.bundle.Export;
