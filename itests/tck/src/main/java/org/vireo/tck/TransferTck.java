@@ -142,6 +142,7 @@ public abstract class TransferTck extends DataTck {
         q.apply(settings(q, pairs));
         transmit(q.queue(pairs - 1), header(q), 151, 160);
         expectTransmitted(n, 151, 160);
+        q.close(NetPort.Disposal.LEAVE); // what only one can have open
         running(source, pairs).close(NetPort.Disposal.LEAVE); // the source's object is free again
     }
 
