@@ -341,17 +341,17 @@ class ConfigFolderTest {
     @Test
     void aChangedNetdevIsChanged() throws Exception {
         startBoth();
+        nics.refusedSwap = "netdev net0: ifname has to be tap1";
         write(NETDEV, "ifname=tap1");
         settle();
-        // as Operations.changeNetdev says it
-        expect("REFUSED netdev.tap-net0.cfg: netdev net0 is in use by NIC nic0");
-        Files.delete(folder.resolve(NIC));
-        settle();
-        expect("APPLIED nic-nic0.cfg: has been removed, and so is NIC nic0");
+        expect("REFUSED netdev.tap-net0.cfg: netdev net0: ifname has to be tap1");
+        assertEquals("tap0", framework.configurations.get("netdev.tap~net0").get("ifname"));
+        nics.refusedSwap = null;
         Files.setLastModifiedTime(folder.resolve(NETDEV), FileTime.fromMillis(1_000));
         settle();
         expect("APPLIED netdev.tap-net0.cfg: netdev net0 is changed");
-        assertEquals("tap1", framework.configurations.get("netdev.tap~net0").get("ifname"));
+        assertEquals(Set.of("netdev.tap~net0:1"), framework.configurations.keySet());
+        assertEquals("tap1", framework.configurations.get("netdev.tap~net0:1").get("ifname"));
     }
 
     @Test
@@ -524,9 +524,10 @@ class ConfigFolderTest {
         operations.addNetdev("tap", "net0", Map.of("ifname", "tap7"));
         operations.addNic(Map.of("id", "nic0", "netdev", "net0", "socket", "/s0", "mtu", "9000"));
         nics.connect("nic0", 12);
+        nics.refusedSwap = "netdev net0: ifname has to be tap0";
         active[0] = true;
         pass(500);
-        expect("REFUSED netdev.tap-net0.cfg: netdev net0 is in use by NIC nic0", "REFUSED nic-nic0.cfg: NIC nic0: mtu= instead of 9000",
+        expect("REFUSED netdev.tap-net0.cfg: netdev net0: ifname has to be tap0", "REFUSED nic-nic0.cfg: NIC nic0: mtu= instead of 9000",
                 "APPLIED nic-nic1.cfg: NIC nic1 is made");
         write(NIC, "netdev=net0", "socket=/s0", "mtu=9000");
         write(NETDEV, "ifname=tap7");

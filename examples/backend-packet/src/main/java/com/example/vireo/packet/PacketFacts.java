@@ -30,6 +30,8 @@ record PacketFacts(String name, int index, int mtu, boolean linkUp) {
     PortProfile profile(PacketOptions options, int pairs) {
         // with the bypass the kernel drops what it would have to cut into segments itself
         long fromGuest = options.qdiscBypass() ? CSUM : CSUM | HOST_TSO4 | HOST_TSO6 | HOST_ECN;
-        return PortProfile.builder().pairs(pairs).mtu(mtu).linkUp(linkUp).headerLengths(10, 12).features(fromGuest | TO_GUEST).build();
+        // the interface is there without us
+        return PortProfile.builder().pairs(pairs).mtu(mtu).linkUp(linkUp).headerLengths(10, 12).features(fromGuest | TO_GUEST)
+                .lasting(true).build();
     }
 }

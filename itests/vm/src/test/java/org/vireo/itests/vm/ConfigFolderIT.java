@@ -124,6 +124,8 @@ final class ConfigFolderIT {
             write("nic-nic0.cfg", "netdev=net0", "socket=" + work.resolve("nic0"), "mtu=1400");
             awaitSaid(v, 1, "nic-nic1.cfg: NIC nic1 is made anew: mtu=1400 instead of 0");
             awaitSaid(v, 1, "nic-nic0.cfg: NIC nic0: mtu=1400 instead of 0 takes a new NIC");
+            write("netdev.tap-net0.cfg", "ifname=" + on.tap(), "sndbuf=100000");
+            awaitSaid(v, 1, "netdev.tap-net0.cfg: netdev net0 is changed");
             // not the files': they stay with who asked for that
             write("nic-nic2.cfg", "socket=" + work.resolve("nic2"));
             awaitSaid(v, 1, "nic-nic2.cfg: NIC nic2 is made");
