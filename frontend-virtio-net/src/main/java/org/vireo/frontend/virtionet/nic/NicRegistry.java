@@ -58,7 +58,7 @@ public final class NicRegistry implements Nics {
     public static final String WORKERS = "vireo.workers";
 
     /** How much longer a netdev is waited for whose backend is being activated. */
-    private static final long ACTIVATION_NANOS = TimeUnit.SECONDS.toNanos(10);
+    private static final long ACTIVATION_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final Logger LOG = LoggerFactory.getLogger(NicRegistry.class);
 
     private final Map<String, Nic> nics = new LinkedHashMap<>();
@@ -280,7 +280,7 @@ public final class NicRegistry implements Nics {
     @Override
     public void awaitNetdev(String netdev, long deadlineNanos) throws NicException {
         try {
-            env.slots().slot(netdev).await(deadlineNanos, deadlineNanos + ACTIVATION_NANOS);
+            env.slots().await(netdev, deadlineNanos, deadlineNanos + ACTIVATION_NANOS);
         } catch (NetdevException e) {
             throw new NicException(e.getMessage(), e);
         }
@@ -377,7 +377,7 @@ public final class NicRegistry implements Nics {
             c.follow(type, netdev, revision, ReceivedNic.netdevOptions(image));
             env.slots().slot(netdev).swap().swapTo(type, revision, deadlineNanos);
         }
-        env.slots().slot(netdev).await(deadlineNanos, deadlineNanos);
+        env.slots().await(netdev, deadlineNanos, deadlineNanos);
         return make;
     }
 

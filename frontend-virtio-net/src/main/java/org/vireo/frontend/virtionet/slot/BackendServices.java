@@ -24,7 +24,7 @@ import org.vireo.net.api.NetBackend;
 public final class BackendServices {
     private static final Logger LOG = LoggerFactory.getLogger(BackendServices.class);
     private static final int LONG_SECONDS = 5;
-    private static final long LET_GO_MILLIS = 1_000;
+    private static final long LET_GO_MILLIS = 500;
 
     private final Slots slots;
     private final BundleContext context;
@@ -70,7 +70,7 @@ public final class BackendServices {
         synchronized (all) {
             all.put(id(reference), s);
         }
-        slots.slot(Candidate.netdev(reference)).arrives(id(reference), Candidate.arrival(reference, s.who));
+        slots.arrives(reference, s.who);
         threads.execute(() -> fetch(s));
         CompletableFuture.delayedExecutor(LONG_SECONDS, TimeUnit.SECONDS, threads).execute(() -> complain(s));
     }

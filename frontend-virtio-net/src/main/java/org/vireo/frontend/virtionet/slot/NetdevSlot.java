@@ -27,6 +27,7 @@ import org.vireo.net.api.nic.NetdevStatus;
 public final class NetdevSlot {
     private static final Logger LOG = LoggerFactory.getLogger(NetdevSlot.class);
     private static final long CONTROL_NANOS = TimeUnit.SECONDS.toNanos(2);
+    private static final long VALIDATE_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long QUERY_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     private final String id;
@@ -39,6 +40,7 @@ public final class NetdevSlot {
     private OpenedPort port;
     private BackendState parked;
     private String failure = "";
+    private int waiting;
 
     NetdevSlot(String id, Fds fds, Executor threads) {
         this(id, fds, threads, false);
@@ -179,7 +181,7 @@ public final class NetdevSlot {
     }
 
     synchronized boolean unused() {
-        return candidates.isEmpty() && arrivals.isEmpty() && user == null && parked == null;
+        return candidates.isEmpty() && arrivals.isEmpty() && user == null && parked == null && waiting == 0;
     }
 
     /**
@@ -504,14 +506,13 @@ public final class NetdevSlot {
         }
     }
 
-    /**
-     * Waits for a backend and checks its configuration.
-     *
-     * @param deadlineNanos until when
-     * @param activatedNanos until when, if its activation goes on
-     * @throws NetdevException none came, or its configuration is wrong
-     */
-    public void await(long deadlineNanos, long activatedNanos) throws NetdevException {
+    /** Somebody waits for a backend, or does no more. */
+    synchronized void waits(int change) {
+        waiting += change;
+    }
+
+    /** See {@link Slots#await}. */
+    void await(long deadlineNanos, long activatedNanos) throws NetdevException {
         Candidate c;
         synchronized (this) {
             while (candidates.isEmpty()) {
@@ -524,7 +525,10 @@ public final class NetdevSlot {
             }
             c = choose();
         }
-        maker.calls(c).run("validate", c.bundle(), Math.max(deadlineNanos, System.nanoTime() + CONTROL_NANOS), c.backend()::validate);
+        long now = System.nanoTime();
+        // its activation may have taken what there was
+        long until = now + Math.clamp(deadlineNanos - now, CONTROL_NANOS, VALIDATE_NANOS);
+        maker.calls(c).run("validate", c.bundle(), until, c.backend()::validate);
     }
 
     NetdevStatus status() {

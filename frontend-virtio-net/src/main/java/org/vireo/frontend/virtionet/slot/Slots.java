@@ -91,6 +91,35 @@ public final class Slots {
     }
 
     /**
+     * Waits for a netdev's backend and checks its configuration.
+     *
+     * @param netdev its id
+     * @param deadlineNanos until when
+     * @param activatedNanos until when, if its activation goes on
+     * @throws NetdevException none came, or its configuration is wrong
+     */
+    public void await(String netdev, long deadlineNanos, long activatedNanos) throws NetdevException {
+        NetdevSlot slot;
+        synchronized (this) {
+            // its former backend may be leaving: the slot that is waited at has to be the one that the next comes to
+            slot = slot(netdev);
+            slot.waits(1);
+        }
+        try {
+            slot.await(deadlineNanos, activatedNanos);
+        } finally {
+            slot.waits(-1);
+            forgetIfUnused(slot);
+        }
+    }
+
+    /** A service whose activation begins. */
+    synchronized void arrives(ServiceReference<?> reference, String who) {
+        slot(Candidate.netdev(reference)).arrives((Long) reference.getProperty(Constants.SERVICE_ID),
+                Candidate.arrival(reference, who));
+    }
+
+    /**
      * A backend's service came.
      *
      * @param backend the service
