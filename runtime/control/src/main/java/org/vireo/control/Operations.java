@@ -27,7 +27,8 @@ import org.vireo.net.api.nic.Nics;
  */
 final class Operations {
     private static final Logger LOG = LoggerFactory.getLogger(Operations.class);
-    private static final long NETDEV_DEADLINE_NANOS = TimeUnit.SECONDS.toNanos(5);
+    /** The framework's thread that brings a backend its configuration may be kept by another backend for some seconds. */
+    private static final long NETDEV_DEADLINE_NANOS = TimeUnit.SECONDS.toNanos(10);
     private static final long SWAP_DEADLINE_NANOS = TimeUnit.SECONDS.toNanos(30);
 
     private final NetdevStore netdevs;

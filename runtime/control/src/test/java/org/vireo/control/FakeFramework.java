@@ -35,7 +35,8 @@ final class FakeFramework {
         }, "adapt", a -> null));
         Bundle tap = backend("tap");
         Bundle self = fake(Bundle.class, Map.of("getVersion", a -> new Version(1, 2, 3)));
-        return fake(BundleContext.class, Map.of("getProperty", a -> properties.get(a[0]), "getBundle", a -> a == null ? self : system,
+        return fake(BundleContext.class, Map.of("getServiceReferences", a -> List.of(), "getProperty", a -> properties.get(a[0]),
+                "getBundle", a -> a == null ? self : system,
                 "getBundles", a -> hasOther ? new Bundle[] {system, tap, backend(otherType)} : new Bundle[] {system, tap}));
     }
 

@@ -114,7 +114,7 @@ final class FakeNics implements Nics {
     @Override
     public void awaitNetdev(String netdev, long deadlineNanos) throws NicException {
         long left = deadlineNanos - System.nanoTime();
-        if (left <= 0 || left > 5_000_000_000L) {
+        if (left <= 0 || left > 10_000_000_000L) {
             throw new AssertionError("deadline " + left);
         }
         try {
