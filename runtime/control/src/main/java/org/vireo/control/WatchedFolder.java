@@ -16,6 +16,7 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.CountDownLatch;
@@ -48,7 +49,7 @@ final class WatchedFolder implements AutoCloseable {
     private volatile boolean gone;
     private long listNanos;
     /** Which folder it was when it was last looked at. */
-    private volatile Object key;
+    private volatile Identity key;
 
     /** Follows the files. Called by one thread. */
     interface Follower {
@@ -90,8 +91,12 @@ final class WatchedFolder implements AutoCloseable {
         private volatile boolean lost;
     }
 
-    /** Which folder a path leads to; an inode's number may come again, its birth does not. */
-    private record Identity(Object key, Object born) { }
+    /** Which folder a path leads to. An inode's number may come again, its birth does not, if the file system knows it; else null. */
+    private record Identity(Object key, Object born) {
+        boolean isAnother(Identity than) {
+            return !Objects.equals(key, than.key) || born != null && than.born != null && !born.equals(than.born);
+        }
+    }
 
     /**
      * A folder, not looked at yet.
@@ -165,11 +170,13 @@ final class WatchedFolder implements AutoCloseable {
 
     private Identity identity() throws IOException {
         BasicFileAttributes a = Files.readAttributes(folder, BasicFileAttributes.class);
-        return new Identity(a.fileKey(), a.creationTime());
+        Object born = a.creationTime();
+        // what Java says where the birth is not known
+        return new Identity(a.fileKey(), born.equals(a.lastModifiedTime()) ? null : born);
     }
 
     private void follow(Map<String, Look> there, Identity now, boolean first) throws IOException {
-        boolean another = key != null && !now.equals(key);
+        boolean another = key != null && now.isAnother(key);
         if (another && there.isEmpty() && !entries.isEmpty()) {
             throw new IOException("it is another one, with nothing in it, as where a mount has gone");
         }
@@ -177,7 +184,7 @@ final class WatchedFolder implements AutoCloseable {
             isBack(there);
         }
         gone = false;
-        key = now;
+        key = key != null && !another && now.born == null ? key : now;
         long time = clock.getAsLong();
         for (String file : List.copyOf(entries.keySet())) {
             if (!there.containsKey(file)) {
