@@ -27,6 +27,8 @@ public final class UnixSockets {
     private static final int SOL_SOCKET = 1;
     private static final int SO_PEERCRED = 17;
     private static final int SO_SNDBUF = 7;
+    private static final int SO_RCVBUF = 8;
+    private static final int SO_RCVBUFFORCE = 33;
     private static final int SO_PEEK_OFF = 42;
     private static final int SHUT_RDWR = 2;
     private static final int CLOEXEC_NONBLOCK = 02000000 | 04000;
@@ -316,10 +318,25 @@ public final class UnixSockets {
      * @param bytes the size
      */
     public static void sendBuffer(Fd socket, int bytes) {
+        setOption(socket, SO_SNDBUF, bytes);
+    }
+
+    /**
+     * Sets the size of the receiving buffer: with CAP_NET_ADMIN whatever it is, otherwise as far as the system allows.
+     *
+     * @param socket a socket of any family
+     * @param bytes the size
+     */
+    public static void receiveBuffer(Fd socket, int bytes) {
+        setOption(socket, SO_RCVBUF, bytes);
+        setOption(socket, SO_RCVBUFFORCE, bytes);
+    }
+
+    private static void setOption(Fd socket, int option, int given) {
         MemorySegment s = Native.state();
         try (Arena a = Arena.ofConfined()) {
-            long value = a.allocateFrom(ValueLayout.JAVA_INT, bytes).address();
-            int ignored = (int) SETSOCKOPT.invokeExact(s, (long) socket.number(), (long) SOL_SOCKET, (long) SO_SNDBUF, value, 4L);
+            long value = a.allocateFrom(ValueLayout.JAVA_INT, given).address();
+            int ignored = (int) SETSOCKOPT.invokeExact(s, (long) socket.number(), (long) SOL_SOCKET, (long) option, value, 4L);
         } catch (Throwable t) {
             throw Native.unexpected(t);
         }
