@@ -8,6 +8,12 @@ import org.vireo.net.api.NetBackend;
 /**
  * What the kit needs to know of a backend: how to make one, and how to reach the network behind it. A public class with a public
  * constructor without arguments, since a test makes one in another process too. One a test; closed at its end, also after a failure.
+ *
+ * <p>What a machine or a backend does not have ends a rule as skipped: {@link org.junit.jupiter.api.Assumptions#abort(String)} with the
+ * reason, in whichever method notices. Everything but {@link Network#send} and {@link Network#take} is called on the test's thread.
+ *
+ * <p>For {@code vireo tck --fixture} it is a service provider ({@link java.util.ServiceLoader}) of its jar; then the backends come
+ * out of the bundle, {@link #backend} is not called, and options of the command line are added to those of the networks.
  */
 public interface BackendFixture extends AutoCloseable {
     /** Skips or fails the test if the machine lacks something; see {@link org.vireo.testsupport.Requirements}. */
@@ -74,6 +80,11 @@ public interface BackendFixture extends AutoCloseable {
          */
         Map<String, ?> options();
 
+        /** A netdev was opened, or loaded, on it: for networks that the netdev makes itself. May be told more than once. */
+        default void opened() {
+            // most networks are there before
+        }
+
         /**
          * Sends a frame to the guest.
          *
@@ -82,7 +93,7 @@ public interface BackendFixture extends AutoCloseable {
         void send(byte[] frame);
 
         /**
-         * Takes a frame that the guest transmitted.
+         * Takes a frame that the guest transmitted. At least 200 KiB of them have to find room until they are taken.
          *
          * @param limit waits at most this long
          * @return an Ethernet frame, or null: none came. Frames that are not of the kit may be among them

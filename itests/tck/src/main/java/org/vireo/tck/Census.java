@@ -5,7 +5,6 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -14,7 +13,8 @@ import org.vireo.testsupport.Await;
 
 /** What this process holds: descriptors and threads. */
 final class Census {
-    private static final Duration LIMIT = Duration.ofSeconds(10);
+    /** How the names of the kit's own threads begin. */
+    static final String OWN = "vireo-tck ";
 
     private final Map<String, Integer> descriptors;
     private final Set<Thread> threads;
@@ -30,8 +30,11 @@ final class Census {
 
     /** Waits until nothing is left that was not there: what the JVM itself opens for a moment goes away again. */
     void expectNothingMore(String after) {
-        Await.until(LIMIT, "no descriptor and thread left " + after + "; before: " + descriptors + ", left: " + left(),
-                () -> left().isEmpty());
+        try {
+            Await.until(TckSupport.LIMIT, "nothing left " + after, () -> left().isEmpty());
+        } catch (AssertionError e) {
+            throw new AssertionError("left " + after + ": " + left(), e);
+        }
     }
 
     private String left() {
@@ -41,7 +44,8 @@ final class Census {
             s.append(more > 0 ? "[" + more + " " + what + "]" : "");
         });
         String t = Thread.getAllStackTraces().keySet().stream().filter(x -> !threads.contains(x) && x.isAlive()).map(Thread::getName)
-                .filter(n -> !n.startsWith("output of ") && !n.equals("process reaper")).collect(Collectors.joining(", "));
+                .filter(n -> !n.startsWith("output of ") && !n.startsWith(OWN) && !n.equals("process reaper"))
+                .collect(Collectors.joining(", "));
         return t.isEmpty() ? s.toString() : s + "[threads: " + t + "]";
     }
 

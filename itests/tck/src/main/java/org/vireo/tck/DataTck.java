@@ -2,26 +2,25 @@
 package org.vireo.tck;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import com.sun.management.ThreadMXBean;
-import java.lang.management.ManagementFactory;
+import java.time.Duration;
 import org.junit.jupiter.api.Assumptions;
-import org.junit.jupiter.api.DisplayName;
-import org.junit.jupiter.api.Test;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.FrameQueue;
 import org.vireo.posix.linux.Poll;
 
 /** The data path. */
 public abstract class DataTck extends LifeTck {
-    private static final int MANY = 100_000;
-    /** One object for each hundredth frame would be ten times more. */
-    private static final long NOTHING = 16 * 1024;
-    /** A device that is full after ten frames is called so rarely that the JVM takes long to compile the calls. */
-    private static final int ROUNDS = 20;
-    /** Kept: getting it allocates. */
-    private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    private static final int MANY = 10_000;
+    /** One object for each hundredth frame would be more. */
+    private static final long NOTHING = 1024;
+    private static final int ROUNDS = 10;
+    private static final long COMPILED = 3_000_000_000L;
+    /** What costs a NIC its backend (package-info): a worker that is held for so long. */
+    private static final long HELD = 200_000_000;
 
     /** For the kit's parts only. */
     DataTck() {
@@ -32,14 +31,65 @@ public abstract class DataTck extends LifeTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("FrameQueue.transmit: in order, each frame once, whole, however it lies in memory")
+    @Rule(id = "transmit-in-order", contract = "FrameQueue.transmit",
+            says = "in order, each frame once, whole, however it lies in memory")
     public void transmitKeepsOrder() throws Exception {
         BackendFixture.Network n = network(1);
         FramePort p = running(backend(n), 1);
+        KitBatch b = new KitBatch(50, LARGEST, header(p));
         for (int i = 1; i <= 500; i += 50) {
-            transmit(p.queue(0), header(p), i, i + 49);
+            b.clear();
+            for (int k = i; k < i + 50; k++) {
+                b.add(KitFrame.fromGuest(k, FRAME + k));
+            }
+            while (b.size() > 0) {
+                b.removeFirst(b.transmit(p.queue(0)));
+                assertTrue(b.size() == 0 || Poll.writable((int) LIMIT.toMillis(), p.queue(0).events().number()) != 0,
+                        "full, and not writable again");
+            }
             expectTransmitted(n, i, i + 49);
+        }
+        assertEquals(0, b.drops(), "frames dropped, the last one: " + b.lastDrop());
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "frames-up-to-the-mtu", contract = "PortProfile.mtu",
+            says = "frames of every length pass, up to the MTU with its Ethernet header, both ways")
+    public void framesOfEveryLength() throws Exception {
+        BackendFixture.Network n = network(1);
+        FramePort p = running(backend(n), 1);
+        int mtu = p.profile().mtu() == 0 ? 1500 : Math.min(p.profile().mtu(), 9000);
+        int longest = mtu + KitFrame.HEAD;
+        int[] lengths = {60, 61, 127, 128, 511, longest / 2, longest - 1, longest};
+        KitWindow w = new KitWindow(16, longest, header(p));
+        drain(p.queue(0), w, number -> { });
+        for (int i = 0; i < lengths.length; i++) {
+            KitBatch b = new KitBatch(1, longest, header(p)).add(KitFrame.fromGuest(i + 1, lengths[i]));
+            assertEquals(1, b.transmit(p.queue(0)), "a frame of " + lengths[i] + " bytes");
+            assertEquals(0, b.drops(), "a frame of " + lengths[i] + " bytes was dropped: " + b.lastDrop());
+            expectTransmitted(n, i + 1, i + 1);
+            n.send(KitFrame.toGuest(i + 1, lengths[i]));
+            assertEquals(lengths[i], receiveOne(p.queue(0), w, i + 1).length, "bytes of a received frame");
+        }
+        seen("60 to " + longest + " bytes");
+    }
+
+    /** The frame with this number. */
+    private static byte[] receiveOne(FrameQueue q, KitWindow w, int number) throws Exception {
+        long end = System.nanoTime() + LIMIT.toNanos();
+        while (true) {
+            assertTrue(Poll.readable((int) LIMIT.toMillis(), q.events().number()) != 0 && System.nanoTime() < end,
+                    "frame " + number + " was not received");
+            int n = w.receive(q);
+            for (int i = 0; i < n; i++) {
+                if (KitFrame.number(w.frame(i)) == number) {
+                    return w.frame(i);
+                }
+            }
         }
     }
 
@@ -48,8 +98,72 @@ public abstract class DataTck extends LifeTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("FrameQueue.transmit: a frame that cannot be sent is dropped, counts as taken, and the next ones go")
+    @Rule(id = "addresses-of-the-call", contract = "FrameQueue",
+            says = "keeps no address beyond the call: nothing is read or written there afterwards")
+    public void addressesEndWithTheCall() throws Exception {
+        BackendFixture.Network n = network(1);
+        FramePort p = running(backend(n), 1);
+        FrameQueue q = p.queue(0);
+        KitMemory.ONE.forget();
+        KitWindow w = new KitWindow(8, LARGEST, header(p));
+        for (int i = 1; i <= 40; i += 4) {
+            transmit(q, header(p), i, i + 3);
+            send(n, i, i + 3);
+            drain(q, w, number -> { });
+        }
+        untilItWouldHaveHappened();
+        transmit(q, header(p), 41, 41);
+        for (int next = 1; next <= 41;) {
+            byte[] frame = n.take(LIMIT);
+            assertNotNull(frame, "frame " + next + " did not arrive at the network");
+            assertFalse(KitFrame.isSpoilt(frame), "a frame was read at an address of a call that had ended");
+            int number = KitFrame.number(frame);
+            if (number >= 0) {
+                assertEquals(next++, number, "number of the next frame at the network");
+            }
+        }
+        drain(q, w, number -> { });
+        assertFalse(KitMemory.ONE.isTouched(), "something was written at an address of a call that had ended");
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "worker-not-blocked", contract = "package-info",
+            says = "a worker must never be blocked: calls return at once, also when there is nothing to do")
+    public void callsReturnAtOnce() throws Exception {
+        BackendFixture.Network n = network(1);
+        FramePort p = running(backend(n), 1);
+        FrameQueue q = p.queue(0);
+        drain(q, new KitWindow(64, LARGEST, header(p)), number -> { });
+        long transmit = Long.MAX_VALUE;
+        long receive = Long.MAX_VALUE;
+        // the best of a few: one may have waited for a processor
+        for (int i = 0; i < 5; i++) {
+            KitBatch b = new KitBatch(16, LARGEST, header(p));
+            while (!b.isFull()) {
+                b.add(KitFrame.fromGuest(1, FRAME));
+            }
+            b.transmit(q);
+            transmit = Math.min(transmit, b.longestNanos());
+            KitWindow w = new KitWindow(16, LARGEST, header(p));
+            w.receive(q);
+            receive = Math.min(receive, w.longestNanos());
+        }
+        assertTrue(transmit < HELD, "transmit took " + transmit / 1_000_000 + " ms each time");
+        assertTrue(receive < HELD, "receive took " + receive / 1_000_000 + " ms each time, with nothing to receive");
+        seen("transmit " + transmit / 1000 + " us, receive " + receive / 1000 + " us");
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "transmit-drops-unsendable", contract = "FrameQueue.transmit",
+            says = "a frame that cannot be sent is dropped, counts as taken, and the next ones go")
     public void unsendableFrameIsDropped() throws Exception {
         BackendFixture.Network n = network(1);
         FramePort p = running(backend(n), 1);
@@ -64,12 +178,12 @@ public abstract class DataTck extends LifeTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("FrameQueue.transmit: fewer than size() when full, then EPOLLOUT; nothing is lost or doubled")
+    @Rule(id = "transmit-short-when-full", contract = "FrameQueue.transmit",
+            says = "fewer than size() when full, then EPOLLOUT; nothing is lost or doubled")
     public void shortTransmitWhenFull() throws Exception {
         BackendFixture.CongestedNetwork n = kit().congestedNetwork();
         Assumptions.assumeTrue(n != null, "this backend is never full");
-        closeLater(n);
+        opensLater(n);
         FramePort p = running(backend(n), 1);
         FrameQueue q = p.queue(0);
         n.block();
@@ -101,8 +215,8 @@ public abstract class DataTck extends LifeTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("FrameQueue.events, receive: readable while a frame waits; receive goes on until it would block")
+    @Rule(id = "receive-until-it-would-block", contract = "FrameQueue.receive",
+            says = "goes on until it would block; the descriptor is readable while a frame waits, and then no more")
     public void receiveUntilItWouldBlock() throws Exception {
         BackendFixture.Network n = network(1);
         FramePort p = running(backend(n), 1);
@@ -112,8 +226,29 @@ public abstract class DataTck extends LifeTck {
         send(n, 1, 100);
         expectReceived(p, 1, 1, 100);
         drain(q, w, number -> assertTrue(false, "frame " + number + " came again"));
-        assertEquals(0, w.receive(q));
+        w.receive(q); // frames that are not of the kit
         assertEquals(0, Poll.readable(0, q.events().number()), "nothing to receive, but readable");
+        assertTrue(oneCallTakesSeveral(n, q, w), "with 20 frames waiting each call delivered one and stopped: polled edge-triggered, "
+                + "the others would wait for ever");
+    }
+
+    /** Whether a call ever went on to the next frame: frames may arrive later than they are sent, but not always. */
+    private static boolean oneCallTakesSeveral(BackendFixture.Network n, FrameQueue q, KitWindow w) throws Exception {
+        boolean several = false;
+        int last = 100;
+        for (int round = 0; round < 10 && !several; round++) {
+            send(n, last + 1, last + 20);
+            for (int i = 0; i < 20;) {
+                assertTrue(Poll.readable((int) LIMIT.toMillis(), q.events().number()) != 0, "received " + i + " of 20 frames");
+                int got = w.receive(q);
+                several |= got > 1;
+                for (int k = 0; k < got; k++) {
+                    i += KitFrame.number(w.frame(k)) > 0 ? 1 : 0;
+                }
+            }
+            last += 20;
+        }
+        return several;
     }
 
     /**
@@ -121,8 +256,8 @@ public abstract class DataTck extends LifeTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("FrameQueue.receive: stops when the window is full; the rest waits and stays readable")
+    @Rule(id = "receive-stops-when-full", contract = "FrameQueue.receive",
+            says = "stops when the window is full; the rest waits and stays readable")
     public void receiveStopsWhenTheWindowIsFull() throws Exception {
         BackendFixture.Network n = network(1);
         FramePort p = running(backend(n), 1);
@@ -133,10 +268,10 @@ public abstract class DataTck extends LifeTck {
         int last = 0;
         while (last < 40) {
             assertTrue(Poll.readable((int) LIMIT.toMillis(), q.events().number()) != 0, "frame " + (last + 1) + " does not wait");
-            assertEquals(1, one.receive(q));
+            assertEquals(1, one.receive(q), "frames received into a window for one");
             int number = KitFrame.number(one.frame(0));
             if (number >= 0) {
-                assertEquals(++last, number);
+                assertEquals(++last, number, "number of the next frame");
             }
         }
         assertEquals(0, one.lost());
@@ -147,8 +282,8 @@ public abstract class DataTck extends LifeTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("PortSettings.enabled: frames arrive on pairs in use only, and on all of these together none is lost")
+    @Rule(id = "pairs-in-use", contract = "PortSettings.enabled",
+            says = "frames arrive on pairs in use only, and on all of these together none is lost")
     public void framesArriveOnPairsInUse() throws Exception {
         int pairs = kit().maxPairs();
         Assumptions.assumeTrue(pairs > 1, "one pair only");
@@ -173,8 +308,8 @@ public abstract class DataTck extends LifeTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("FrameQueue: transmit allocates nothing")
+    @Rule(id = "transmit-allocates-nothing", contract = "FrameQueue",
+            says = "transmit allocates nothing")
     public void transmitAllocatesNothing() throws Exception {
         BackendFixture.Network n = network(1);
         FramePort p = running(backend(n), 1);
@@ -184,15 +319,20 @@ public abstract class DataTck extends LifeTck {
             b.add(KitFrame.fromGuest(1, FRAME));
         }
         long least = Long.MAX_VALUE;
-        // what the JVM allocates while it compiles is not the backend's: the best of a few rounds counts
-        for (int round = 0; round < ROUNDS && least > NOTHING; round++) {
-            long before = allocated();
-            for (int i = 0; i < MANY; i += 50) {
-                b.transmit(q);
+        long begin = System.nanoTime();
+        // what the JVM allocates until it has compiled the code is not the backend's: the best of the rounds counts
+        for (int round = 0; least > NOTHING && (round < ROUNDS || System.nanoTime() - begin < COMPILED); round++) {
+            long before = b.allocated();
+            for (int i = 0; i < MANY;) {
+                i += b.transmit(q);
+                if (Poll.writable(0, q.events().number()) == 0) {
+                    empty(n);
+                }
             }
-            least = Math.min(least, allocated() - before);
+            least = Math.min(least, b.allocated() - before);
         }
         assertTrue(least <= NOTHING, least + " bytes for " + MANY + " frames");
+        seen(least + " bytes for " + MANY + " frames");
     }
 
     /**
@@ -200,30 +340,32 @@ public abstract class DataTck extends LifeTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("FrameQueue: receive allocates nothing")
+    @Rule(id = "receive-allocates-nothing", contract = "FrameQueue",
+            says = "receive allocates nothing")
     public void receiveAllocatesNothing() throws Exception {
         BackendFixture.Network n = network(1);
         FramePort p = running(backend(n), 1);
         FrameQueue q = p.queue(0);
         KitWindow w = new KitWindow(100, LARGEST, header(p));
         long least = Long.MAX_VALUE;
-        for (int round = 0; round < ROUNDS && least > NOTHING; round++) {
-            long sum = 0;
-            for (int i = 0; i < MANY / 4;) {
+        long begin = System.nanoTime();
+        for (int round = 0; least > NOTHING && (round < ROUNDS || System.nanoTime() - begin < COMPILED); round++) {
+            long before = w.allocated();
+            for (int i = 0; i < MANY;) {
                 send(n, 1, 100);
                 assertTrue(Poll.readable((int) LIMIT.toMillis(), q.events().number()) != 0, "nothing arrived");
-                long before = allocated();
-                int got = w.receive(q);
-                sum += allocated() - before;
-                i += got;
+                i += w.receive(q);
             }
-            least = Math.min(least, sum);
+            least = Math.min(least, w.allocated() - before);
         }
-        assertTrue(least <= NOTHING, least + " bytes for " + MANY / 4 + " frames");
+        assertTrue(least <= NOTHING, least + " bytes for " + MANY + " frames");
+        seen(least + " bytes for " + MANY + " frames");
     }
 
-    private static long allocated() {
-        return THREADS.getCurrentThreadAllocatedBytes();
+    /** Takes what waits at the network. */
+    private static void empty(BackendFixture.Network n) {
+        while (n.take(Duration.ZERO) != null) {
+            continue;
+        }
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.tck;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import org.vireo.net.api.DropReason;
@@ -9,44 +8,39 @@ import org.vireo.net.api.FrameBatch;
 import org.vireo.net.api.FrameQueue;
 import org.vireo.net.api.NetdevException;
 
-/** Frames in native memory, in three pieces each. Checks what the backend reports, and spoils all addresses after each call. */
+/** Frames in native memory, in three pieces each, at other addresses in each call. Checks what the backend reports. */
 final class KitBatch implements FrameBatch {
     private static final int PIECES = 3;
     private static final int CUT = 7;
-    private static final long SPOILT = 0x10;
 
-    private final Arena arena = Arena.ofAuto();
-    private final MemorySegment data;
-    private final MemorySegment iovecs;
-    private final int capacity;
+    private final KitMemory memory = KitMemory.ONE;
+    private final byte[][] frames;
     private final int stride;
     private final int header;
-    private final int[] bytes;
     private int size;
     private int next;
     private int drops;
     private DropReason lastDrop;
-    private boolean valid;
+    private Thread user;
+    private AssertionError misuse;
+    private long dataAt;
+    private long entryAt;
+    private long allocated;
+    private long longestNanos;
 
     KitBatch(int capacity, int largest, int header) {
-        this.capacity = capacity;
         this.header = header;
-        stride = (largest + header + 63) & ~63;
-        data = arena.allocate((long) capacity * stride, 64);
-        iovecs = arena.allocate((long) capacity * PIECES * 16, 16);
-        bytes = new int[capacity];
+        stride = largest + KitMemory.HEADER + KitMemory.UNIT - 1 & -KitMemory.UNIT;
+        frames = new byte[capacity][];
     }
 
     KitBatch add(byte[] frame) {
-        long at = (long) size * stride;
-        data.asSlice(at, stride).fill((byte) 0);
-        MemorySegment.copy(frame, 0, data, ValueLayout.JAVA_BYTE, at + header, frame.length);
-        bytes[size++] = header + frame.length;
+        frames[size++] = frame;
         return this;
     }
 
     boolean isFull() {
-        return size == capacity;
+        return size == frames.length;
     }
 
     void clear() {
@@ -62,52 +56,82 @@ final class KitBatch implements FrameBatch {
         return lastDrop;
     }
 
-    /** Transmits from a frame on: how many were taken. */
+    /** Bytes that all calls so far have allocated. */
+    long allocated() {
+        return allocated;
+    }
+
+    /** Duration of the longest call. */
+    long longestNanos() {
+        return longestNanos;
+    }
+
+    /** Transmits all frames: how many were taken. */
     int transmit(FrameQueue queue) throws NetdevException {
+        return KitWorker.call(() -> onWorker(queue));
+    }
+
+    private int onWorker(FrameQueue queue) throws NetdevException {
         next = 0;
-        arm();
+        misuse = null;
+        place();
+        user = Thread.currentThread();
         try {
+            long allocatedBefore = KitThreads.allocated();
+            long begin = System.nanoTime();
             int n = queue.transmit(this);
+            longestNanos = Math.max(longestNanos, System.nanoTime() - begin);
+            allocated += KitThreads.allocated() - allocatedBefore;
+            if (misuse != null) {
+                throw misuse;
+            }
             if (n != next || n < 0 || n > size) {
                 throw new AssertionError("transmit returned " + n + " of " + size + ", but reported " + next + " as taken or dropped");
             }
             return n;
         } finally {
-            valid = false;
-            for (int i = 0; i < size * PIECES; i++) {
-                iovecs.set(ValueLayout.JAVA_LONG, i * 16L, SPOILT);
-            }
+            user = null;
+            memory.spoil(dataAt, (long) size * stride, entryAt, size * PIECES);
         }
+    }
+
+    private void place() {
+        dataAt = memory.lendData((long) size * stride);
+        entryAt = memory.lendEntries(size * PIECES);
+        MemorySegment data = memory.data();
+        for (int i = 0; i < size; i++) {
+            long frameAt = dataAt + (long) i * stride + KitMemory.HEADER;
+            long at = frameAt - header;
+            data.asSlice(at, header).fill((byte) 0);
+            MemorySegment.copy(frames[i], 0, data, ValueLayout.JAVA_BYTE, frameAt, frames[i].length);
+            int first = Math.min(header + CUT, bytes(i));
+            entry(i, 0, at, header);
+            entry(i, 1, at + header, first - header);
+            entry(i, 2, at + first, bytes(i) - first);
+        }
+    }
+
+    private void entry(int frame, int piece, long at, long length) {
+        memory.entry(entryAt + ((long) frame * PIECES + piece) * 16, memory.data().address() + at, length);
     }
 
     /** Forgets the first frames, which were taken. */
     void removeFirst(int n) {
-        int rest = size - n;
-        MemorySegment.copy(data, (long) n * stride, data, 0, (long) rest * stride);
-        System.arraycopy(bytes, n, bytes, 0, rest);
-        size = rest;
+        System.arraycopy(frames, n, frames, 0, size - n);
+        size -= n;
     }
 
-    private void arm() {
-        for (int i = 0; i < size; i++) {
-            long at = data.address() + (long) i * stride;
-            int first = Math.min(header + CUT, bytes[i]);
-            entry(i, 0, at, header);
-            entry(i, 1, at + header, first - header);
-            entry(i, 2, at + first, bytes[i] - first);
-        }
-        valid = true;
-    }
-
-    private void entry(int frame, int piece, long address, long length) {
-        long at = ((long) frame * PIECES + piece) * 16;
-        iovecs.set(ValueLayout.JAVA_LONG, at, address);
-        iovecs.set(ValueLayout.JAVA_LONG, at + 8, length);
+    private AssertionError misused(String how) {
+        misuse = new AssertionError(how);
+        return misuse;
     }
 
     private int check(int frame) {
-        if (!valid || frame < 0 || frame >= size) {
-            throw new AssertionError(valid ? "frame " + frame + " of " + size : "the batch is used after the call");
+        if (Thread.currentThread() != user) {
+            throw misused(user == null ? "the batch is used after the call" : "the batch is used on another thread than the call's");
+        }
+        if (frame < 0 || frame >= size) {
+            throw misused("frame " + frame + " of " + size);
         }
         return frame;
     }
@@ -119,12 +143,12 @@ final class KitBatch implements FrameBatch {
 
     @Override
     public int bytes(int frame) {
-        return bytes[check(frame)];
+        return header + frames[frame].length;
     }
 
     @Override
     public long iovecs(int frame) {
-        return iovecs.address() + (long) check(frame) * PIECES * 16;
+        return memory.iovecs().address() + entryAt + (long) check(frame) * PIECES * 16;
     }
 
     @Override
@@ -135,17 +159,17 @@ final class KitBatch implements FrameBatch {
 
     @Override
     public void copyTo(int frame, long from, MemorySegment to, long at, int n) {
-        if (from < 0 || n < 0 || from + n > bytes(frame)) {
-            throw new IndexOutOfBoundsException("bytes " + from + " to " + (from + n) + " of frame " + frame + " with " + bytes[frame]);
+        if (from < 0 || n < 0 || from + n > bytes(check(frame))) {
+            throw new IndexOutOfBoundsException("bytes " + from + " to " + (from + n) + " of frame " + frame + " with " + bytes(frame));
         }
-        MemorySegment.copy(data, (long) frame * stride + from, to, at, n);
+        MemorySegment.copy(memory.data(), dataAt + (long) frame * stride + KitMemory.HEADER - header + from, to, at, n);
     }
 
     @Override
     public void taken(int frame) {
         check(frame);
         if (frame < next) {
-            throw new AssertionError("frame " + frame + " is reported as taken, but frame " + (next - 1) + " was before");
+            throw misused("frame " + frame + " is reported as taken, but frame " + (next - 1) + " was before");
         }
         next = frame + 1;
     }
@@ -154,7 +178,7 @@ final class KitBatch implements FrameBatch {
     public void drop(int frame, DropReason why) {
         check(frame);
         if (frame < next || why == null) {
-            throw new AssertionError("frame " + frame + " is dropped (" + why + "), but frame " + (next - 1) + " was taken before");
+            throw misused("frame " + frame + " is dropped (" + why + "), but frame " + (next - 1) + " was taken before");
         }
         next = frame + 1;
         drops++;

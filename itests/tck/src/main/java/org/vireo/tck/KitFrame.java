@@ -10,6 +10,7 @@ final class KitFrame {
     private static final byte[] NETWORK = {2, 0x56, 0x54, 0x43, 0x4b, 2};
     private static final short TYPE = (short) 0x88b5;
     private static final int MAGIC = 0x5654434b;
+    private static final int SPOILT = 0x5654_5350;
     private static final int LEAST = HEAD + 8;
 
     private KitFrame() {
@@ -30,6 +31,16 @@ final class KitFrame {
             b.put((byte) (number + b.position()));
         }
         return b.array();
+    }
+
+    /** What lies where a frame was, after the call that it was lent for. */
+    static byte[] spoilt(int bytes) {
+        return ByteBuffer.allocate(bytes).put(NETWORK).put(GUEST).putShort(TYPE).putInt(SPOILT).array();
+    }
+
+    static boolean isSpoilt(byte[] frame) {
+        ByteBuffer b = ByteBuffer.wrap(frame);
+        return frame.length >= HEAD + 4 && b.getShort(12) == TYPE && b.getInt(HEAD) == SPOILT;
     }
 
     /** The number of a frame, or -1: not of the kit. A frame of the kit with wrong bytes is a failure. */

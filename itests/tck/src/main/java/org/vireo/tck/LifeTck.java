@@ -3,14 +3,15 @@ package org.vireo.tck;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.BitSet;
+import java.util.LinkedHashMap;
 import java.util.Map;
-import org.junit.jupiter.api.DisplayName;
-import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Assumptions;
 import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.NetBackend;
@@ -21,6 +22,8 @@ import org.vireo.net.api.PortSettings;
 
 /** Configuration, opening, settings, closing. */
 public abstract class LifeTck extends TckSupport {
+    private static final String UNKNOWN = "vireotcknosuchoption";
+
     /** For the kit's parts only. */
     LifeTck() {
     }
@@ -30,8 +33,8 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("NetBackend: constructing and validate() touch nothing outside")
+    @Rule(id = "validate-inert", contract = "NetBackend.validate",
+            says = "constructing and validate() touch nothing outside")
     public void validateTouchesNothing() throws Exception {
         BackendFixture.Network n = network(1);
         backend(n).validate();
@@ -48,13 +51,47 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("NetBackend.validate: names the option that is wrong; making such a backend does not fail")
+    @Rule(id = "validate-unknown-option", contract = "NetBackend.validate",
+            says = "refuses an option that it does not know, by name; so does open()")
+    public void unknownOptionIsRefused() throws Exception {
+        BackendFixture.Network n = network(1);
+        Map<String, Object> options = new LinkedHashMap<>(n.options());
+        options.put(UNKNOWN, "1");
+        NetBackend b = kit().backend("tckunknown", options);
+        NetdevException why = assertThrows(NetdevException.class, b::validate, "option " + UNKNOWN + " is accepted");
+        assertTrue(String.valueOf(why.getMessage()).contains(UNKNOWN), "\"" + UNKNOWN + "\" is missing in: " + why.getMessage());
+        Census census = Census.take();
+        assertThrows(NetdevException.class, () -> b.open(context(1)), "open() with option " + UNKNOWN);
+        census.expectNothingMore("after a refused open()");
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "options-with-a-dot", contract = "package-info",
+            says = "an option with a dot in its name was added by the framework and is none of the backend's")
+    public void optionsOfTheFrameworkAreIgnored() throws Exception {
+        Map<String, Object> options = new LinkedHashMap<>(network(1).options());
+        options.put("org.vireo.tck", "1");
+        kit().backend("tckdot", options).validate();
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "validate-names-the-option", contract = "NetBackend.validate",
+            says = "names the option that is wrong; making such a backend does not fail")
     public void validateNamesTheOption() throws Exception {
-        for (Map.Entry<String, Map<String, ?>> e : kit().refusedOptions().entrySet()) {
+        Map<String, Map<String, ?>> all = kit().refusedOptions();
+        Assumptions.assumeFalse(all.isEmpty(), "no options are known that have to be refused (--refuse NAME=VALUE)");
+        for (Map.Entry<String, Map<String, ?>> e : all.entrySet()) {
             NetBackend b = kit().backend("tckrefused", e.getValue());
             NetdevException why = assertThrows(NetdevException.class, b::validate, e.getValue().toString());
-            assertTrue(why.getMessage().contains(e.getKey()), "\"" + e.getKey() + "\" is missing in: " + why.getMessage());
+            assertTrue(String.valueOf(why.getMessage()).contains(e.getKey()), "\"" + e.getKey() + "\" is missing in: " + why.getMessage());
             assertThrows(NetdevException.class, () -> b.open(context(1)), e.getValue().toString());
         }
     }
@@ -64,8 +101,8 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("NetBackend.open: a second port of the same object is refused with AlreadyOpenException, and the first lives on")
+    @Rule(id = "open-once", contract = "NetBackend.open",
+            says = "a second port of the same object is refused with AlreadyOpenException, and the first lives on")
     public void secondOpenIsRefused() throws Exception {
         BackendFixture.Network n = network(1);
         NetBackend b = backend(n);
@@ -82,8 +119,8 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("OpenContext.pairs: a port with fewer pairs than the NIC is refused, and nothing is left behind")
+    @Rule(id = "open-too-few-pairs", contract = "OpenContext.pairs",
+            says = "a port with fewer pairs than the NIC is refused, and nothing is left behind")
     public void tooFewPairsAreRefused() throws Exception {
         BackendFixture.Network n = network(1);
         NetBackend b = backend(n);
@@ -99,8 +136,8 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("NetPort.profile: constant for the life of the port; FramePort.queue: the same object each time")
+    @Rule(id = "profile-constant", contract = "NetPort.profile",
+            says = "constant for the life of the port; a pair has the same queue and descriptor each time")
     public void profileIsConstant() throws Exception {
         int pairs = kit().maxPairs();
         NetBackend b = backend(network(pairs));
@@ -123,8 +160,8 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("NetPort.apply: each header length and each pair of the profile can be had, there and back")
+    @Rule(id = "apply-what-the-profile-allows", contract = "NetPort.apply",
+            says = "each header length and each pair of the profile can be had, there and back")
     public void applyTakesWhatTheProfileAllows() throws Exception {
         int pairs = kit().maxPairs();
         BackendFixture.Network n = network(pairs);
@@ -154,8 +191,8 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("NetPort.apply: leaves the former settings in force if it throws")
+    @Rule(id = "apply-fails-unchanged", contract = "NetPort.apply",
+            says = "leaves the former settings in force if it throws")
     public void applyRestoresOnFailure() throws Exception {
         BackendFixture.Network n = network(1);
         FramePort p = running(backend(n), 1);
@@ -180,8 +217,8 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("NetPort.quiesce, resume: frames go on afterwards")
+    @Rule(id = "quiesce-resume", contract = "NetPort.quiesce",
+            says = "after resume() frames go on")
     public void quiesceAndResume() throws Exception {
         BackendFixture.Network n = network(1);
         FramePort p = running(backend(n), 1);
@@ -196,8 +233,95 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("NetPort.close: when it returns nothing holds a descriptor, no thread is left; further calls do nothing")
+    @Rule(id = "quiesce-stills", contract = "NetPort.quiesce",
+            says = "nothing touches the descriptors any more: what arrives meanwhile waits until resume()")
+    public void quietPortTouchesNothing() throws Exception {
+        BackendFixture.Network n = network(1);
+        FramePort p = running(backend(n), 1);
+        drain(p.queue(0), new KitWindow(64, LARGEST, header(p)), number -> { });
+        p.quiesce();
+        send(n, 1, 20);
+        untilItWouldHaveHappened();
+        p.resume();
+        expectReceived(p, 1, 1, 20);
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "refusals-say-why", contract = "NetdevException",
+            says = "what was wrong, with which value: a refusal has a message, and that of settings names the value")
+    public void refusalsHaveMessages() throws Exception {
+        BackendFixture.Network n = network(1);
+        NetBackend b = backend(n);
+        expectMessage(assertThrows(NetdevException.class, () -> b.open(context(2)), "2 pairs"), "2");
+        FramePort p = running(b, 1);
+        expectMessage(assertThrows(NetdevException.class, () -> b.open(context(1)), "a second port"), "");
+        expectMessage(assertThrows(NetdevException.class, () -> p.apply(PortSettings.of(11, 0, new BitSet())), "header length 11"), "11");
+    }
+
+    private static void expectMessage(NetdevException e, String value) {
+        assertTrue(e.getMessage() != null && !e.getMessage().isBlank(), e.getClass().getSimpleName() + " without a message");
+        assertTrue(e.getMessage().contains(value), "\"" + value + "\" is missing in: " + e.getMessage());
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "statistics", contract = "NetPort.statistics",
+            says = "counters only grow, and have names of lower case words joined by hyphens")
+    public void countersOnlyGrow() throws Exception {
+        BackendFixture.Network n = network(1);
+        FramePort p = running(backend(n), 1);
+        Map<String, Long> before = statistics(p);
+        transmit(p.queue(0), header(p), 1, 10);
+        Map<String, Long> after = statistics(p);
+        before.forEach((name, value) -> assertTrue(after.getOrDefault(name, -1L) >= value,
+                "counter " + name + " was " + value + " and is " + after.get(name)));
+        seen(after.size() + " counters");
+    }
+
+    private static Map<String, Long> statistics(FramePort p) {
+        Map<String, Long> all = new LinkedHashMap<>();
+        p.statistics((name, value) -> {
+            assertTrue(name.matches("[a-z0-9]+(-[a-z0-9]+)*"), "counter name " + name);
+            assertTrue(value >= 0, name + " " + value);
+            assertNull(all.put(name, value), "counter " + name + " is told twice");
+        });
+        return all;
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "close-twice", contract = "NetPort.close",
+            says = "further calls do nothing, not even to a port that was opened since")
+    public void furtherClosesDoNothing() throws Exception {
+        BackendFixture.Network n = network(1);
+        NetBackend b = backend(n);
+        FramePort first = running(b, 1);
+        first.close(NetPort.Disposal.RELEASE);
+        FramePort second = running(b, 1);
+        first.close(NetPort.Disposal.RELEASE);
+        first.close(NetPort.Disposal.LEAVE);
+        assertTrue(second.queue(0).events().isOpen(), "closing a port twice closed another one");
+        transmit(second.queue(0), header(second), 1, 5);
+        expectTransmitted(n, 1, 5);
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "close-leaves-nothing", contract = "NetPort.close",
+            says = "when it returns nothing holds a descriptor, and no thread is left")
     public void closeLeavesNothing() throws Exception {
         int pairs = kit().maxPairs();
         BackendFixture.Network n = network(pairs);
@@ -212,15 +336,9 @@ public abstract class LifeTck extends TckSupport {
 
     private void cycle(NetBackend b, int pairs) throws Exception {
         FramePort p = running(b, pairs);
-        p.statistics((name, value) -> {
-            assertTrue(name.matches("[a-z0-9]+(-[a-z0-9]+)*"), "counter name " + name);
-            assertTrue(value >= 0, name + " " + value);
-        });
         p.close(NetPort.Disposal.RELEASE);
         for (int i = 0; i < pairs; i++) {
             assertFalse(p.queue(i).events().isOpen());
         }
-        p.close(NetPort.Disposal.RELEASE);
-        p.close(NetPort.Disposal.LEAVE);
     }
 }

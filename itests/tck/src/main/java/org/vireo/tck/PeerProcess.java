@@ -40,6 +40,7 @@ final class PeerProcess implements AutoCloseable {
                 && !a.startsWith("-agentlib")).toList());
         // what it leaves behind when it is killed lies in our folder
         command.add("-Djava.io.tmpdir=" + directory);
+        command.add("-D" + TckSupport.LIMIT_MILLIS + "=" + TckSupport.LIMIT.toMillis());
         fixture.systemProperties().forEach((k, v) -> command.add("-D" + k + "=" + v));
         String modules = System.getProperty("jdk.module.path");
         command.addAll(List.of("-cp", System.getProperty("java.class.path", "")));

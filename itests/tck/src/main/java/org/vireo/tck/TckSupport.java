@@ -2,6 +2,7 @@
 package org.vireo.tck;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
@@ -12,11 +13,17 @@ import java.util.BitSet;
 import java.util.Collections;
 import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.DisplayNameGeneration;
+import org.junit.jupiter.api.MethodOrderer;
+import org.junit.jupiter.api.TestMethodOrder;
+import org.junit.jupiter.api.TestReporter;
+import org.junit.jupiter.api.Timeout;
 import org.vireo.net.api.BackendStateTransfer;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.FrameQueue;
@@ -26,14 +33,24 @@ import org.vireo.net.api.PortSettings;
 import org.vireo.posix.linux.Poll;
 
 /** Common to the kit's parts: the fixture's life, opening, moving frames. */
+@DisplayNameGeneration(Rule.Names.class)
+@TestMethodOrder(MethodOrderer.DisplayName.class)
+// a backend that hangs must not take the tests behind it along
+@Timeout(value = 120, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 public abstract class TckSupport {
-    static final Duration LIMIT = Duration.ofSeconds(10);
+    /** System property with how long a frame may take: tests of the kit itself wait less for frames that never come. */
+    static final String LIMIT_MILLIS = "vireo.tck.limit-millis";
+    static final Duration LIMIT = Duration.ofMillis(Long.getLong(LIMIT_MILLIS, 10_000));
+    /** Tag of the rules that start processes. */
+    static final String PROCESS = "process";
     static final int LARGEST = 1600;
     static final int FRAME = 90;
 
     private final Deque<AutoCloseable> open = new ArrayDeque<>();
     private final List<KitContext> contexts = new ArrayList<>();
+    private final List<BackendFixture.Network> networks = new ArrayList<>();
     private BackendFixture fixture;
+    private TestReporter reporter;
     private int ids;
 
     /** For the kit's parts only. */
@@ -47,9 +64,16 @@ public abstract class TckSupport {
      */
     protected abstract BackendFixture fixture();
 
-    /** Begins a test. */
+    /**
+     * Begins a test.
+     *
+     * @param to takes what is measured
+     * @throws Exception the kit's own worker does not start
+     */
     @BeforeEach
-    public final void begin() {
+    public final void begin(TestReporter to) throws Exception {
+        reporter = to;
+        KitWorker.warm();
         fixture = fixture();
         fixture.require();
     }
@@ -60,6 +84,7 @@ public abstract class TckSupport {
      * @throws Exception of a close
      */
     @AfterEach
+    @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
     public final void end() throws Exception {
         try {
             while (!open.isEmpty()) {
@@ -81,7 +106,18 @@ public abstract class TckSupport {
     }
 
     final BackendFixture.Network network(int pairs) throws Exception {
-        return closeLater(fixture.network(pairs));
+        return opensLater(fixture.network(pairs));
+    }
+
+    /** A network that is told when a netdev is open on it. */
+    final <N extends BackendFixture.Network> N opensLater(N n) {
+        networks.add(n);
+        return closeLater(n);
+    }
+
+    /** Tells what was measured. */
+    final void seen(String what) {
+        reporter.publishEntry("seen", what);
     }
 
     final NetBackend backend(BackendFixture.Network n) throws Exception {
@@ -95,7 +131,8 @@ public abstract class TckSupport {
     }
 
     final FramePort open(NetBackend b, int pairs) throws Exception {
-        return frames(b.open(context(pairs)));
+        KitContext c = context(pairs);
+        return frames(b.open(c), c);
     }
 
     /** Opens and applies the settings of a guest without offloads that uses all pairs. */
@@ -105,15 +142,23 @@ public abstract class TckSupport {
         return p;
     }
 
-    final FramePort frames(NetPort p) {
+    final FramePort frames(NetPort p, KitContext c) {
+        assertNotNull(p, "open() or load() returned null instead of a port");
         closeLater(() -> p.close(NetPort.Disposal.RELEASE));
-        Assumptions.assumeTrue(p instanceof FramePort, "the kit's data path tests are for ports with frames");
+        Assumptions.assumeTrue(p instanceof FramePort, "the kit's rules are for ports with frames, and this is a VringPort");
+        c.opened((FramePort) p);
+        networks.forEach(BackendFixture.Network::opened);
         return (FramePort) p;
     }
 
     final BackendStateTransfer transfer(NetBackend b) {
         Assumptions.assumeTrue(b instanceof BackendStateTransfer, "this backend has no state transfer");
         return (BackendStateTransfer) b;
+    }
+
+    /** Long enough for a thread of the backend's to do what it must not do: there is nothing that could be waited for. */
+    static void untilItWouldHaveHappened() {
+        LockSupport.parkNanos(Duration.ofMillis(100).toNanos());
     }
 
     static int header(NetPort p) {
@@ -169,9 +214,11 @@ public abstract class TckSupport {
         int[] before = new int[pairs];
         KitWindow w = new KitWindow(64, LARGEST, header(p));
         int[] numbers = IntStream.range(0, pairs).map(i -> p.queue(i).events().number()).toArray();
+        long end = System.nanoTime() + LIMIT.toNanos();
         while (got.cardinality() < last - first + 1) {
             int ready = Poll.readable((int) LIMIT.toMillis(), numbers);
-            assertTrue(ready != 0, "received only " + got);
+            assertTrue(ready != 0 && System.nanoTime() < end, "of frames " + first + " to " + last + " received only " + got
+                    + (ready == 0 ? "" : ", though it says that it is readable"));
             for (int i = 0; i < pairs; i++) {
                 int pair = i;
                 if ((ready & 1 << i) != 0) {

@@ -10,12 +10,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
-import org.junit.jupiter.api.DisplayName;
-import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Tag;
 import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.BackendStateTransfer;
@@ -42,7 +43,8 @@ public abstract class TransferTck extends DataTck {
     }
 
     private FramePort load(NetBackend b, BackendState s, int pairs) throws Exception {
-        return frames(transfer(b).load(s, context(pairs)));
+        KitContext c = context(pairs);
+        return frames(transfer(b).load(s, c), c);
     }
 
     /**
@@ -50,8 +52,8 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("BackendStateTransfer.stateFormat: constant, reads what it writes; each version that it writes can be saved and loaded")
+    @Rule(id = "state-versions", contract = "BackendStateTransfer.stateFormat",
+            says = "constant, reads what it writes; each version that it writes can be saved and loaded")
     public void everyVersionIsReadAgain() throws Exception {
         BackendFixture.Network n = network(1);
         NetBackend b = backend(n);
@@ -61,6 +63,7 @@ public abstract class TransferTck extends DataTck {
         for (int v = f.writes().oldest(); v <= f.writes().newest(); v++) {
             assertTrue(f.canRead(f.type(), v), f.toString());
             try (BackendState s = transfer(b).save(p, v)) {
+                assertNotNull(s, "save() returned null instead of a state");
                 assertEquals(f.type(), s.type());
                 assertEquals(v, s.version());
                 load(backend(n), s, 1).close(NetPort.Disposal.LEAVE);
@@ -74,8 +77,55 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("BackendStateTransfer.check, save: change nothing, also while the queues run; duplicates belong to the state")
+    @Rule(id = "stable-stays-true", contract = "StateFormat.Kind",
+            says = "a stable state that was saved once stays true while frames move")
+    public void stableStateStaysTrue() throws Exception {
+        BackendFixture.Network n = network(1);
+        NetBackend source = backend(n);
+        Assumptions.assumeTrue(transfer(source).stateFormat().kind() == StateFormat.Kind.STABLE, "the state is live");
+        FramePort p = running(source, 1);
+        BackendState s = save(source, p);
+        transmit(p.queue(0), header(p), 1, 20);
+        send(n, 1, 20);
+        expectReceived(p, 1, 1, 20);
+        FramePort q = load(backend(n), s, 1);
+        send(n, 21, 40);
+        expectReceived(q, 1, 21, 40);
+        transmit(q.queue(0), header(q), 21, 40);
+        expectTransmitted(n, 1, 40);
+        p.close(NetPort.Disposal.LEAVE);
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "quiesce-then-move", contract = "NetPort.quiesce",
+            says = "what arrives at a quiet port belongs to who loads its state")
+    public void quietPortLeavesFramesToTheNext() throws Exception {
+        BackendFixture.Network n = network(1);
+        NetBackend source = backend(n);
+        FramePort p = running(source, 1);
+        drain(p.queue(0), new KitWindow(64, LARGEST, header(p)), number -> { });
+        p.quiesce();
+        send(n, 1, 20);
+        untilItWouldHaveHappened();
+        FramePort q = load(backend(n), save(source, p), 1);
+        expectReceived(q, 1, 1, 20);
+        q.close(NetPort.Disposal.LEAVE);
+        p.resume();
+        transmit(p.queue(0), header(p), 1, 3);
+        expectTransmitted(n, 1, 3);
+    }
+
+    /**
+     * A rule.
+     *
+     * @throws Exception it is broken
+     */
+    @Rule(id = "save-pure", contract = "BackendStateTransfer.save",
+            says = "it and check() change nothing, also while the queues run; duplicates belong to the state")
     public void saveIsPure() throws Exception {
         BackendFixture.Network n = network(1);
         NetBackend b = backend(n);
@@ -100,6 +150,12 @@ public abstract class TransferTck extends DataTck {
             }
             saved.set(true);
             frames.get();
+        } catch (ExecutionException e) {
+            // a failure, or what aborts the rule
+            if (e.getCause() instanceof Error r) {
+                throw r;
+            }
+            throw e.getCause() instanceof Exception x ? x : e;
         } finally {
             worker.shutdownNow();
             assertTrue(worker.awaitTermination(LIMIT.toSeconds(), java.util.concurrent.TimeUnit.SECONDS));
@@ -115,8 +171,8 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("BackendStateTransfer: in one process the target goes on where the source was, no frame is lost; LEAVE touches nothing")
+    @Rule(id = "move-inside", contract = "BackendStateTransfer.load",
+            says = "in one process the target goes on where the source was, no frame is lost; LEAVE touches nothing")
     public void moveInsideTheProcess() throws Exception {
         int pairs = kit().maxPairs();
         BackendFixture.Network n = network(pairs);
@@ -142,7 +198,7 @@ public abstract class TransferTck extends DataTck {
         q.apply(settings(q, pairs));
         transmit(q.queue(pairs - 1), header(q), 151, 160);
         expectTransmitted(n, 151, 160);
-        q.close(NetPort.Disposal.LEAVE); // what only one can have open
+        q.close(NetPort.Disposal.LEAVE);
         running(source, pairs).close(NetPort.Disposal.LEAVE); // the source's object is free again
     }
 
@@ -151,8 +207,8 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("BackendStateTransfer.load: inert; a target that is given up leaves the source's port as it was")
+    @Rule(id = "load-given-up", contract = "BackendStateTransfer.load",
+            says = "a target that is given up leaves the source's port as it was")
     public void sourceGoesOnAfterATargetThatGaveUp() throws Exception {
         int pairs = kit().maxPairs();
         BackendFixture.Network n = network(pairs);
@@ -178,8 +234,9 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("BackendStateTransfer: into another process and back, no frame is lost or doubled")
+    @Tag(PROCESS)
+    @Rule(id = "move-to-another-process", contract = "BackendStateTransfer.load",
+            says = "into another process and back, no frame is lost or doubled")
     public void moveToAnotherProcess() throws Exception {
         int pairs = kit().maxPairs();
         BackendFixture.Network n = network(pairs);
@@ -208,8 +265,9 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("BackendStateTransfer.load: no read, no write and no ioctl on the device")
+    @Tag(PROCESS)
+    @Rule(id = "load-inert", contract = "BackendStateTransfer.load",
+            says = "no read, no write and no ioctl on the device")
     public void loadMakesNoSystemCallOnTheDevice() throws Exception {
         String strace = Requirements.command("strace").toString();
         BackendFixture.Network n = network(1);
@@ -234,8 +292,8 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("BackendStateTransfer.load, NetBackend.open: refused while a port lives")
+    @Rule(id = "load-once", contract = "BackendStateTransfer.load",
+            says = "it and open() are refused while a port lives")
     public void alreadyInitialisedIsRefused() throws Exception {
         BackendFixture.Network n = network(1);
         NetBackend b = backend(n);
@@ -258,8 +316,8 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("BackendStateTransfer.load: a missing or wrong field is named with its section, and nothing is left behind")
+    @Rule(id = "load-names-the-field", contract = "BackendStateTransfer.load",
+            says = "a missing or wrong field is named with its section, and nothing is left behind")
     public void wrongFieldsAreNamed() throws Exception {
         int pairs = kit().maxPairs();
         BackendFixture.Network n = network(pairs);
@@ -304,8 +362,8 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("BackendStateTransfer.load: another type, version or number of pairs is refused, nothing is left behind")
+    @Rule(id = "load-foreign-state", contract = "BackendStateTransfer.load",
+            says = "another type, version or number of pairs is refused, nothing is left behind")
     public void foreignStatesAreRefused() throws Exception {
         int pairs = kit().maxPairs();
         BackendFixture.Network n = network(pairs);
@@ -338,8 +396,8 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("BackendStateTransfer.save, check: a port of another object, or a closed one, is refused")
+    @Rule(id = "save-strangers-port", contract = "BackendStateTransfer.save",
+            says = "it and check() refuse a port of another object, or a closed one")
     public void savingAStrangersPortIsRefused() throws Exception {
         BackendFixture.Network n = network(1);
         NetBackend a = backend(n);
@@ -357,8 +415,8 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("OpenContext.rehearsal: a port on stand-in descriptors moves frames, takes settings, and runs no duty outside")
+    @Rule(id = "rehearsal-stand-ins", contract = "OpenContext.rehearsal",
+            says = "a port on stand-in descriptors moves frames, takes settings, and runs no duty outside")
     public void rehearsalOnStandIns() throws Exception {
         BackendFixture.Network n = network(1);
         NetBackend source = backend(n);
@@ -371,7 +429,7 @@ public abstract class TransferTck extends DataTck {
         FramePort q;
         try (BackendState s = BackendState.of(good.type(), good.version(), copy(good.port()), List.of(standIn(good.queues().getFirst(),
                 pair[1])))) {
-            q = frames(transfer(backend(n)).load(s, rehearsal));
+            q = frames(transfer(backend(n)).load(s, rehearsal), rehearsal);
         }
         q.apply(settings(q, 1));
         transmit(q.queue(0), header(q), 1, 1);
@@ -391,8 +449,8 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Test
-    @DisplayName("OpenContext.rehearsal: such a port may be loaded while the real one lives, and does not count as the open one")
+    @Rule(id = "rehearsal-beside", contract = "OpenContext.rehearsal",
+            says = "such a port may be loaded while the real one lives, and does not count as the open one")
     public void rehearsalBesideTheRealPort() throws Exception {
         BackendFixture.Network n = network(1);
         NetBackend source = backend(n);
@@ -417,7 +475,7 @@ public abstract class TransferTck extends DataTck {
         closeLater(pair[0]);
         try (BackendState s = BackendState.of(good.type(), good.version(), copy(good.port()),
                 List.of(standIn(good.queues().getFirst(), pair[1])))) {
-            FramePort q = frames(transfer(b).load(s, rehearsal));
+            FramePort q = frames(transfer(b).load(s, rehearsal), rehearsal);
             transmit(q.queue(0), header(q), 1, 1);
             assertTrue(org.vireo.posix.linux.Poll.readable(0, pair[0].number()) != 0, "the frame is not at the other end");
             return q;
