@@ -111,6 +111,7 @@ public final class NicRegistry implements Nics {
             nics.clear();
         }
         all.forEach(n -> n.close(Disposal.RELEASE));
+        env.slots().end();
         env.workers().forEach(Worker::close);
         watchdog.close();
         env.poller().close();

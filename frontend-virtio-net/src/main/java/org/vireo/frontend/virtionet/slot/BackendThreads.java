@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
-import java.util.concurrent.Executor;
+import java.util.concurrent.ExecutorService;
 import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
@@ -16,7 +16,7 @@ final class BackendThreads {
     }
 
     /** Threads of ordinary priority, as the scripts have that a backend runs. */
-    static Executor ordinary() {
+    static ExecutorService ordinary() {
         return pool(r -> () -> {
             Threads.ordinary();
             r.run();
@@ -24,12 +24,17 @@ final class BackendThreads {
     }
 
     /** Threads with the priority of who calls first. */
-    static Executor inheriting() {
+    static ExecutorService inheriting() {
         return pool(UnaryOperator.identity());
     }
 
-    private static Executor pool(UnaryOperator<Runnable> body) {
+    private static ExecutorService pool(UnaryOperator<Runnable> body) {
+        // who still calls a backend after the end gets a thread of its own
         return new ThreadPoolExecutor(0, Integer.MAX_VALUE, KEEP_SECONDS, TimeUnit.SECONDS, new SynchronousQueue<>(),
-                r -> Thread.ofPlatform().daemon().name("vireo-backend").unstarted(body.apply(r)));
+                r -> thread(body.apply(r)), (r, pool) -> thread(body.apply(r)).start());
+    }
+
+    private static Thread thread(Runnable r) {
+        return Thread.ofPlatform().daemon().name("vireo-backend").unstarted(r);
     }
 }

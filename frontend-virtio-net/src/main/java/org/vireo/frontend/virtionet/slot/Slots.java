@@ -4,7 +4,7 @@ package org.vireo.frontend.virtionet.slot;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import java.util.concurrent.Executor;
+import java.util.concurrent.ExecutorService;
 import org.osgi.framework.BundleContext;
 import org.osgi.framework.Constants;
 import org.osgi.framework.ServiceReference;
@@ -17,7 +17,7 @@ import org.vireo.net.api.nic.NetdevStatus;
 /** All netdev slots of the process. Any thread. */
 public final class Slots {
     private final Fds fds;
-    private final Executor threads = BackendThreads.ordinary();
+    private final ExecutorService threads = BackendThreads.ordinary();
     private final Map<String, NetdevSlot> slots = new TreeMap<>();
 
     /**
@@ -27,6 +27,11 @@ public final class Slots {
      */
     public Slots(Fds fds) {
         this.fds = fds;
+    }
+
+    /** No NIC uses a slot any more: threads that wait for work end now, not seconds later with the code of a bundle that has gone. */
+    public void end() {
+        threads.shutdown();
     }
 
     /**
