@@ -16,6 +16,7 @@ import org.osgi.framework.BundleException;
 import org.osgi.framework.Constants;
 import org.osgi.framework.InvalidSyntaxException;
 import org.osgi.framework.ServiceReference;
+import org.osgi.framework.startlevel.FrameworkStartLevel;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -44,6 +45,8 @@ final class Daemon {
         // jffi's memory access
         properties.put(Constants.FRAMEWORK_BOOTDELEGATION, "sun.misc");
         properties.put("felix.cache.locking", "false");
+        // all levels of the distribution
+        properties.put(Constants.FRAMEWORK_BEGINNING_STARTLEVEL, String.valueOf(1 + Distribution.HIGHEST));
         // the same version of a backend may come again with another content, beside the one that serves
         properties.put(Constants.FRAMEWORK_BSNVERSION, Constants.FRAMEWORK_BSNVERSION_MULTIPLE);
         // bundles' URLs carry their handler; a factory for the whole JVM would cost a start 30 ms
@@ -92,9 +95,13 @@ final class Daemon {
             long initialised = System.nanoTime();
             BundleContext context = framework.getBundleContext();
             List<Bundle> installed = new ArrayList<>();
+            FrameworkStartLevel levels = framework.adapt(FrameworkStartLevel.class);
             for (Path jar : bundles) {
+                levels.setInitialBundleStartLevel(1 + Distribution.level(jar));
                 installed.add(context.installBundle("reference:" + jar.toUri()));
             }
+            // backends that come later: bundles of a lower level stop later, so theirs stop after who uses them and hands over
+            levels.setInitialBundleStartLevel(1);
             framework.start();
             long started = System.nanoTime();
             for (Bundle b : installed) {

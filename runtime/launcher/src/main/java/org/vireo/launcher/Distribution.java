@@ -16,6 +16,9 @@ import java.util.List;
  * @param folder the folder
  */
 record Distribution(Path folder) {
+    /** The highest level. */
+    static final int HIGHEST = 9;
+
     /**
      * The distribution that the process was started from.
      *
@@ -42,10 +45,20 @@ record Distribution(Path folder) {
             throw new IOException("there is no folder " + bundles + ": the installation is not complete; build it with mvn package");
         }
         List<Path> all = new ArrayList<>();
-        for (Path level : sorted(bundles, "*")) {
+        for (Path level : sorted(bundles, "[0-" + HIGHEST + "]")) {
             all.addAll(sorted(level, "*.jar"));
         }
         return all;
+    }
+
+    /**
+     * The level of a bundle.
+     *
+     * @param jar one of {@link #bundles()}
+     * @return the name of its folder
+     */
+    static int level(Path jar) {
+        return Integer.parseInt(jar.getParent().getFileName().toString());
     }
 
     private static List<Path> sorted(Path folder, String glob) throws IOException {

@@ -17,6 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.vireo.guest.GuestNic;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.TestBundle;
 
 /** An operator installs, updates and removes backends under a guest, good ones and bad ones. */
 final class BackendSwapIT {
@@ -86,6 +87,26 @@ final class BackendSwapIT {
             send(guest, 500);
             assertTrue(v.client("nic", "list").stream().anyMatch(l -> l.startsWith("nic0") && l.contains("running")));
         }
+    }
+
+    /** The daemon ends: a backend that came later stops after the frontend, and does the duties of the end. */
+    @Test
+    void aBackendThatCameLaterDoesTheDutiesOfTheEnd() throws Exception {
+        Path backends = Files.createDirectory(folder.resolve("backends"));
+        TestBundle.variant(TapBundle.JAR, backends.resolve("other.jar"), Map.of("Bundle-SymbolicName", "org.example.other",
+                "Provide-Capability", "net.backend;net.backend=other"), Map.of("OSGI-INF/org.vireo.backend.tap.TapBackend.xml",
+                    xml -> xml.replace("value=\"tap\"", "value=\"other\"").replace("\"netdev.tap\"", "\"netdev.other\"")));
+        Path said = folder.resolve("down");
+        Path script = Files.writeString(folder.resolve("down.sh"), "#!/bin/sh\necho $1 >> " + said + "\n");
+        assertTrue(script.toFile().setExecutable(true));
+        try (Vireo v = Vireo.run(on.namespace(), folder.resolve("qmp"), "--backends", backends.toString(), "--netdev",
+                "other,id=net0,ifname=" + on.tap() + ",downscript=" + script, "--nic", "id=nic0,netdev=net0,socket="
+                + folder.resolve("nic0")); GuestNic guest = Guests.connect(fds, folder.resolve("nic0"))) {
+            send(guest, 100);
+            v.client("qmp", "quit");
+            assertEquals(0, v.process().exitCode(LIMIT));
+        }
+        assertEquals(on.tap(), Files.readString(said).strip());
     }
 
     @Test
