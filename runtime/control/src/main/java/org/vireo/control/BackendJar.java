@@ -2,7 +2,6 @@
 package org.vireo.control;
 
 import java.io.IOException;
-import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -12,6 +11,8 @@ import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
 import java.util.jar.Manifest;
 import java.util.stream.Stream;
+import java.util.zip.CRC32;
+import java.util.zip.CheckedInputStream;
 import org.osgi.framework.Constants;
 import org.osgi.framework.Version;
 import org.vireo.net.api.NetBackend;
@@ -62,10 +63,15 @@ record BackendJar(Path path, Path said, String name, Version version) {
 
     private static Attributes manifest(Path path, Path said) throws NicException {
         try (JarFile jar = new JarFile(path.toFile())) {
-            // a copy that is not complete has no directory, or an entry that is cut off
+            // a copy that is not complete has no directory, or an entry that is cut off; or the directory of what was there before
             for (Enumeration<JarEntry> all = jar.entries(); all.hasMoreElements();) {
-                try (InputStream in = jar.getInputStream(all.nextElement())) {
+                JarEntry e = all.nextElement();
+                try (CheckedInputStream in = new CheckedInputStream(jar.getInputStream(e), new CRC32())) {
                     in.transferTo(OutputStream.nullOutputStream());
+                    // a JarFile itself does not compare it
+                    if (in.getChecksum().getValue() != e.getCrc()) {
+                        throw new IOException(e.getName() + " has another checksum than the jar's directory says");
+                    }
                 }
             }
             Manifest m = jar.getManifest();
