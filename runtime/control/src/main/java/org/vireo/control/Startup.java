@@ -23,6 +23,7 @@ import org.osgi.service.component.annotations.ReferencePolicy;
 import org.osgi.service.component.annotations.ReferencePolicyOption;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.vireo.control.qmp.Command;
 import org.vireo.control.qmp.OptionSyntax;
 import org.vireo.control.qmp.QmpServer;
 import org.vireo.net.api.nic.EventSink;
@@ -40,7 +41,7 @@ import org.vireo.net.api.nic.Nics;
  * ({@code unix:PATH[,fence=auto]}), {@code vireo.descriptor-store} ({@code on}), {@code vireo.backends} (a folder),
  * {@code vireo.config} (a folder, or {@code defer}: the process before tells it).
  */
-@Component(service = Callable.class, immediate = true, property = "vireo.role=startup")
+@Component(service = {Callable.class, Startup.class}, immediate = true, property = "vireo.role=startup")
 public final class Startup implements Callable<Map<String, Object>>, Commands.Control {
     private static final Logger LOG = LoggerFactory.getLogger(Startup.class);
 
@@ -277,13 +278,20 @@ public final class Startup implements Callable<Map<String, Object>>, Commands.Co
         if (stopped || qmp != null) {
             throw new IOException("QMP on " + path + ": the process is ending, or has started already");
         }
-        Version version = context.getBundle().getVersion();
-        Commands commands = new Commands(operations, version, this);
-        qmp = QmpServer.listen(path, commands.all(), Commands.version(version), Clock.systemUTC());
+        qmp = QmpServer.listen(path, commands(), Commands.version(version()), Clock.systemUTC());
         qmpPath = path;
         qmpEvents = qmp::event;
         events.add(qmpEvents);
         return qmp;
+    }
+
+    private Version version() {
+        return context.getBundle().getVersion();
+    }
+
+    /** What can be asked for, by name: through QMP, and through whatever else there is. */
+    Map<String, Command> commands() {
+        return new Commands(operations, version(), this).all();
     }
 
     private synchronized Upgrade.Own own() {

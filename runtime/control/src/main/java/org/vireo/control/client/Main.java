@@ -152,7 +152,7 @@ public final class Main {
 
     private int nic(String verb) throws UsageException, IOException, QmpClient.RefusedException {
         return switch (verb) {
-            case "list" -> list("query-nics", new Table("id", "state", "netdev", "vmm-pid", "epoch", "why", "options"));
+            case "list" -> list("query-nics", Table.nics());
             case "add" -> change("device_add", options("driver", "vireo nic add id=nic0,netdev=net0,socket=PATH"));
             case "del" -> change("device_del", Map.of("id", next("nic del needs an id")));
             default -> throw new UsageException("nic " + verb + ": write nic list, nic add OPTIONS or nic del ID");
@@ -161,7 +161,7 @@ public final class Main {
 
     private int netdev(String verb) throws UsageException, IOException, QmpClient.RefusedException {
         return switch (verb) {
-            case "list" -> list("query-netdevs", new Table("id", "type", "state", "nic", "bundle", "state-format", "options"));
+            case "list" -> list("query-netdevs", Table.netdevs());
             case "add" -> change("netdev_add", options("type", "vireo netdev add tap,id=net0,ifname=tap0"));
             case "del" -> change("netdev_del", Map.of("id", next("netdev del needs an id")));
             case "change" -> {
@@ -177,7 +177,7 @@ public final class Main {
 
     private int backend(String verb) throws UsageException, IOException, QmpClient.RefusedException {
         return switch (verb) {
-            case "list" -> list("query-backends", new Table("type", "id", "bundle", "version", "active"));
+            case "list" -> list("query-backends", Table.backends());
             case "install" -> change("backend-install", Map.of("path", jar()));
             case "update" -> change("backend-update", Map.of("bundle", next("backend update needs a bundle's name or id, and a jar"),
                     "path", jar()));
@@ -341,28 +341,14 @@ public final class Main {
                 end();
                 return raw(c, first);
             }
-            Map<String, Object> with = new LinkedHashMap<>();
-            for (String s : arguments) {
-                int equals = s.indexOf('=');
-                if (equals < 1) {
-                    throw new UsageException("qmp " + first + ": '" + s + "' is not KEY=VALUE");
-                }
-                if (with.putIfAbsent(s.substring(0, equals), value(s.substring(equals + 1))) != null) {
-                    throw new UsageException("qmp " + first + ": " + s.substring(0, equals) + " is given twice");
-                }
+            Map<String, Object> with;
+            try {
+                with = OptionSyntax.words(arguments);
+            } catch (OptionSyntax.SyntaxException e) {
+                throw new UsageException("qmp " + first + ": " + e.getMessage());
             }
             out.println(Json.text(c.execute(first, with)));
             return 0;
-        }
-    }
-
-    /** JSON if it is any, else a text: {@code backend-transfer=false nics=["nic0"] id=net0}. */
-    private static Object value(String text) {
-        try {
-            return Json.read(text);
-        } catch (Json.JsonException e) {
-            // the usual case: a word without quotes
-            return text;
         }
     }
 

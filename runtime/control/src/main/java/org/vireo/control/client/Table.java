@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 
-/** Objects as a table for people. One thread. */
-final class Table {
+/** Objects as a table for people: the same for the command line and for a shell in the framework. One thread. */
+public final class Table {
     private final List<String> keys;
     private final List<List<String>> rows = new ArrayList<>();
 
@@ -21,13 +21,40 @@ final class Table {
     }
 
     /**
+     * Of what query-nics answers.
+     *
+     * @return without rows
+     */
+    public static Table nics() {
+        return new Table("id", "state", "netdev", "vmm-pid", "epoch", "why", "options");
+    }
+
+    /**
+     * Of what query-netdevs answers.
+     *
+     * @return without rows
+     */
+    public static Table netdevs() {
+        return new Table("id", "type", "state", "nic", "bundle", "state-format", "options");
+    }
+
+    /**
+     * Of what query-backends answers.
+     *
+     * @return without rows
+     */
+    public static Table backends() {
+        return new Table("type", "id", "bundle", "version", "active");
+    }
+
+    /**
      * Adds objects.
      *
-     * @param objects a list of maps, as JSON gives it
+     * @param objects a collection of maps, as JSON gives it
      * @return this
      */
-    Table add(Object objects) {
-        for (Object o : (List<?>) objects) {
+    public Table add(Object objects) {
+        for (Object o : (Iterable<?>) objects) {
             Map<?, ?> map = (Map<?, ?>) o;
             rows.add(keys.stream().map(k -> cell(map.get(k))).toList());
         }

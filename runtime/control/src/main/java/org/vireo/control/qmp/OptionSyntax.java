@@ -3,6 +3,7 @@ package org.vireo.control.qmp;
 
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.vireo.control.json.Json;
 
 /**
  * QEMU's option syntax: {@code key=value,key=value}, {@code ,,} for a comma in a value, the first key may be left out where one is
@@ -54,6 +55,38 @@ public final class OptionSyntax {
             }
         }
         return options;
+    }
+
+    /**
+     * Reads the arguments of a command that come one by one: {@code id=net0 backend-transfer=false nics=["nic0"]}.
+     *
+     * @param words {@code key=value} each; the value is JSON if it is any, else a text
+     * @return keys and values in order
+     * @throws SyntaxException what is wrong
+     */
+    public static Map<String, Object> words(Iterable<String> words) throws SyntaxException {
+        Map<String, Object> arguments = new LinkedHashMap<>();
+        for (String word : words) {
+            int equals = word.indexOf('=');
+            if (equals < 1) {
+                throw new SyntaxException("'" + word + "' is not KEY=VALUE");
+            }
+            String key = word.substring(0, equals);
+            if (arguments.containsKey(key)) {
+                throw new SyntaxException(key + " is given twice");
+            }
+            arguments.put(key, jsonOrText(word.substring(equals + 1)));
+        }
+        return arguments;
+    }
+
+    private static Object jsonOrText(String value) {
+        try {
+            return Json.read(value);
+        } catch (Json.JsonException e) {
+            // the usual case: a word without quotes
+            return value;
+        }
     }
 
     /** Copies up to a single comma; gives where the next part begins, beyond the end if there is none. */
