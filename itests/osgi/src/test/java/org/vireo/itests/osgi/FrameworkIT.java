@@ -49,6 +49,7 @@ class FrameworkIT {
         List<Path> jars = new ArrayList<>();
         Platform.BUNDLES.forEach(a -> jars.add(House.jar(a)));
         Platform.TEST_BUNDLES.forEach(a -> jars.add(House.jar(a)));
+        Platform.HEALTH_BUNDLES.forEach(a -> jars.add(House.jar(a)));
         House.inFramework().forEach(r -> jars.add(r.jar()));
         for (Path jar : jars) {
             bundles.add(framework.getBundleContext().installBundle(jar.toUri().toString()));

@@ -25,6 +25,7 @@ final class House {
     static final String VHOST_USER = "org.vireo.vhostuser";
     static final String HANDOVER = "org.vireo.handover";
     static final String CONTROL = "org.vireo.control";
+    static final String HEALTH = "org.vireo.health";
     static final String LAUNCHER = "org.vireo.launcher";
     static final String GUEST = "org.vireo.guest";
     static final String FRONTEND = "org.vireo.frontend.virtionet";
@@ -42,6 +43,7 @@ final class House {
             Map.entry(VHOST_USER, Set.of(API, POSIX)),
             Map.entry(HANDOVER, Set.of(API, POSIX)),
             Map.entry(CONTROL, Set.of(API, POSIX)),
+            Map.entry(HEALTH, Set.of(API)),
             Map.entry(LAUNCHER, Set.of(API, CONTROL)),
             Map.entry(GUEST, Set.of(API, POSIX, VHOST_USER)),
             Map.entry(FRONTEND, Set.of(API, POSIX, VHOST_USER)),

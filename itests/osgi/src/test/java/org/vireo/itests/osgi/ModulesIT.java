@@ -28,11 +28,13 @@ class ModulesIT {
     /** The framework is the launcher's alone. Its jar repeats packages of osgi.core, so the two are never modules of one layer. */
     private static final Map<String, Set<String>> OTHERS_OF_ONE = Map.of(
             House.LAUNCHER, Set.of("org.apache.felix.framework"),
+            House.HEALTH, Set.of("org.apache.felix.healthcheck.api"),
             House.TCK, Set.of("org.junit.jupiter.api"),
             House.TEST_SUPPORT, Set.of("org.junit.jupiter.api"));
     private static final ModuleFinder PATH = ModuleFinder.of(Stream.concat(House.rooms().values().stream().map(House.Room::jar),
             Stream.of("slf4j-api", "jackson-core", "osgi.core", "org.osgi.service.component", "org.osgi.service.cm",
-                    "org.apache.felix.framework", "junit-jupiter-api", "junit-platform-commons", "opentest4j", "apiguardian-api")
+                    "org.apache.felix.framework", "org.apache.felix.healthcheck.api", "junit-jupiter-api", "junit-platform-commons",
+                    "opentest4j", "apiguardian-api")
                     .map(House::jar)).toArray(Path[]::new));
 
     static List<String> names() {

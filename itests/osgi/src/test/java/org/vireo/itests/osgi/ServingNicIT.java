@@ -77,9 +77,12 @@ public class ServingNicIT extends Container {
         nics.add(Map.of("id", "nic0", "netdev", "net0", "socket", socket().toString()), false);
     }
 
-    /** Removes all of it. */
+    /** Removes all of it; whatever has become of the backend, the frontend is the same object. */
     @After
     public void remove() throws Exception {
+        if (nics != null) {
+            assertSame("the frontend is the same object", nics, context.getService(awaitService(Nics.class, "(objectClass=*)")));
+        }
         if (nics != null && !nics.list().isEmpty()) {
             nics.remove("nic0");
         }
@@ -219,6 +222,53 @@ public class ServingNicIT extends Container {
                 ? Boolean.TRUE : null);
     }
 
+    /** Another version of the backend, with a ranking, installed and started beside the one that is there. */
+    private Bundle beside(String version, int ranking) throws Exception {
+        Path made = TestBundle.variant(House.jar("vireo-backend-tap"), folder.resolve("beside"), Map.of("Bundle-Version", version),
+                Map.of("OSGI-INF/org.vireo.backend.tap.TapBackend.xml", xml -> xml.replace("<service>",
+                        "<property name=\"service.ranking\" type=\"Integer\" value=\"" + ranking + "\"/><service>")));
+        try (InputStream jar = Files.newInputStream(made)) {
+            Bundle b = context.installBundle("beside:" + version, jar);
+            b.start();
+            return b;
+        } finally {
+            Files.delete(made);
+        }
+    }
+
+    /** An older version does not take over by coming later; it does by its ranking, and gives way when it is removed. */
+    @Test
+    public void anOlderVersionTakesOverByItsRankingOnly() throws Exception {
+        backend = start("vireo-backend-tap");
+        awaitNic(NicState.LISTENING);
+        List<Bundle> others = new ArrayList<>();
+        try (FrontEnd vmm = FrontEnd.connect(fds, socket(), PATIENCE); GuestNic guest = GuestNic.options().start(fds, vmm)) {
+            roundTrip(guest);
+            others.add(beside("0.0.1", 0));
+            awaitService(NetBackend.class, "(&(netdev.id=net0)(service.bundleid=" + others.getFirst().getBundleId() + "))");
+            for (int i = 0; i < 20; i++) {
+                roundTrip(guest);
+            }
+            awaitServedBy(backend);
+            others.add(beside("0.0.2", 5));
+            awaitServedBy(others.getLast());
+            roundTrip(guest);
+            others.removeLast().uninstall();
+            awaitServedBy(backend);
+            roundTrip(guest);
+            // the older one goes on where nobody else is left
+            Bundle former = backend;
+            backend = others.removeLast();
+            former.uninstall();
+            awaitServedBy(backend);
+            roundTrip(guest);
+        } finally {
+            for (Bundle b : others) {
+                b.uninstall();
+            }
+        }
+    }
+
     /** Later versions come beside the one that serves, and take over: the frontend is the same object, the guest loses no frame. */
     @Test
     public void laterVersionsTakeOverFromOneAnother() throws Exception {
@@ -229,20 +279,13 @@ public class ServingNicIT extends Container {
             long before = framesFromGuest();
             for (int i = 1; i <= 3; i++) {
                 Bundle former = backend;
-                Path later = TestBundle.variant(House.jar("vireo-backend-tap"), folder.resolve("later"),
-                        Map.of("Bundle-Version", "99.0." + i));
-                try (InputStream jar = Files.newInputStream(later)) {
-                    backend = context.installBundle("later:" + i, jar);
-                }
-                Files.delete(later);
-                backend.start();
+                backend = beside("99.0." + i, 0);
                 awaitServedBy(backend);
                 roundTrip(guest);
                 former.uninstall();
                 roundTrip(guest);
             }
             assertEquals(before + 6, framesFromGuest());
-            assertSame("the frontend is the same object", nics, context.getService(awaitService(Nics.class, "(objectClass=*)")));
             assertEquals(NicState.RUNNING, nic().state());
         }
     }
