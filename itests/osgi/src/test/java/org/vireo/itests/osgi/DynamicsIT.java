@@ -88,8 +88,12 @@ class DynamicsIT {
             case FRONTEND -> vireo.bundle(House.FRONTEND).stop();
             case BACKEND -> backend.stop();
             case CONTROL -> vireo.bundle(House.CONTROL).stop();
-            default -> EmbeddedVireo.call(EmbeddedVireo.call(vireo.service(EmbeddedVireo.CONFIGURATIONS), "getFactoryConfiguration",
-                    "netdev." + ProbeBundle.TYPE, "net0", "?"), "delete");
+            default -> {
+                EmbeddedVireo.call(EmbeddedVireo.call(vireo.service(EmbeddedVireo.CONFIGURATIONS), "getFactoryConfiguration",
+                        "netdev." + ProbeBundle.TYPE, "net0", "?"), "delete");
+                // Configuration Admin does it in a thread of its own: this is about one after the other
+                Await.until(EmbeddedVireo.LIMIT, "the end of the netdev", () -> vireo.reference(EmbeddedVireo.BACKEND, null) == null);
+            }
         }
     }
 
