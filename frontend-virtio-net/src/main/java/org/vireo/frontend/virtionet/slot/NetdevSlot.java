@@ -14,6 +14,7 @@ import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.FramePort;
+import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortSettings;
@@ -28,12 +29,14 @@ public final class NetdevSlot {
     private static final Logger LOG = LoggerFactory.getLogger(NetdevSlot.class);
     private static final long CONTROL_NANOS = TimeUnit.SECONDS.toNanos(2);
     private static final long VALIDATE_NANOS = TimeUnit.SECONDS.toNanos(5);
+    private static final long CLOSE_NANOS = TimeUnit.SECONDS.toNanos(3);
     private static final long QUERY_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     private final String id;
     private final PortMaker maker;
     private final Candidates candidates = new Candidates();
     private final Arrivals arrivals = new Arrivals();
+    private final Closing closing = new Closing();
     private final SlotSwap swap;
     private SlotUser user;
     private Candidate serving;
@@ -177,6 +180,7 @@ public final class NetdevSlot {
         if (holder != null) {
             holder.backendLeaving();
         }
+        awaitClosed(leaving);
         maker.forget(leaving);
     }
 
@@ -407,9 +411,45 @@ public final class NetdevSlot {
             p = frames();
             serving = null;
             port = null;
+            if (p != null) {
+                closes(c);
+            }
         }
         if (p != null) {
+            dispose(c, p, how);
+        }
+    }
+
+    /** With the lock: {@link #dispose} follows, and whoever removes the backend's service waits for it. */
+    void closes(Candidate c) {
+        closing.begin(c);
+    }
+
+    /** Closes a port, after {@link #closes}. */
+    void dispose(Candidate c, NetPort p, Disposal how) {
+        try {
             maker.dispose(c, p, how);
+        } finally {
+            synchronized (this) {
+                closing.end(c);
+                notifyAll();
+            }
+        }
+    }
+
+    /** A backend is not called when its service has left, except for what hangs. */
+    private synchronized void awaitClosed(Candidate leaving) {
+        long end = System.nanoTime() + CLOSE_NANOS;
+        boolean interrupted = false;
+        for (long left = CLOSE_NANOS; closing.of(leaving) && left > 0; left = end - System.nanoTime()) {
+            try {
+                wait(1 + TimeUnit.NANOSECONDS.toMillis(left));
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
         }
     }
 

@@ -145,8 +145,9 @@ public final class SlotSwap {
             replacement = null;
             slot.candidates().fail(r.to);
             slot.serve(r.from, r.former);
+            slot.closes(r.to);
         }
-        slot.maker().dispose(r.to, r.made.port(), r.disposal());
+        slot.dispose(r.to, r.made.port(), r.disposal());
         tell(why);
         return r.former;
     }
@@ -193,12 +194,15 @@ public final class SlotSwap {
             if (!exchanged) {
                 replacement = null;
                 slot.notifyAll();
+                if (r.made != null) {
+                    slot.closes(r.to);
+                }
             }
         }
         if (exchanged) {
             confirm(r);
         } else if (r.made != null) {
-            slot.maker().dispose(r.to, r.made.port(), r.disposal());
+            slot.dispose(r.to, r.made.port(), r.disposal());
         }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.nic;
 
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
@@ -58,6 +59,24 @@ class BackendDynamicsTest {
             assertTrue((g.features() & VirtioNet.CSUM) != 0, "it was offered what the backend has");
             net.passBothWays(g, 1);
         }
+    }
+
+    /** Its service is not gone before: nobody calls a backend that has been deactivated. */
+    @Test
+    void whoLeavesWhileItsPortIsClosedIsWaitedFor() throws Exception {
+        FakeBackend first = h.backend("neta", net);
+        h.nic("a");
+        first.stall("close");
+        Thread remover = Thread.ofPlatform().start(() -> assertDoesNotThrow(() -> h.registry.remove("a")));
+        first.awaitStalled("close");
+        Thread leaver = Thread.ofPlatform().start(() -> h.unbind(first));
+        leaver.join(200);
+        assertTrue(leaver.isAlive(), "it has left in the middle of close()");
+        first.wake("close");
+        leaver.join(10_000);
+        remover.join(10_000);
+        assertFalse(leaver.isAlive() || remover.isAlive());
+        assertTrue(first.calls.contains("close RELEASE"), first.calls.toString());
     }
 
     /** The backend leaves: state and descriptors are kept, frames wait on both sides. It returns: nothing was lost. */
