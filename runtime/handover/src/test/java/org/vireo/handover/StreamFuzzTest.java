@@ -48,7 +48,7 @@ class StreamFuzzTest {
         return fd;
     };
 
-    @FuzzTest(maxExecutions = 5_000)
+    @FuzzTest(maxExecutions = 3_000)
     void whateverComesIsARecordOrRefused(byte[] input) throws IOException {
         if (input.length < 2) {
             return;

@@ -67,7 +67,7 @@ class MessageChannelFuzzTest {
                 return null;
             });
 
-    @FuzzTest(maxExecutions = 5_000)
+    @FuzzTest(maxExecutions = 3_000)
     void whateverComesIsAMessageOrRefused(byte[] input) throws IOException {
         if (input.length == 0) {
             return;

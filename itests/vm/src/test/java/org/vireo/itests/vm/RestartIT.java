@@ -17,6 +17,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
 import org.vireo.net.api.Fd;
@@ -25,6 +26,7 @@ import org.vireo.posix.linux.UnixSockets;
 import org.vireo.testsupport.Await;
 
 /** A daemon is killed and started again, beside a guest that goes on: its next frame passes within a second of the line "ready". */
+@Isolated("it looks at times")
 final class RestartIT {
     private static final int ROUNDS = Integer.getInteger("vireo.restart.rounds", 10);
     private static final Duration LIMIT = Duration.ofSeconds(30);

@@ -91,7 +91,8 @@ final class SystemdIT {
             }
             run("systemctl --user restart vireo.service");
             Guests.send(guest, 500, LIMIT);
-            run(Vireo.ROOT.resolve("vireo") + " nic list --qmp " + folder.resolve("qmp") + " | grep nic0.*running");
+            run("VIREO_DIST=" + Vireo.DIST + " " + Vireo.ROOT.resolve("vireo") + " nic list --qmp " + folder.resolve("qmp")
+                    + " | grep nic0.*running");
             run("systemctl --user stop vireo.service");
             assertTrue(guest.frontEnd().awaitClosed(System.nanoTime() + LIMIT.toNanos()));
             await("NFileDescriptorStore", "0");

@@ -220,7 +220,8 @@ final class ThirdPartyIT {
                 }
                 assertEquals(sent.get(), got);
                 swap.get();
-                assertEquals(2, v.process().lines().stream().filter(l -> l.contains("rings stood still for")).count());
+                Await.until(LIMIT, "the log of both swaps",
+                        () -> v.process().lines().stream().filter(l -> l.contains("rings stood still for")).count() == 2);
                 send(other, frame("ffffffffffff", 0x88b5, 70), 3);
                 for (int i = 0; i < 3; i++) {
                     assertTrue(one.receive(0).take(System.nanoTime() + LIMIT.toNanos()) != null, "and in the other direction");

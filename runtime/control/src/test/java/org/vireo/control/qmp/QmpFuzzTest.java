@@ -103,7 +103,7 @@ class QmpFuzzTest {
         }
     }
 
-    @FuzzTest(maxExecutions = 5_000)
+    @FuzzTest(maxExecutions = 3_000)
     void whateverComesIsAnswered(byte[] input) {
         if (input.length == 0) {
             return;
