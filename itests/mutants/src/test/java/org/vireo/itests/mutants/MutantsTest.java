@@ -46,7 +46,9 @@ class MutantsTest {
     void breaksTheseRulesAndNoOther(Fault fault) {
         System.setProperty(MutantFixture.FAULT, fault.option());
         boolean right = fault == Fault.NONE;
-        Map<String, String> results = run(id -> right || !SLOW.contains(id) || fault.rules().contains(id));
+        // of the rules that it keeps half are tried on each, another half on the next one
+        Map<String, String> results = run(id -> right || fault.rules().contains(id)
+                || !SLOW.contains(id) && (fault.ordinal() + id.hashCode()) % 2 == 0);
         Set<String> failed = new TreeSet<>();
         Set<String> aborted = new TreeSet<>();
         results.forEach((id, result) -> {
@@ -58,7 +60,7 @@ class MutantsTest {
         });
         String all = results.entrySet().stream().map(Object::toString).collect(Collectors.joining("\n"));
         assertEquals(new TreeSet<>(fault.rules()), failed, all);
-        assertEquals(NOT_HERE, aborted, all);
+        assertTrue(NOT_HERE.containsAll(aborted), all);
     }
 
     @Test

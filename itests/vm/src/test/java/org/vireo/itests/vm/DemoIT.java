@@ -18,11 +18,13 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
 import org.vireo.testsupport.Await;
 import org.vireo.testsupport.Requirements;
 import org.vireo.testsupport.TestProcess;
 
 /** {@code vireo demo}: nothing lost, exactly one JSON object, nothing left behind. */
+@Isolated("it loads the machine")
 final class DemoIT {
     private static final Path ROOT = Path.of(System.getProperty("vireo.root"));
     private static final Path DIST = ROOT.resolve("runtime/launcher/target/dist");

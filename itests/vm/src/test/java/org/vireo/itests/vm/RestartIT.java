@@ -28,7 +28,7 @@ import org.vireo.testsupport.Await;
 /** A daemon is killed and started again, beside a guest that goes on: its next frame passes within a second of the line "ready". */
 @Isolated("it looks at times")
 final class RestartIT {
-    private static final int ROUNDS = Integer.getInteger("vireo.restart.rounds", 10);
+    private static final int ROUNDS = Integer.getInteger("vireo.restart.rounds", 5);
     private static final Duration LIMIT = Duration.ofSeconds(30);
     private static final long MOST_MILLIS = 1_000;
 

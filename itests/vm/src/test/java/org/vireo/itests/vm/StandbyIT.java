@@ -171,7 +171,7 @@ final class StandbyIT {
         Vireo standby = daemon();
         GuestNic guest = guest();
         try {
-            for (int round = 0; round < 6; round++) {
+            for (int round = 0; round < 4; round++) {
                 awaitRole(active, "nic0: prepared");
                 TestProcess victim = active.process();
                 long after = random.nextLong(TimeUnit.MILLISECONDS.toNanos(30));
