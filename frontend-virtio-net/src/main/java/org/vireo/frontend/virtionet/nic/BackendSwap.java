@@ -259,7 +259,6 @@ final class BackendSwap {
         nic.binding().breakOff();
         nic.backend().reopen();
         nic.resumeRings();
-        swaps.abandon(r);
         nic.refresh();
         if (swaps.serves(r)) {
             announce();
@@ -267,6 +266,8 @@ final class BackendSwap {
         } else {
             failed(r, swaps.refusal());
         }
+        // who waits for it hears of it when all is done
+        swaps.abandon(r);
     }
 
     /** The network learns where the guest is now. */
