@@ -12,9 +12,16 @@ import org.osgi.framework.wiring.BundleCapability;
 import org.osgi.framework.wiring.BundleRevision;
 import org.vireo.backend.tap.TapBackend;
 import org.vireo.net.api.NetBackend;
+import org.vireo.tck.BackendFixture;
+import org.vireo.tck.BackendTck;
 
-/** The bundle in Felix. The kit runs on it there too: that is what {@code vireo tck} does. */
-class FelixTapIT {
+/** The backend test kit on services that Declarative Services made in Felix. */
+class FelixTapTckIT extends BackendTck {
+    @Override
+    protected BackendFixture fixture() {
+        return new FelixTapFixture();
+    }
+
     @Test
     void bundleProvidesTheCapabilityAndItsOwnClass() throws Exception {
         try (FelixTapFixture f = new FelixTapFixture()) {
