@@ -309,11 +309,9 @@ public final class NicRegistry implements Nics {
     @Override
     public void swap(String netdev, String type, int revision, long deadlineNanos) throws NicException {
         try {
-            env.slots().slot(netdev).swap().swapTo(type, revision, deadlineNanos);
+            env.slots().swapTo(netdev, type, revision, deadlineNanos);
         } catch (NetdevException e) {
             throw new NicException(e.getMessage(), e);
-        } finally {
-            env.slots().forgetIfUnused(env.slots().slot(netdev));
         }
     }
 
@@ -376,7 +374,7 @@ public final class NicRegistry implements Nics {
             c.create(type, netdev, ReceivedNic.netdevOptions(image));
         } else if (revision > 0 && c != null) {
             c.follow(type, netdev, revision, ReceivedNic.netdevOptions(image));
-            env.slots().slot(netdev).swap().swapTo(type, revision, deadlineNanos);
+            env.slots().swapTo(netdev, type, revision, deadlineNanos);
         }
         env.slots().await(netdev, deadlineNanos, deadlineNanos);
         return make;

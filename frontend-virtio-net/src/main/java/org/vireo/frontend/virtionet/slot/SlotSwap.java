@@ -237,15 +237,8 @@ public final class SlotSwap {
         return true;
     }
 
-    /**
-     * Another configuration serves from now on, with what the one before has open.
-     *
-     * @param type its type, the same or another one
-     * @param revision its number
-     * @param deadlineNanos until when
-     * @throws NetdevException its service did not come, or it cannot, and why; the type that was asked for before is asked for again
-     */
-    public void swapTo(String type, int revision, long deadlineNanos) throws NetdevException {
+    /** See {@link Slots#swapTo}. */
+    void swapTo(String type, int revision, long deadlineNanos) throws NetdevException {
         String before;
         synchronized (slot) {
             before = slot.candidates().type();

@@ -104,6 +104,27 @@ public final class Slots {
      * @throws NetdevException none came, or its configuration is wrong
      */
     public void await(String netdev, long deadlineNanos, long activatedNanos) throws NetdevException {
+        wait(netdev, slot -> slot.await(deadlineNanos, activatedNanos));
+    }
+
+    /**
+     * Another configuration of a netdev serves from now on, with what the one before has open.
+     *
+     * @param netdev its id
+     * @param type its type, the same or another one
+     * @param revision its number
+     * @param deadlineNanos until when
+     * @throws NetdevException its service did not come, or it cannot, and why; the type that was asked for before is asked for again
+     */
+    public void swapTo(String netdev, String type, int revision, long deadlineNanos) throws NetdevException {
+        wait(netdev, slot -> slot.swap().swapTo(type, revision, deadlineNanos));
+    }
+
+    private interface Waiting {
+        void at(NetdevSlot slot) throws NetdevException;
+    }
+
+    private void wait(String netdev, Waiting w) throws NetdevException {
         NetdevSlot slot;
         synchronized (this) {
             // its former backend may be leaving: the slot that is waited at has to be the one that the next comes to
@@ -111,7 +132,7 @@ public final class Slots {
             slot.waits(1);
         }
         try {
-            slot.await(deadlineNanos, activatedNanos);
+            w.at(slot);
         } finally {
             slot.waits(-1);
             forgetIfUnused(slot);
