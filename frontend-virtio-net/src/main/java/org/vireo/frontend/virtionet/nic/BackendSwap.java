@@ -161,17 +161,7 @@ final class BackendSwap {
     }
 
     private void commit(Replacement r, PortSettings settings) {
-        prepared = null;
-        if (!swaps.isUnderWay(r)) {
-            // one of the two has left
-            look();
-            return;
-        }
-        boolean changed = !r.isAfresh() && !Objects.equals(settings, nic.binding().applied());
-        if (!mayChange() || changed) {
-            // what was prepared is of before
-            swaps.abandon(r);
-            look();
+        if (!isOfNow(r, r.isAfresh() || Objects.equals(settings, nic.binding().applied()))) {
             return;
         }
         long began;
@@ -195,11 +185,7 @@ final class BackendSwap {
             refuse(r, e.getMessage());
             return;
         } catch (EngineException e) {
-            // a worker is busy: no fault of the new backend's
-            LOG.info("NIC {}: netdev {}: not now: {}", nic.id(), slot.id(), e.getMessage());
-            nic.resumeRings();
-            swaps.abandon(r);
-            later();
+            notNow(r, e);
             return;
         }
         before = nic.binding().applied();
@@ -219,8 +205,24 @@ final class BackendSwap {
         swapped(r, former, micros);
     }
 
-    private boolean mayChange() {
-        return !ended && nic.alive() && nic.binding().port() != null && nic.custody().isServing() && !nic.inHandover();
+    /** Whether what was prepared can take its place; if one of the two has left, or it is of before, it ends, and is looked at anew. */
+    private boolean isOfNow(Replacement r, boolean sameSettings) {
+        prepared = null;
+        if (swaps.isUnderWay(r) && sameSettings && !ended && nic.alive() && nic.binding().port() != null && nic.custody().isServing()
+                && !nic.inHandover()) {
+            return true;
+        }
+        swaps.abandon(r);
+        look();
+        return false;
+    }
+
+    /** A worker is busy: no fault of the new backend's. */
+    private void notNow(Replacement r, EngineException e) {
+        LOG.info("NIC {}: netdev {}: not now: {}", nic.id(), slot.id(), e.getMessage());
+        nic.resumeRings();
+        swaps.abandon(r);
+        later();
     }
 
     /**
@@ -230,14 +232,7 @@ final class BackendSwap {
      * @param besides why the new one could not open a port beside the one that serves
      */
     private void commitInPlace(Replacement r, String besides) {
-        prepared = null;
-        if (!swaps.isUnderWay(r)) {
-            look();
-            return;
-        }
-        if (!mayChange()) {
-            swaps.abandon(r);
-            look();
+        if (!isOfNow(r, true)) {
             return;
         }
         if (!nic.binding().port().profile().lasting()) {
@@ -249,10 +244,7 @@ final class BackendSwap {
         try {
             nic.rings().freeze(began + FREEZE_NANOS);
         } catch (EngineException e) {
-            LOG.info("NIC {}: netdev {}: not now: {}", nic.id(), slot.id(), e.getMessage());
-            nic.resumeRings();
-            swaps.abandon(r);
-            later();
+            notNow(r, e);
             return;
         }
         nic.feed().abort("its backend is replaced");
