@@ -2,14 +2,10 @@
 package org.vireo.frontend.virtionet.slot;
 
 import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicReference;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import org.vireo.frontend.virtionet.worker.BackendException;
 import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fds;
@@ -51,7 +47,7 @@ public final class NetdevSlot {
 
     private NetdevSlot(String id, Fds fds, Executor threads, boolean rehearsal) {
         this.id = id;
-        maker = new PortMaker(id, threads, fds, Listener::new, rehearsal);
+        maker = new PortMaker(id, threads, fds, c -> new PortNews(this, c), rehearsal);
         swap = new SlotSwap(this);
     }
 
@@ -359,11 +355,9 @@ public final class NetdevSlot {
      */
     public void refuse(String why) {
         Candidate c;
-        synchronized (this) {
-            c = serving;
-        }
         boolean kept;
         synchronized (this) {
+            c = serving;
             kept = parked != null;
         }
         if (kept) {
@@ -597,7 +591,7 @@ public final class NetdevSlot {
     private record SlotStatus(String id, String type, String bundle, long bundleId, String state, String nic, Map<String, String> options,
             String stateFormat) implements NetdevStatus { }
 
-    private synchronized boolean isServing(Candidate c) {
+    synchronized boolean isServing(Candidate c) {
         return serving == c;
     }
 
@@ -610,56 +604,8 @@ public final class NetdevSlot {
         return serving != null && !candidates.contains(serving);
     }
 
-    /** Passes a port's news to the NIC that holds the slot. Each is passed on once until it is handled, however often it is said. */
-    private final class Listener implements PortNews {
-        private final Candidate of;
-        private final AtomicReference<Boolean> link = new AtomicReference<>();
-        private final AtomicBoolean failing = new AtomicBoolean();
-        private volatile boolean ended;
-
-        Listener(Candidate of) {
-            this.of = of;
-        }
-
-        @Override
-        public void link(boolean up) {
-            SlotUser u = receiver();
-            if (u != null && link.getAndSet(up) == null) {
-                u.portLink(() -> {
-                    Boolean last = link.getAndSet(null);
-                    return ended ? Optional.empty() : Optional.ofNullable(last);
-                });
-            }
-        }
-
-        @Override
-        public void stateChanged() {
-            LOG.debug("netdev {}: state changed", id);
-        }
-
-        @Override
-        public void failed(Exception why) {
-            SlotUser u = receiver();
-            if (u != null && failing.compareAndSet(false, true)) {
-                Exception told = why == null ? new NetdevException("its backend says that it failed, and gives no reason")
-                        : BackendException.of(why);
-                u.portFailed(told, () -> {
-                    failing.set(false);
-                    return !ended && isServing(of);
-                });
-            }
-        }
-
-        @Override
-        public void end() {
-            ended = true;
-        }
-
-        private SlotUser receiver() {
-            synchronized (NetdevSlot.this) {
-                // what stands beside has nothing to say
-                return !ended && (serving == null || serving == of) ? user : null;
-            }
-        }
+    /** Who is told the news of a backend's port; null: nobody. What stands beside has nothing to say. */
+    synchronized SlotUser receiver(Candidate of) {
+        return serving == null || serving == of ? user : null;
     }
 }
