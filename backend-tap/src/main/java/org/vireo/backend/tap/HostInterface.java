@@ -105,28 +105,26 @@ final class HostInterface implements AutoCloseable {
 
     /** Puts it into a bridge; nothing if it is there already. */
     void joinBridge(String bridge) throws PosixException {
-        int index = index();
-        try (Arena a = Arena.ofConfined()) {
-            MemorySegment r = TapIoctl.request(a, bridge);
-            r.set(ValueLayout.JAVA_INT, TapIoctl.NAME_BYTES, index);
-            int result = Posix.ioctl(socket.number(), SIOCBRADDIF, r);
-            if (result == -Errno.EBUSY && Files.exists(Path.of("/sys/class/net", bridge, "brif", name))) {
-                return;
-            }
+        int result = askBridge(bridge, SIOCBRADDIF);
+        if (result != -Errno.EBUSY || !Files.exists(Path.of("/sys/class/net", bridge, "brif", name))) {
             Posix.check(result, "put " + name + " into bridge " + bridge);
         }
     }
 
     /** Takes it out of a bridge; nothing if it is not in there. */
     void leaveBridge(String bridge) throws PosixException {
+        int result = askBridge(bridge, SIOCBRDELIF);
+        if (result != -Errno.EINVAL && result != -Errno.ENODEV) {
+            Posix.check(result, "take " + name + " out of bridge " + bridge);
+        }
+    }
+
+    private int askBridge(String bridge, long request) throws PosixException {
         int index = index();
         try (Arena a = Arena.ofConfined()) {
             MemorySegment r = TapIoctl.request(a, bridge);
             r.set(ValueLayout.JAVA_INT, TapIoctl.NAME_BYTES, index);
-            int result = Posix.ioctl(socket.number(), SIOCBRDELIF, r);
-            if (result != -Errno.EINVAL && result != -Errno.ENODEV) {
-                Posix.check(result, "take " + name + " out of bridge " + bridge);
-            }
+            return Posix.ioctl(socket.number(), request, r);
         }
     }
 
