@@ -64,6 +64,12 @@ final class BackendCatalog {
         return types;
     }
 
+    /** That a type is none of those that there are, for messages. */
+    static String lacking(String type, Set<String> types) {
+        return "no bundle provides the type '" + type + "'; "
+                + (types.isEmpty() ? "none is installed" : "there are " + String.join(", ", types));
+    }
+
     static Map<String, Object> describe(Backend b) {
         Map<String, Object> map = new LinkedHashMap<>();
         map.put("type", b.type());

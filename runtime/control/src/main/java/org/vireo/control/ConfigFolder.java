@@ -271,8 +271,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         if (o.stand() == Stand.DONE) {
             e.said = "";
             if (!o.message().isEmpty()) {
-                LOG.info("{}: {}", e.file, o.message());
-                events.accept("CONFIG_APPLIED", Map.of("file", e.file.toString(), "done", o.message()));
+                applied(e, o);
                 String id = e.wanted.id();
                 retry(f -> f.isNic() && !e.isNic() && id.equals(f.wanted.options().get("netdev")));
             }
@@ -285,14 +284,23 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         switch (o.stand()) {
             case WAITS -> {
                 LOG.warn("{}: waits: {}", e.file, o.message());
-                events.accept("CONFIG_WAITING", Map.of("file", e.file.toString(), "reason", o.message()));
+                event("CONFIG_WAITING", e, "reason", o);
             }
             case LEFT -> LOG.info("{}: {}", e.file, o.message());
             default -> {
                 LOG.error("{}: {}", e.file, o.message());
-                events.accept("CONFIG_REFUSED", Map.of("file", e.file.toString(), "reason", o.message()));
+                event("CONFIG_REFUSED", e, "reason", o);
             }
         }
+    }
+
+    private void applied(Entry e, Outcome o) {
+        LOG.info("{}: {}", e.file, o.message());
+        event("CONFIG_APPLIED", e, "done", o);
+    }
+
+    private void event(String name, Entry e, String what, Outcome o) {
+        events.accept(name, Map.of("file", e.file.toString(), what, o.message()));
     }
 
     /** What stood in the way of others may have gone. */
@@ -317,13 +325,12 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
             Outcome o = done.get();
             if (o.stand() == Stand.DONE) {
                 entries.remove(n.getKey());
-                LOG.info("{}: {}", e.file, o.message());
-                events.accept("CONFIG_APPLIED", Map.of("file", e.file.toString(), "done", o.message()));
+                applied(e, o);
                 retry(f -> true);
             } else if (!o.message().equals(e.said)) {
                 e.said = o.message();
                 LOG.warn("{}: {}", e.file, o.message());
-                events.accept("CONFIG_WAITING", Map.of("file", e.file.toString(), "reason", o.message()));
+                event("CONFIG_WAITING", e, "reason", o);
             }
         }
     }

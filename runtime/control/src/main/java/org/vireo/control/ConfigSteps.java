@@ -85,7 +85,7 @@ final class ConfigSteps {
 
     Outcome netdev(Entry e) throws NicException, Operations.NotFoundException {
         ConfigFile w = e.wanted;
-        NetdevStore.Netdev now = configured(w.id()).orElse(null);
+        NetdevStore.Netdev now = operations.netdevs().netdev(w.id()).orElse(null);
         if (e.made == null) {
             return make(e, now);
         }
@@ -118,8 +118,7 @@ final class ConfigSteps {
         Optional<String> type = Stream.concat(types.stream().filter(w.type()::equals),
                 types.stream().filter(t -> t.replace("-", "").equals(w.type()))).findFirst();
         if (type.isEmpty()) {
-            return new Outcome(Stand.WAITS, w + ": no bundle provides the type '" + w.type() + "'; "
-                    + (types.isEmpty() ? "none is installed" : "there are " + String.join(", ", types)));
+            return new Outcome(Stand.WAITS, w + ": " + BackendCatalog.lacking(w.type(), types));
         }
         operations.addNetdev(type.get(), w.id(), w.options());
         e.made = w.options();
@@ -130,10 +129,6 @@ final class ConfigSteps {
         String who = given.test(w.toString()) ? "the command line" : "QMP, or the process that it came from";
         return new Outcome(Stand.FOREIGN, w + " is there already, made by " + who + ", and stays as it is; give the file another id, or"
                 + " delete that one and touch the file");
-    }
-
-    private Optional<NetdevStore.Netdev> configured(String id) throws NicException {
-        return operations.netdevs().list().stream().filter(n -> n.id().equals(id)).findFirst();
     }
 
     private static boolean isOf(NetdevStore.Netdev netdev, ConfigFile w) {
@@ -154,7 +149,7 @@ final class ConfigSteps {
             return new Outcome(Stand.DONE, "");
         }
         String netdev = w.options().get("netdev");
-        if (netdev != null && configured(netdev).isEmpty()) {
+        if (netdev != null && operations.netdevs().netdev(netdev).isEmpty()) {
             return new Outcome(Stand.WAITS, w + ": netdev=" + netdev + ": there is no such netdev"
                     + (now == null ? "" : "; the NIC goes on as it was"));
         }
@@ -239,7 +234,7 @@ final class ConfigSteps {
             return;
         }
         try {
-            configured(w.id()).filter(n -> known || isOf(n, w)).ifPresent(n -> e.made = n.options());
+            operations.netdevs().netdev(w.id()).filter(n -> known || isOf(n, w)).ifPresent(n -> e.made = n.options());
         } catch (NicException x) {
             LOG.error("{}: {}", e.file, x.getMessage());
         }

@@ -2,13 +2,13 @@
 package org.vireo.control;
 
 import java.io.IOException;
-import java.util.ArrayList;
 import java.util.Dictionary;
 import java.util.Enumeration;
 import java.util.Hashtable;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
@@ -84,8 +84,7 @@ public final class NetdevStore implements NetdevConfigurations {
         requireId("netdev", id);
         Set<String> types = backends.types();
         if (!types.contains(type)) {
-            throw new NicException("netdev " + id + ": no bundle provides the type '" + type + "'; "
-                    + (types.isEmpty() ? "none is installed" : "there are " + String.join(", ", types)));
+            throw new NicException("netdev " + id + ": " + BackendCatalog.lacking(type, types));
         }
         Dictionary<String, Object> properties = new Hashtable<>();
         for (Map.Entry<String, String> e : options.entrySet()) {
@@ -161,20 +160,25 @@ public final class NetdevStore implements NetdevConfigurations {
 
     /** The configured netdevs, whoever configured them. */
     List<Netdev> list() throws NicException {
-        List<Netdev> found = new ArrayList<>();
-        for (Configuration c : configurations("(" + NetBackend.NETDEV_ID + "=*)")) {
-            Dictionary<String, Object> properties = c.getProperties();
-            Map<String, String> options = new LinkedHashMap<>();
-            for (Enumeration<String> keys = properties.keys(); keys.hasMoreElements();) {
-                String key = keys.nextElement();
-                if (key.indexOf('.') < 0) {
-                    options.put(key, String.valueOf(properties.get(key)));
-                }
+        return configurations("(" + NetBackend.NETDEV_ID + "=*)").stream().map(NetdevStore::netdev).toList();
+    }
+
+    /** The one of an id. */
+    Optional<Netdev> netdev(String id) throws NicException {
+        return find(id).stream().map(NetdevStore::netdev).findFirst();
+    }
+
+    private static Netdev netdev(Configuration c) {
+        Dictionary<String, Object> properties = c.getProperties();
+        Map<String, String> options = new LinkedHashMap<>();
+        for (Enumeration<String> keys = properties.keys(); keys.hasMoreElements();) {
+            String key = keys.nextElement();
+            if (key.indexOf('.') < 0) {
+                options.put(key, String.valueOf(properties.get(key)));
             }
-            found.add(new Netdev(String.valueOf(properties.get(NetBackend.NETDEV_ID)),
-                    String.valueOf(properties.get(NetBackend.NETDEV_TYPE)), revision(properties), options));
         }
-        return found;
+        return new Netdev(String.valueOf(properties.get(NetBackend.NETDEV_ID)), String.valueOf(properties.get(NetBackend.NETDEV_TYPE)),
+                revision(properties), options);
     }
 
     private List<Configuration> find(String id) throws NicException {

@@ -178,22 +178,12 @@ final class Operations {
      * @param options of the new one; none: those that the netdev has
      */
     void swapNetdev(String id, String type, Map<String, String> options) throws NicException, NotFoundException {
-        changing.lock();
-        try {
-            requireChangeable();
-            requireAdded(id);
-            NetdevStore.Netdev now = netdev(id);
+        change(id, now -> {
             if (now.type().equals(type)) {
                 throw new NicException("netdev " + id + ": is of type " + type + " already; its options are changed by netdev-change");
             }
-            change(now, type, options.isEmpty() ? now.options() : options);
-        } finally {
-            changing.unlock();
-        }
-    }
-
-    private NetdevStore.Netdev netdev(String id) throws NicException, NotFoundException {
-        return netdevs.list().stream().filter(n -> n.id().equals(id)).findFirst().orElseThrow(() -> new NotFoundException(id));
+            replace(now, type, options.isEmpty() ? now.options() : options);
+        });
     }
 
     /**
@@ -201,17 +191,8 @@ final class Operations {
      *
      * @param options all of them; the same as it has: nothing happens
      */
-    void changeNetdev(String id, Map<String, String> options) throws NicException {
-        changing.lock();
-        try {
-            requireChangeable();
-            requireAdded(id);
-            changeOptions(netdev(id), options);
-        } catch (NotFoundException e) {
-            throw new NicException("netdev " + id + ": there is none of this id", e);
-        } finally {
-            changing.unlock();
-        }
+    void changeNetdev(String id, Map<String, String> options) throws NicException, NotFoundException {
+        change(id, now -> replaceOptions(now, options));
     }
 
     /**
@@ -220,27 +201,37 @@ final class Operations {
      * @param changes the new values; an empty one takes an option back
      */
     void changeOptions(String id, Map<String, String> changes) throws NicException, NotFoundException {
+        change(id, now -> {
+            Map<String, String> options = new LinkedHashMap<>(now.options());
+            options.putAll(changes);
+            options.values().removeIf(String::isEmpty);
+            replaceOptions(now, options);
+        });
+    }
+
+    /** What becomes of a netdev's configuration. */
+    private interface NetdevChange {
+        void make(NetdevStore.Netdev now) throws NicException;
+    }
+
+    private void change(String id, NetdevChange change) throws NicException, NotFoundException {
         changing.lock();
         try {
             requireChangeable();
             requireAdded(id);
-            NetdevStore.Netdev now = netdev(id);
-            Map<String, String> options = new LinkedHashMap<>(now.options());
-            options.putAll(changes);
-            options.values().removeIf(String::isEmpty);
-            changeOptions(now, options);
+            change.make(netdevs.netdev(id).orElseThrow(() -> new NotFoundException(id)));
         } finally {
             changing.unlock();
         }
     }
 
-    private void changeOptions(NetdevStore.Netdev now, Map<String, String> options) throws NicException {
+    private void replaceOptions(NetdevStore.Netdev now, Map<String, String> options) throws NicException {
         if (!now.options().equals(options)) {
-            change(now, now.type(), options);
+            replace(now, now.type(), options);
         }
     }
 
-    private void change(NetdevStore.Netdev now, String type, Map<String, String> options) throws NicException {
+    private void replace(NetdevStore.Netdev now, String type, Map<String, String> options) throws NicException {
         Nics frontend = frontend();
         int revision = now.revision() + 1;
         netdevs.createBeside(type, now.id(), revision, options);
