@@ -247,7 +247,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
             adopted = true;
             adopt();
         }
-        operations.exclusively(this::lookForLost);
+        operations.changes().exclusively(this::lookForLost);
         removeAll(Entry::isNic);
         each(e -> !e.isNic() && isOpen(e), steps::netdev);
         each(e -> e.isNic() && isOpen(e), steps::nic);
@@ -261,7 +261,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
     private void each(Predicate<Entry> which, ConfigSteps.Step step) {
         for (Entry e : List.copyOf(entries.values())) {
             if (!closed && which.test(e)) {
-                operations.exclusively(() -> ConfigSteps.attempt(step, e)).ifPresent(o -> conclude(e, o));
+                operations.changes().exclusively(() -> ConfigSteps.attempt(step, e)).ifPresent(o -> conclude(e, o));
             }
         }
     }
@@ -318,7 +318,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
             if (closed || !e.removed || !which.test(e)) {
                 continue;
             }
-            Optional<Outcome> done = operations.exclusively(() -> steps.remove(e));
+            Optional<Outcome> done = operations.changes().exclusively(() -> steps.remove(e));
             if (done.isEmpty()) {
                 continue;
             }

@@ -4,12 +4,7 @@ package org.vireo.control;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
-import java.util.Set;
-import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.Condition;
-import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.slf4j.Logger;
@@ -22,8 +17,7 @@ import org.vireo.net.api.nic.NicStatus;
 import org.vireo.net.api.nic.Nics;
 
 /**
- * What can be done to NICs and netdevs, whoever asks: the command line at the start, or QMP later. Changes are done one at a time;
- * looking never waits. Any thread.
+ * What can be done to NICs and netdevs, whoever asks: the command line at the start, QMP, or files. Looking never waits. Any thread.
  */
 final class Operations {
     private static final Logger LOG = LoggerFactory.getLogger(Operations.class);
@@ -34,13 +28,8 @@ final class Operations {
     private final NetdevStore netdevs;
     private final Supplier<Nics> nics;
     private final Supplier<Handovers> handovers;
-    private final ReentrantLock changing = new ReentrantLock();
-    private final Condition added = changing.newCondition();
-    /** Netdevs whose backend is waited for; with the lock, but nobody waits with it. */
-    private final Set<String> adding = new TreeSet<>();
+    private final Changes changes = new Changes();
     private volatile boolean incoming;
-    /** Why nothing may be changed, or null; with the lock. */
-    private String held;
 
     /**
      * Operations.
@@ -102,65 +91,31 @@ final class Operations {
         return n == null ? List.of() : n.netdevs();
     }
 
-    /** No changes from now on, and why; null: they are made again. One that is being made is waited for. */
-    void holdChanges(String why) {
-        changing.lock();
-        held = why;
-        while (why != null && !adding.isEmpty()) {
-            added.awaitUninterruptibly();
-        }
-        changing.unlock();
+    Changes changes() {
+        return changes;
     }
 
-    private void requireAdded(String netdev) throws NicException {
-        if (netdev != null && adding.contains(netdev)) {
-            throw new NicException("netdev " + netdev + " is being added: its backend has not come yet; try again");
-        }
+    private static String netdev(String id) {
+        return "netdev " + id;
     }
 
-    private void requireChangeable() throws NicException {
-        if (held != null) {
-            throw new NicException(held);
-        }
-    }
-
-    /**
-     * Does several changes with nobody else's in between.
-     *
-     * @return what came of it, or empty: nothing may be changed now
-     */
-    <T> Optional<T> exclusively(Supplier<T> changes) {
-        changing.lock();
-        try {
-            return held == null ? Optional.of(changes.get()) : Optional.empty();
-        } finally {
-            changing.unlock();
-        }
+    private static List<String> nic(String id, String netdev) {
+        return netdev == null || netdev.isEmpty() ? List.of("NIC " + id) : List.of("NIC " + id, netdev(netdev));
     }
 
     void addNetdev(String type, String id, Map<String, String> options) throws NicException {
-        Nics frontend;
-        changing.lock();
-        try {
-            requireChangeable();
-            frontend = frontend();
+        changes.make(List.of(netdev(id)), "is being added: its backend has not come yet", () -> {
+            Nics frontend = frontend();
             netdevs.create(type, id, options);
-            adding.add(id);
-        } finally {
-            changing.unlock();
-        }
-        try {
-            // without the lock: a backend may take its time to be activated
-            frontend.awaitNetdev(id, System.nanoTime() + NETDEV_DEADLINE_NANOS);
-        } catch (NicException | RuntimeException e) {
-            takeBack(id);
-            throw e;
-        } finally {
-            changing.lock();
-            adding.remove(id);
-            added.signalAll();
-            changing.unlock();
-        }
+            changes.aside(() -> {
+                try {
+                    frontend.awaitNetdev(id, System.nanoTime() + NETDEV_DEADLINE_NANOS);
+                } catch (NicException | RuntimeException e) {
+                    takeBack(id);
+                    throw e;
+                }
+            });
+        });
     }
 
     private void takeBack(String id) {
@@ -215,14 +170,8 @@ final class Operations {
     }
 
     private void change(String id, NetdevChange change) throws NicException, NotFoundException {
-        changing.lock();
-        try {
-            requireChangeable();
-            requireAdded(id);
-            change.make(netdevs.netdev(id).orElseThrow(() -> new NotFoundException(id)));
-        } finally {
-            changing.unlock();
-        }
+        changes.make(List.of(netdev(id)), "is being changed",
+                () -> change.make(netdevs.netdev(id).orElseThrow(() -> new NotFoundException(id))));
     }
 
     private void replaceOptions(NetdevStore.Netdev now, Map<String, String> options) throws NicException {
@@ -235,54 +184,53 @@ final class Operations {
         Nics frontend = frontend();
         int revision = now.revision() + 1;
         netdevs.createBeside(type, now.id(), revision, options);
-        boolean changed = false;
-        try {
-            frontend.swap(now.id(), type, revision, System.nanoTime() + SWAP_DEADLINE_NANOS);
-            changed = true;
-        } finally {
-            netdevs.deleteOthers(now.id(), changed ? revision : now.revision());
-        }
+        changes.aside(() -> {
+            boolean changed = false;
+            try {
+                frontend.swap(now.id(), type, revision, System.nanoTime() + SWAP_DEADLINE_NANOS);
+                changed = true;
+            } finally {
+                netdevs.deleteOthers(now.id(), changed ? revision : now.revision());
+            }
+        });
     }
 
     void deleteNetdev(String id) throws NicException, NotFoundException {
-        changing.lock();
-        try {
-            requireChangeable();
-            requireAdded(id);
+        changes.make(List.of(netdev(id)), "is being deleted", () -> {
             for (NicStatus n : nics()) {
                 if (n.netdev().equals(id)) {
                     throw new NicException("netdev " + id + " is in use by NIC " + n.id() + "; delete that first");
                 }
             }
-            if (!netdevs.delete(id)) {
-                throw new NotFoundException(id);
-            }
-        } finally {
-            changing.unlock();
-        }
+            changes.aside(() -> {
+                if (!netdevs.delete(id)) {
+                    throw new NotFoundException(id);
+                }
+            });
+        });
     }
 
     void addNic(Map<String, String> options) throws NicException {
-        changing.lock();
-        try {
-            requireChangeable();
-            String id = options.get("id");
-            if (id == null) {
-                throw new NicException("a NIC needs an id: id=NAME");
-            }
-            NetdevStore.requireId("NIC", id);
+        String id = options.get("id");
+        if (id == null) {
+            throw new NicException("a NIC needs an id: id=NAME");
+        }
+        NetdevStore.requireId("NIC", id);
+        changes.make(nic(id, options.get("netdev")), "is being added", () -> {
             Nics frontend = frontend();
-            requireAdded(options.get("netdev"));
             boolean waits = awaiting();
             if (!waits) {
                 // a NIC that waits for its state gets its netdev's configuration with it
                 requireNetdev(id, options.get("netdev"));
             }
             requireOwnSocket(id, options.get("socket"));
-            frontend.add(new LinkedHashMap<>(options), waits);
-        } finally {
-            changing.unlock();
-        }
+            Map<String, String> copy = new LinkedHashMap<>(options);
+            if (waits) {
+                frontend.add(copy, true);
+            } else {
+                changes.aside(() -> frontend.add(copy, false));
+            }
+        });
     }
 
     private void requireNetdev(String nic, String netdev) throws NicException {
@@ -306,17 +254,14 @@ final class Operations {
     }
 
     void deleteNic(String id) throws NicException, NotFoundException {
-        changing.lock();
-        try {
-            requireChangeable();
+        String netdev = nics().stream().filter(n -> n.id().equals(id)).map(NicStatus::netdev).findFirst().orElse(null);
+        changes.make(nic(id, netdev), "is being deleted", () -> {
             Nics frontend = frontend();
             if (frontend.list().stream().noneMatch(n -> n.id().equals(id))) {
                 throw new NotFoundException(id);
             }
-            frontend.remove(id);
-        } finally {
-            changing.unlock();
-        }
+            changes.aside(() -> frontend.remove(id));
+        });
     }
 
     /** From now on NICs are made to wait for their state from another process, until the first one has arrived. */

@@ -111,11 +111,11 @@ final class Upgrade {
             try {
                 check(command, folder);
                 if (!dryRun) {
-                    operations.holdChanges("an upgrade is under way; try again when it has ended");
+                    operations.changes().hold("an upgrade is under way; try again when it has ended");
                     try {
                         move(command, folder);
                     } finally {
-                        operations.holdChanges(null);
+                        operations.changes().hold(null);
                     }
                 }
             } finally {

@@ -551,14 +551,14 @@ class ConfigFolderTest {
                 "APPLIED nic-taken.cfg: NIC taken is made");
         operations.deleteNic("gone");
         settle();
-        operations.holdChanges("an upgrade is under way");
+        operations.changes().hold("an upgrade is under way");
         Files.delete(folder.resolve("nic-taken.cfg"));
         write("nic-late.cfg", "socket=/late");
         settle();
         nothingElse();
         List<String> known = config.known();
         config.end();
-        operations.holdChanges(null);
+        operations.changes().hold(null);
         settle();
         nothingElse();
         // the next process has the same NICs and netdevs
