@@ -37,16 +37,6 @@ public interface NetPort {
     void apply(PortSettings settings) throws NetdevException;
 
     /**
-     * Stops the backend's own threads, if it has any, so that nothing touches the descriptors any more.
-     *
-     * @throws NetdevException it cannot; everything goes on as before
-     */
-    void quiesce() throws NetdevException;
-
-    /** Undoes {@link #quiesce()}. Must not fail. */
-    void resume();
-
-    /**
      * Tells the counters that only the backend has.
      *
      * @param to takes them

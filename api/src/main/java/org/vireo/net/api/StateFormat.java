@@ -16,7 +16,7 @@ public final class StateFormat {
     public enum Kind {
         /** Saved once, it stays true: the state does not change with the frames. */
         STABLE,
-        /** It changes with the frames: saved once more when the queues are quiet. */
+        /** It changes with the frames: saved once more when the queues are quiet. It moves within a process, not to another one. */
         LIVE
     }
 

@@ -67,16 +67,6 @@ final class DatagramPort implements FramePort {
     }
 
     @Override
-    public void quiesce() {
-        // no threads of its own
-    }
-
-    @Override
-    public void resume() {
-        // no threads of its own
-    }
-
-    @Override
     public void statistics(StatisticsSink to) {
         to.counter("reconnects", queue.reconnects());
     }

@@ -241,16 +241,6 @@ final class TapPort implements FramePort {
     }
 
     @Override
-    public void quiesce() {
-        // no threads of its own
-    }
-
-    @Override
-    public void resume() {
-        // no threads of its own
-    }
-
-    @Override
     public void statistics(StatisticsSink to) {
         if (closed || context.rehearsal() || !isLive()) {
             return;

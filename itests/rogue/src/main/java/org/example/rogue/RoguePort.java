@@ -49,16 +49,6 @@ final class RoguePort implements FramePort {
     }
 
     @Override
-    public void quiesce() {
-        // no thread of its own
-    }
-
-    @Override
-    public void resume() {
-        // no thread of its own
-    }
-
-    @Override
     public void statistics(StatisticsSink to) {
         faults.at("statistics");
         if (faults.is("statistics", "many")) {

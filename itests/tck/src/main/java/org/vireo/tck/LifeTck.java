@@ -217,13 +217,13 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Rule(id = "quiesce-resume", contract = "NetPort.quiesce",
+    @Rule(id = "quiesce-resume", contract = "ThreadedPort.quiesce",
             says = "after resume() frames go on")
     public void quiesceAndResume() throws Exception {
         BackendFixture.Network n = network(1);
         FramePort p = running(backend(n), 1);
-        p.quiesce();
-        p.resume();
+        quiesce(p);
+        resume(p);
         transmit(p.queue(0), header(p), 1, 5);
         expectTransmitted(n, 1, 5);
     }
@@ -233,16 +233,16 @@ public abstract class LifeTck extends TckSupport {
      *
      * @throws Exception it is broken
      */
-    @Rule(id = "quiesce-stills", contract = "NetPort.quiesce",
-            says = "nothing touches the descriptors any more: what arrives meanwhile waits until resume()")
+    @Rule(id = "quiesce-stills", contract = "ThreadedPort.quiesce",
+            says = "nothing touches the descriptors but its own threads, and they not after quiesce(): what arrives waits")
     public void quietPortTouchesNothing() throws Exception {
         BackendFixture.Network n = network(1);
         FramePort p = running(backend(n), 1);
         drain(p.queue(0), new KitWindow(64, LARGEST, header(p)), number -> { });
-        p.quiesce();
+        quiesce(p);
         send(n, 1, 20);
         untilItWouldHaveHappened();
-        p.resume();
+        resume(p);
         expectReceived(p, 1, 1, 20);
     }
 

@@ -156,6 +156,19 @@ public abstract class TckSupport {
         return (BackendStateTransfer) b;
     }
 
+    /** Stops a port's own threads, if it says that it has some. */
+    static void quiesce(NetPort p) throws NetdevException {
+        if (p instanceof ThreadedPort t) {
+            t.quiesce();
+        }
+    }
+
+    static void resume(NetPort p) {
+        if (p instanceof ThreadedPort t) {
+            t.resume();
+        }
+    }
+
     /** Long enough for a thread of the backend's to do what it must not do: there is nothing that could be waited for. */
     static void untilItWouldHaveHappened() {
         LockSupport.parkNanos(Duration.ofMillis(100).toNanos());

@@ -101,20 +101,20 @@ public abstract class TransferTck extends DataTck {
      *
      * @throws Exception it is broken
      */
-    @Rule(id = "quiesce-then-move", contract = "NetPort.quiesce",
+    @Rule(id = "quiesce-then-move", contract = "ThreadedPort.quiesce",
             says = "what arrives at a quiet port belongs to who loads its state")
     public void quietPortLeavesFramesToTheNext() throws Exception {
         BackendFixture.Network n = network(1);
         NetBackend source = backend(n);
         FramePort p = running(source, 1);
         drain(p.queue(0), new KitWindow(64, LARGEST, header(p)), number -> { });
-        p.quiesce();
+        quiesce(p);
         send(n, 1, 20);
         untilItWouldHaveHappened();
         FramePort q = load(backend(n), save(source, p), 1);
         expectReceived(q, 1, 1, 20);
         q.close(NetPort.Disposal.LEAVE);
-        p.resume();
+        resume(p);
         transmit(p.queue(0), header(p), 1, 3);
         expectTransmitted(n, 1, 3);
     }

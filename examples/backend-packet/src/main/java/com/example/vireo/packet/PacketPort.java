@@ -124,16 +124,6 @@ final class PacketPort implements FramePort {
     }
 
     @Override
-    public void quiesce() {
-        // no threads of its own
-    }
-
-    @Override
-    public void resume() {
-        // no threads of its own
-    }
-
-    @Override
     public void statistics(StatisticsSink to) {
         if (closed || !live) {
             return;

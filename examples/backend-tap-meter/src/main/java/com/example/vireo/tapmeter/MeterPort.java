@@ -169,16 +169,6 @@ final class MeterPort implements FramePort {
     }
 
     @Override
-    public void quiesce() {
-        // no threads of its own
-    }
-
-    @Override
-    public void resume() {
-        // no threads of its own
-    }
-
-    @Override
     public void statistics(StatisticsSink to) {
         Meter.report("transmit", queues.stream().map(MeterQueue::transmitted).toList(), to);
         Meter.report("receive", queues.stream().map(MeterQueue::received).toList(), to);

@@ -37,6 +37,7 @@ final class BackendSwap {
     private static final long REHEARSE_NANOS = TimeUnit.SECONDS.toNanos(8);
     private static final long LOAD_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long FREEZE_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
+    private static final long QUIESCE_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
     private static final long TRIAL_NANOS = TimeUnit.SECONDS.toNanos(1);
     private static final long LOOK_MILLIS = 20;
     private static final long LATER_MILLIS = 500;
@@ -174,12 +175,14 @@ final class BackendSwap {
             began = System.nanoTime();
             still = true;
             nic.rings().freeze(began + FREEZE_NANOS);
+            slot.quiesce(began + QUIESCE_NANOS);
             if (r.made() == null) {
                 loadLive(r);
             }
             swaps.exchange(r);
         } catch (NetdevException e) {
             if (still) {
+                nic.backend().resume();
                 nic.resumeRings();
             }
             refuse(r, e.getMessage());
@@ -353,6 +356,7 @@ final class BackendSwap {
         nic.feed().abort("its backend was put back");
         nic.block().features(nic.offered(), nic.state().features());
         if (nic.custody().isServing()) {
+            nic.backend().resume();
             try {
                 nic.binding().settle(nic.state());
             } catch (NetdevException e) {

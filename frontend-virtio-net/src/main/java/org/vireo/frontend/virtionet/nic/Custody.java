@@ -39,24 +39,28 @@ final class Custody {
     }
 
     /** Stops everything at a message boundary; nobody of this process reads port, rings or connection any more. */
-    void freeze(long deadlineNanos) throws EngineException {
+    void freeze(long deadlineNanos) throws EngineException, NetdevException {
         frozen = true;
         if (nic.session() != null) {
             nic.session().deafen();
         }
         nic.endpoint().deafen();
         nic.rings().freeze(deadlineNanos);
+        if (nic.binding() != null) {
+            nic.binding().slot().quiesce(deadlineNanos);
+        }
     }
 
     /** Goes on after {@link #freeze}. */
     void thaw() {
         frozen = false;
-        if (nic.backend() != null) {
+        boolean works = nic.backend() != null && nic.backend().resume();
+        if (works) {
             nic.backend().reopen();
         }
         nic.resumeRings();
         converse();
-        if (nic.backend() != null) {
+        if (works) {
             // what came, or left, while nothing could be done
             nic.backend().backendArrived();
         }

@@ -73,6 +73,21 @@ final class NicBackend implements SlotUser {
         }
     }
 
+    /**
+     * Rings are to go on with the port that is there: so do its own threads. On the actor.
+     *
+     * @return false: it does not, the NIC has failed
+     */
+    boolean resume() {
+        try {
+            binding.slot().resume();
+            return true;
+        } catch (NetdevException e) {
+            broken(e);
+            return false;
+        }
+    }
+
     /** A handover that closed the port is over, and the NIC has stayed: opens it again, before the rings go on. On the actor. */
     void reopen() {
         if (!binding.broken() || !nic.alive()) {

@@ -6,6 +6,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
+import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
@@ -92,8 +93,16 @@ final class SourceNic implements TransferableNic {
         if (nic.binding() != null && nic.binding().port() == null) {
             throw new NicException("NIC " + id() + ": netdev " + nic.options().netdev() + " has no backend now");
         }
-        BackendState state = nic.binding() == null || !withBackend ? null : nic.binding().slot().save(System.nanoTime() + SAVE_NANOS);
-        return NicImages.whole(nic, state, closes);
+        return NicImages.whole(nic, nic.binding() == null || !withBackend ? null : save(), closes);
+    }
+
+    private BackendState save() throws NetdevException {
+        NetdevSlot slot = nic.binding().slot();
+        if (!slot.swap().stable()) {
+            throw new NetdevException("netdev " + slot.id() + ": the state of its backend changes with the frames (LIVE): it can move to"
+                    + " another backend in this process, not to another process (" + slot.servedBy() + ")");
+        }
+        return slot.save(System.nanoTime() + SAVE_NANOS);
     }
 
     @Override
@@ -112,7 +121,7 @@ final class SourceNic implements TransferableNic {
             }
             try {
                 nic.custody().freeze(deadlineNanos);
-            } catch (EngineException e) {
+            } catch (EngineException | NetdevException e) {
                 nic.custody().thaw();
                 throw e;
             }

@@ -119,16 +119,6 @@ public final class StandInBackend implements NetBackend, BackendStateTransfer {
         }
 
         @Override
-        public void quiesce() {
-            // no threads of its own
-        }
-
-        @Override
-        public void resume() {
-            // no threads of its own
-        }
-
-        @Override
         public void statistics(StatisticsSink to) {
             // none
         }

@@ -329,6 +329,38 @@ public final class NetdevSlot {
     }
 
     /**
+     * Stops the threads of the backend that serves, if it has any, so that nothing of it touches what the port has open. The port's queues
+     * are quiet.
+     *
+     * @param deadlineNanos until when
+     * @throws NetdevException it cannot, or not in time: {@link #resume} is due
+     */
+    public void quiesce(long deadlineNanos) throws NetdevException {
+        Candidate c;
+        FramePort p;
+        synchronized (this) {
+            c = serving;
+            p = frames();
+        }
+        maker.threads().quiesce(c, p, deadlineNanos);
+    }
+
+    /**
+     * Undoes {@link #quiesce} of the port that serves, if anything is to be undone, before its queues are called.
+     *
+     * @throws NetdevException the port is of no use any more
+     */
+    public void resume() throws NetdevException {
+        Candidate c;
+        FramePort p;
+        synchronized (this) {
+            c = serving;
+            p = frames();
+        }
+        maker.threads().resume(c, p);
+    }
+
+    /**
      * The backend leaves: keeps the port's state and descriptors. The port's queues are detached.
      *
      * @return whether they are kept; false: the backend cannot, and the port was released
@@ -336,6 +368,7 @@ public final class NetdevSlot {
     public boolean park() {
         BackendState state = null;
         try {
+            quiesce(System.nanoTime() + CONTROL_NANOS);
             state = save(System.nanoTime() + CONTROL_NANOS);
         } catch (NetdevException e) {
             LOG.warn("netdev {}: cannot be parked: {}", id, e.getMessage());

@@ -39,6 +39,7 @@ final class PortMaker {
     private final Function<Candidate, PortNews> listeners;
     /** Of ports that are not closed. By identity: a port's own equals is the backend's. */
     private final Map<NetPort, Loan> loans = Collections.synchronizedMap(new IdentityHashMap<>());
+    private final PortThreads portThreads = new PortThreads(this);
     private final boolean rehearsal;
 
     /**
@@ -90,8 +91,14 @@ final class PortMaker {
         return checked(c, p, loan, undo, pairs);
     }
 
+    /** Ports' own threads. */
+    PortThreads threads() {
+        return portThreads;
+    }
+
     /** On the backend's thread. */
     private void close(NetPort p, Disposal how) {
+        portThreads.forget(p);
         Loan loan = loans.remove(p);
         if (loan != null) {
             loan.silence();

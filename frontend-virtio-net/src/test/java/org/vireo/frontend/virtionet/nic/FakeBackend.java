@@ -34,6 +34,7 @@ import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.StatisticsSink;
+import org.vireo.net.api.ThreadedPort;
 import org.vireo.posix.Errno;
 import org.vireo.posix.Posix;
 import org.vireo.vhostuser.VirtioNet;
@@ -58,6 +59,11 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     /** The type of its state; it reads no other. */
     volatile String format = "fake";
     volatile boolean lasting;
+    /** Whether its ports have threads of their own. */
+    volatile boolean threads;
+    volatile boolean quiesceFails;
+    /** Whether its state changes with the frames. */
+    volatile boolean live;
     /** The link, as an opened port's profile tells it. */
     volatile boolean linkUp = true;
     /** Of who opened or loaded last. */
@@ -139,7 +145,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
             queues.forEach(Fd::close);
             throw new PortBusyException("open: EBUSY (device busy)", null);
         }
-        port = new Port(queues, features, true);
+        port = make(queues, features, true);
         port.claimed = true;
         listener = context.listener();
         return port;
@@ -148,7 +154,8 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     @Override
     public StateFormat stateFormat() {
         at("stateFormat");
-        return StateFormat.of(format, 1, 1).build();
+        StateFormat.Builder b = StateFormat.of(format, 1, 1);
+        return live ? b.live().build() : b.build();
     }
 
     @Override
@@ -189,7 +196,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
             queues.forEach(Fd::close);
             throw new StateTransferException("load: " + e.getMessage(), e);
         }
-        Port p = new Port(queues, features & state.port().number("features"), !context.rehearsal());
+        Port p = make(queues, features & state.port().number("features"), !context.rehearsal());
         if (!context.rehearsal()) {
             port = p;
             listener = context.listener();
@@ -198,7 +205,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     }
 
     /** An open port. */
-    final class Port implements FramePort {
+    class Port implements FramePort {
         private final List<Queue> queues = new ArrayList<>();
         private final long features;
         private final boolean real;
@@ -209,6 +216,12 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
             this.features = features;
             this.real = real;
             fds.forEach(fd -> queues.add(new Queue(fd)));
+        }
+
+        void logReal(String call) {
+            if (real) {
+                log(call);
+            }
         }
 
         @Override
@@ -230,16 +243,6 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         }
 
         @Override
-        public void quiesce() {
-            log("quiesce");
-        }
-
-        @Override
-        public void resume() {
-            log("resume");
-        }
-
-        @Override
         public void statistics(StatisticsSink to) {
             at("statistics");
             to.counter("fake", 7);
@@ -250,8 +253,8 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
             if (closed) {
                 return;
             }
+            logReal("close");
             if (real) {
-                log("close");
                 calls.add("close " + how);
                 port = null;
             }
@@ -261,6 +264,30 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
                 network.release();
             }
         }
+    }
+
+    /** A port that says that it has threads of its own. */
+    private final class Threaded extends Port implements ThreadedPort {
+        private Threaded(List<Fd> fds, long features, boolean real) {
+            super(fds, features, real);
+        }
+
+        @Override
+        public void quiesce() throws NetdevException {
+            logReal("quiesce");
+            if (quiesceFails) {
+                throw new NetdevException("quiesce: a thread is in a system call");
+            }
+        }
+
+        @Override
+        public void resume() {
+            logReal("resume");
+        }
+    }
+
+    private Port make(List<Fd> fds, long of, boolean real) {
+        return threads ? new Threaded(fds, of, real) : new Port(fds, of, real);
     }
 
     /** A queue, as a TAP's: one call a frame. */

@@ -21,6 +21,7 @@ import org.vireo.net.api.ReceiveWindow;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.StatisticsSink;
+import org.vireo.net.api.ThreadedPort;
 
 /** A {@link FakeBackend} that does one thing wrong in one call, from when it is told to. */
 final class FaultyBackend implements NetBackend, BackendStateTransfer {
@@ -158,7 +159,7 @@ final class FaultyBackend implements NetBackend, BackendStateTransfer {
     @Override
     public NetPort open(OpenContext context) throws NetdevException {
         listener = context.listener();
-        return at("open", call.equals("open") ? null : new Port((FramePort) real.open(context)));
+        return at("open", call.equals("open") ? null : new Port((FakeBackend.Port) real.open(context)));
     }
 
     @Override
@@ -180,14 +181,14 @@ final class FaultyBackend implements NetBackend, BackendStateTransfer {
     @Override
     public NetPort load(BackendState state, OpenContext context) throws StateTransferException, org.vireo.net.api.AlreadyOpenException {
         listener = context.listener();
-        return in("load", call.equals("load") ? null : new Port((FramePort) real.load(state, context)));
+        return in("load", call.equals("load") ? null : new Port((FakeBackend.Port) real.load(state, context)));
     }
 
     /** The port. */
-    private final class Port implements FramePort {
-        private final FramePort port;
+    private final class Port implements FramePort, ThreadedPort {
+        private final FakeBackend.Port port;
 
-        Port(FramePort port) {
+        Port(FakeBackend.Port port) {
             this.port = port;
         }
 
@@ -209,12 +210,12 @@ final class FaultyBackend implements NetBackend, BackendStateTransfer {
 
         @Override
         public void quiesce() throws NetdevException {
-            port.quiesce();
+            at("quiesce", "");
         }
 
         @Override
         public void resume() {
-            port.resume();
+            in("resume", "");
         }
 
         @Override

@@ -47,6 +47,7 @@ import org.vireo.net.api.nic.NetdevStatus;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.NicStatus;
+import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.testsupport.Await;
 
 /**
@@ -59,7 +60,7 @@ import org.vireo.testsupport.Await;
 class IsolationTest {
     private static final String NAME = "org.example.faulty 1.2.3";
     private static final List<String> CALLS = List.of("validate", "open", "profile", "queue", "events", "load", "stateFormat", "check",
-            "save", "apply", "statistics", "transmit", "receive", "close");
+            "save", "quiesce", "resume", "apply", "statistics", "transmit", "receive", "close");
     private static final AtomicInteger SERVICE_ID = new AtomicInteger(1_000_000);
 
     private Harness h;
@@ -244,6 +245,11 @@ class IsolationTest {
                 }
                 case "load" -> loadGoesWrong(x, fault);
                 case "check", "save", "stateFormat" -> saveGoesWrong(x, call, fault);
+                case "quiesce", "resume" -> {
+                    x.run();
+                    x.fail(call, fault);
+                    standsStill(x, call);
+                }
                 case "apply" -> {
                     h.nic(x.id);
                     x.fail(call, fault);
@@ -309,13 +315,32 @@ class IsolationTest {
         x.pass();
     }
 
+    /** If it does not stand still it runs on, and is not handed over; if it does not go on afterwards it has failed. */
+    private String standsStill(Culprit x, String call) throws Exception {
+        TransferableNic t = h.registry.transferable(x.id).orElseThrow();
+        t.begin(1, true, false, i -> i.close()).close();
+        try {
+            if (call.equals("quiesce")) {
+                NicException e = assertThrows(NicException.class, () -> t.freeze(System.nanoTime() + 1_000_000_000L));
+                assertTrue(e.getMessage().contains("quiesce of " + NAME), e.getMessage());
+                x.pass();
+                return e.getMessage();
+            }
+            t.freeze(Harness.soon());
+            t.resume();
+            return x.awaitFailed();
+        } finally {
+            t.end();
+        }
+    }
+
     /** Calls that hang, all at the same time: each NIC has its own deadline. */
     @Test
     void callsThatHang() throws Exception {
         List<Culprit> all = new ArrayList<>();
         try {
             List<CompletableFuture<Void>> cases = new ArrayList<>();
-            for (String call : List.of("validate", "profile", "queue", "events", "check", "stateFormat", "load")) {
+            for (String call : List.of("validate", "profile", "queue", "events", "check", "stateFormat", "quiesce", "resume", "load")) {
                 Culprit x = new Culprit();
                 all.add(x);
                 cases.add(CompletableFuture.runAsync(() -> {
@@ -355,6 +380,11 @@ class IsolationTest {
                 x.unbind(good);
                 x.bind(x.backend);
                 said = x.awaitFailed();
+            }
+            case "quiesce", "resume" -> {
+                x.run();
+                x.fail(call, Fault.HANG);
+                said = standsStill(x, call);
             }
             default -> {
                 x.run();

@@ -15,10 +15,11 @@ import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortProfile;
 import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.StatisticsSink;
+import org.vireo.net.api.ThreadedPort;
 import org.vireo.posix.Posix;
 
 /** The open socket. */
-final class MutantPort implements FramePort {
+final class MutantPort implements FramePort, ThreadedPort {
     static final Set<Integer> HEADERS = Set.of(0, 12);
     private static final int MTU = 1500;
     private static final int MOST = 2048;

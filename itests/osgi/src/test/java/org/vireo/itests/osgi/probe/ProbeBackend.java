@@ -27,6 +27,7 @@ import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.StatisticsSink;
+import org.vireo.net.api.ThreadedPort;
 import org.vireo.posix.linux.EventFd;
 
 /**
@@ -174,7 +175,7 @@ public final class ProbeBackend implements NetBackend, BackendStateTransfer {
     }
 
     /** An open port with its one queue. */
-    private final class Port implements FramePort, FrameQueue {
+    private final class Port implements FramePort, FrameQueue, ThreadedPort {
         private final Fd fd;
         private final boolean real;
         private boolean closed;

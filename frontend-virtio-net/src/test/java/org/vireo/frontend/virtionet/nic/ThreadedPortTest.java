@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.vireo.guest.GuestNic;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.nic.NicState;
+import org.vireo.net.api.nic.TransferableNic;
+import org.vireo.posix.Errno;
+import org.vireo.testsupport.Await;
+
+/** A backend with threads of its own: they stand still whenever what it has open becomes somebody else's, and go on if it does not. */
+class ThreadedPortTest {
+    private Harness h;
+    private FakeNetwork net;
+    private FakeBackend first;
+    private GuestNic guest;
+
+    @BeforeEach
+    void start() throws Exception {
+        h = new Harness(1);
+        net = h.network(1);
+        first = new FakeBackend(net);
+        first.threads = true;
+        h.bind("neta", first, 0);
+        h.nic("a");
+        guest = h.guest("a", GuestNic.options());
+        net.passBothWays(guest, 1);
+        first.calls.clear();
+    }
+
+    @AfterEach
+    void stop() {
+        h.close();
+    }
+
+    private void awaitEvent(String event) {
+        Await.until(Harness.LIMIT, event, () -> h.events.stream().anyMatch(e -> e.startsWith(event + " a ")));
+    }
+
+    private TransferableNic begun() throws NicException {
+        TransferableNic t = h.registry.transferable("a").orElseThrow();
+        t.begin(1, true, false, NicImage::close).close();
+        return t;
+    }
+
+    @Test
+    void theyStandStillFromTheSwapOn() throws Exception {
+        FakeBackend next = new FakeBackend(net);
+        next.threads = true;
+        h.bind("neta", next, 0);
+        awaitEvent("BACKEND_SWAPPED");
+        Await.until(Harness.LIMIT, "the former port closed", () -> first.calls.contains("close LEAVE"));
+        assertEquals(List.of("check", "save", "quiesce", "close", "close LEAVE"), first.calls);
+        assertFalse(next.calls.contains("quiesce") || next.calls.contains("resume"), next.calls.toString());
+        net.passBothWays(guest, 2);
+    }
+
+    @Test
+    void aStateThatChangesWithTheFramesIsSavedWhenTheyStandStill() throws Exception {
+        first.live = true;
+        FakeBackend next = new FakeBackend(net);
+        h.bind("neta", next, 0);
+        awaitEvent("BACKEND_SWAPPED");
+        Await.until(Harness.LIMIT, "the former port closed", () -> first.calls.contains("close LEAVE"));
+        // once to rehearse with, once to load
+        assertEquals(List.of("check", "save", "quiesce", "check", "save", "close", "close LEAVE"), first.calls);
+        net.passBothWays(guest, 2);
+    }
+
+    @Test
+    void theyGoOnIfTheNextOneFailsBeforeItsFirstFrame() throws Exception {
+        FakeBackend.Port port = first.port;
+        FakeBackend broken = new FakeBackend(net);
+        broken.transmitError = () -> Errno.EBADFD;
+        h.bind("neta", broken, 0);
+        awaitEvent("BACKEND_SWAPPED");
+        net.passBothWays(guest, 2);
+        awaitEvent("BACKEND_SWAP_FAILED");
+        assertSame(port, first.port);
+        assertEquals(List.of("check", "save", "quiesce", "resume"), first.calls);
+    }
+
+    @Test
+    void oneWhoseThreadsDoNotStandStillIsNotReplacedAndGoesOn() throws Exception {
+        first.quiesceFails = true;
+        h.bind("neta", new FakeBackend(net), 0);
+        awaitEvent("BACKEND_SWAP_FAILED");
+        String said = h.events.stream().filter(e -> e.startsWith("BACKEND_SWAP_FAILED")).findFirst().orElseThrow();
+        assertTrue(said.contains("quiesce: a thread is in a system call"), said);
+        assertEquals(List.of("check", "save", "quiesce"), first.calls);
+        net.passBothWays(guest, 2);
+        TransferableNic t = begun();
+        assertThrows(NicException.class, () -> t.freeze(Harness.soon()));
+        t.end();
+        net.passBothWays(guest, 3);
+        assertFalse(first.calls.contains("resume"), first.calls.toString());
+    }
+
+    @Test
+    void theyStandStillInAHandoverAndGoOnIfItFails() throws Exception {
+        TransferableNic t = begun();
+        t.freeze(Harness.soon());
+        assertEquals(List.of("check", "save", "quiesce"), first.calls);
+        t.resume();
+        t.end();
+        net.passBothWays(guest, 2);
+        assertEquals(List.of("check", "save", "quiesce", "resume"), first.calls);
+        assertEquals(NicState.RUNNING, h.status("a").state());
+    }
+
+    @Test
+    void aHandoverOfAStateThatChangesWithTheFramesIsRefused() throws Exception {
+        first.live = true;
+        NicException e = assertThrows(NicException.class, this::begun);
+        assertTrue(e.getMessage().contains("netdev neta: the state of its backend changes with the frames (LIVE)"), e.getMessage());
+        net.passBothWays(guest, 2);
+    }
+
+    @Test
+    void theyStandStillBeforeItIsParked() throws Exception {
+        h.unbind(first);
+        assertEquals(List.of("quiesce", "check", "save", "close", "close LEAVE"), first.calls);
+        FakeBackend next = new FakeBackend(net);
+        h.bind("neta", next, 0);
+        h.awaitState("a", NicState.RUNNING);
+        net.passBothWays(guest, 2);
+        assertTrue(next.calls.contains("load"), next.calls.toString());
+    }
+}
