@@ -10,8 +10,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import org.osgi.framework.BundleContext;
 import org.osgi.framework.InvalidSyntaxException;
 import org.osgi.service.cm.Configuration;
@@ -30,10 +28,6 @@ public final class NetdevStore implements NetdevConfigurations {
     /** What an id may be, for messages. */
     static final String ID_RULE = "an id begins with a letter, then come letters, digits, '-', '.', '_', 64 at most";
 
-    private static final long LEAVE_NANOS = TimeUnit.SECONDS.toNanos(3);
-    private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(2);
-
-    private final BundleContext context;
     private final ConfigurationAdmin configurations;
     private final BackendCatalog backends;
     private final BackendInstaller installer;
@@ -46,7 +40,6 @@ public final class NetdevStore implements NetdevConfigurations {
      */
     @Activate
     public NetdevStore(BundleContext context, @Reference ConfigurationAdmin configurations) {
-        this.context = context;
         this.configurations = configurations;
         this.backends = new BackendCatalog(context);
         this.installer = new BackendInstaller(context);
@@ -110,31 +103,12 @@ public final class NetdevStore implements NetdevConfigurations {
     }
 
     @Override
-    public boolean delete(String id) throws NicException {
-        synchronized (this) {
-            List<Configuration> found = find(id);
-            if (found.isEmpty()) {
-                return false;
-            }
-            for (Configuration c : found) {
-                delete(id, c);
-            }
+    public synchronized boolean delete(String id) throws NicException {
+        List<Configuration> found = find(id);
+        for (Configuration c : found) {
+            delete(id, c);
         }
-        awaitLeft(id);
-        return true;
-    }
-
-    /** Its backend is told on the framework's thread. One of this id that is added at once must not be taken for the former one. */
-    private void awaitLeft(String id) throws NicException {
-        long end = System.nanoTime() + LEAVE_NANOS;
-        try {
-            String filter = "(" + NetBackend.NETDEV_ID + "=" + id + ")";
-            while (!context.getServiceReferences(NetBackend.class, filter).isEmpty() && System.nanoTime() - end < 0) {
-                LockSupport.parkNanos(LOOK_NANOS);
-            }
-        } catch (InvalidSyntaxException e) {
-            throw new NicException("netdev " + id + ": " + e.getMessage(), e);
-        }
+        return !found.isEmpty();
     }
 
     /** All but the one of a revision. */

@@ -23,6 +23,7 @@ final class Operations {
     private static final Logger LOG = LoggerFactory.getLogger(Operations.class);
     /** The framework's thread that brings a backend its configuration may be kept by another backend for some seconds. */
     private static final long NETDEV_DEADLINE_NANOS = TimeUnit.SECONDS.toNanos(10);
+    private static final long LEAVE_NANOS = TimeUnit.SECONDS.toNanos(3);
     private static final long SWAP_DEADLINE_NANOS = TimeUnit.SECONDS.toNanos(30);
 
     private final NetdevStore netdevs;
@@ -118,9 +119,19 @@ final class Operations {
         });
     }
 
+    /** Its backend is told on the framework's thread: one of this id that is added at once must not be taken for the former one. */
+    private boolean delete(String id) throws NicException {
+        boolean there = netdevs.delete(id);
+        Nics frontend = nics.get();
+        if (there && frontend != null) {
+            frontend.awaitNetdevGone(id, System.nanoTime() + LEAVE_NANOS);
+        }
+        return there;
+    }
+
     private void takeBack(String id) {
         try {
-            netdevs.delete(id);
+            delete(id);
         } catch (NicException e) {
             LOG.error("netdev {} was refused, but its configuration stays", id, e);
         }
@@ -203,7 +214,7 @@ final class Operations {
                 }
             }
             changes.aside(() -> {
-                if (!netdevs.delete(id)) {
+                if (!delete(id)) {
                     throw new NotFoundException(id);
                 }
             });

@@ -22,6 +22,8 @@ import org.vireo.net.api.nic.TransferableNic;
 final class FakeNics implements Nics {
     final Map<String, Nic> nics = new LinkedHashMap<>();
     final List<String> swaps = new CopyOnWriteArrayList<>();
+    /** Netdevs whose backend was waited for until it had gone. */
+    final List<String> gone = new CopyOnWriteArrayList<>();
     volatile String refusedSwap;
     volatile CountDownLatch gate = new CountDownLatch(0);
 
@@ -125,6 +127,11 @@ final class FakeNics implements Nics {
         if (netdev.startsWith("bad")) {
             throw new NicException("netdev " + netdev + ": ifname=tapx: there is no such interface");
         }
+    }
+
+    @Override
+    public void awaitNetdevGone(String netdev, long deadlineNanos) {
+        gone.add(netdev);
     }
 
     @Override

@@ -145,7 +145,9 @@ class QmpTest {
                 client.execute("query-backends", Map.of()));
         assertEquals(Map.of(), client.execute("device_del", Map.of("id", "nic0")));
         assertEquals("DeviceNotFound: Device 'nic0' not found", client.refused("device_del", Map.of("id", "nic0")));
+        assertEquals(List.of(), nics.gone);
         assertEquals(Map.of(), client.execute("netdev_del", Map.of("id", "net0")));
+        assertEquals(List.of("net0"), nics.gone, "it answers when one of the same id may be added");
         assertEquals("DeviceNotFound: Device 'net0' not found", client.refused("netdev_del", Map.of("id", "net0")));
         assertTrue(framework.configurations.isEmpty());
     }

@@ -122,6 +122,11 @@ final class StandIns implements Nics {
         throw new NicException("a rehearsal has no netdevs");
     }
 
+    @Override
+    public void awaitNetdevGone(String netdev, long deadlineNanos) {
+        // there is none
+    }
+
     /** One word for two views of it. */
     record Block(AtomicLong cell, AtomicLong state, int self) implements NicBlock {
         @Override

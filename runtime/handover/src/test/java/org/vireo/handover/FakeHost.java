@@ -165,6 +165,11 @@ final class FakeHost implements Nics, AutoCloseable {
     }
 
     @Override
+    public void awaitNetdevGone(String netdev, long deadlineNanos) {
+        throw new UnsupportedOperationException();
+    }
+
+    @Override
     public void close() {
         synchronized (owned) {
             owned.values().forEach(Nic::release);

@@ -69,6 +69,15 @@ public interface Nics {
     void awaitNetdev(String netdev, long deadlineNanos) throws NicException;
 
     /**
+     * Waits until no backend serves a netdev any more, whose configuration has been removed: one of this id that is added then is not
+     * taken for the former one.
+     *
+     * @param netdev its id
+     * @param deadlineNanos until when; afterwards it returns all the same
+     */
+    void awaitNetdevGone(String netdev, long deadlineNanos);
+
+    /**
      * Another configuration of a netdev, of the same type or of another one, goes on with what the netdev has open, under a running guest;
      * or, if no NIC uses the netdev, will open it. Its service is there, or comes within the time.
      *

@@ -59,6 +59,7 @@ public final class NicRegistry implements Nics {
 
     /** How much longer a netdev is waited for whose backend is being activated. */
     private static final long ACTIVATION_NANOS = TimeUnit.SECONDS.toNanos(5);
+    private static final long GONE_NANOS = TimeUnit.SECONDS.toNanos(3);
     private static final Logger LOG = LoggerFactory.getLogger(NicRegistry.class);
 
     private final Map<String, Nic> nics = new LinkedHashMap<>();
@@ -288,6 +289,11 @@ public final class NicRegistry implements Nics {
     }
 
     @Override
+    public void awaitNetdevGone(String netdev, long deadlineNanos) {
+        env.slots().awaitGone(netdev, deadlineNanos);
+    }
+
+    @Override
     public synchronized List<TransferableNic> transferable() {
         return nics.values().stream().filter(NicRegistry::owned).<TransferableNic>map(this::source).toList();
     }
@@ -384,7 +390,10 @@ public final class NicRegistry implements Nics {
         NetdevConfigurations c = configurations;
         if (made && c != null) {
             try {
-                c.delete(NicImages.options(NicImages.require(image, "nic"), "option.").get("netdev"));
+                String netdev = NicImages.options(NicImages.require(image, "nic"), "option.").get("netdev");
+                c.delete(netdev);
+                // whoever tries again comes at once
+                awaitNetdevGone(netdev, System.nanoTime() + GONE_NANOS);
             } catch (NicException | NetdevException e) {
                 event("NETDEV_ERROR", Map.of("nic", image.nic(), "reason", e.getMessage()));
             }

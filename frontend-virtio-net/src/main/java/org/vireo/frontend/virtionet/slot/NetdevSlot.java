@@ -159,6 +159,7 @@ public final class NetdevSlot {
         synchronized (this) {
             arrivals.end(serviceId);
             leaving = candidates.remove(serviceId);
+            notifyAll();
             if (leaving == null) {
                 return;
             }
@@ -596,6 +597,19 @@ public final class NetdevSlot {
         // its activation may have taken what there was
         long until = now + Math.clamp(deadlineNanos - now, CONTROL_NANOS, VALIDATE_NANOS);
         maker.calls(c).run("validate", c.bundle(), until, c.backend()::validate);
+    }
+
+    /** See {@link Slots#awaitGone}. */
+    synchronized void awaitGone(long deadlineNanos) {
+        try {
+            long left;
+            while (!(candidates.isEmpty() && arrivals.isEmpty())
+                    && (left = TimeUnit.NANOSECONDS.toMillis(deadlineNanos - System.nanoTime())) > 0) {
+                wait(left);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     NetdevStatus status() {

@@ -108,6 +108,22 @@ public final class Slots {
     }
 
     /**
+     * Waits until a netdev has no backend any more.
+     *
+     * @param netdev its id
+     * @param deadlineNanos until when; afterwards it returns all the same
+     */
+    public void awaitGone(String netdev, long deadlineNanos) {
+        NetdevSlot slot;
+        synchronized (this) {
+            slot = slots.get(netdev);
+        }
+        if (slot != null) {
+            slot.awaitGone(deadlineNanos);
+        }
+    }
+
+    /**
      * Another configuration of a netdev serves from now on, with what the one before has open.
      *
      * @param netdev its id

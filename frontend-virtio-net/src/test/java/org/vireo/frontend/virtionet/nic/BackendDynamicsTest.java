@@ -61,6 +61,21 @@ class BackendDynamicsTest {
         }
     }
 
+    /** Else the next one of this id would be taken for it. */
+    @Test
+    void whoHasGoneIsWaitedFor() throws Exception {
+        FakeBackend first = h.backend("neta", net);
+        h.registry.awaitNetdevGone("none", Harness.soon());
+        h.registry.awaitNetdevGone("neta", System.nanoTime() + 1);
+        h.registry.awaitNetdev("neta", Harness.soon());
+        Thread waits = Thread.ofPlatform().start(() -> h.registry.awaitNetdevGone("neta", Harness.soon()));
+        Await.until(Harness.LIMIT, "it waits", () -> waits.getState() == Thread.State.TIMED_WAITING);
+        h.unbind(first);
+        waits.join(10_000);
+        assertFalse(waits.isAlive());
+        assertThrows(NicException.class, () -> h.registry.awaitNetdev("neta", System.nanoTime() + 1));
+    }
+
     /** Its service is not gone before: nobody calls a backend that has been deactivated. */
     @Test
     void whoLeavesWhileItsPortIsClosedIsWaitedFor() throws Exception {
