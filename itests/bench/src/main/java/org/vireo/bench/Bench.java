@@ -20,6 +20,8 @@ public final class Bench {
               to-and-fro  what two daemons have after N handovers between them, against the first ten
               many        50 NICs one after another, and a NIC with 8 queue pairs, to and fro: each one's freeze
               swap        N swaps of the backend by a newer version, side by side, under the same traffic
+                          (--in-place: N updates of the bundle that serves)
+              neighbours  frames a second of a NIC beside one whose backend is swapped, against seconds without a swap
               standby     the active process is killed under traffic: gap until a standby goes on, by the guest's memory
               start       from exec to the first frame forwarded
               idle-nics   CPU a frame of a busy NIC with 1,000 idle ones beside it, against none
@@ -42,7 +44,7 @@ public final class Bench {
     private Bench() {
     }
 
-    private record Options(String what, int pairs, int count, boolean quick, boolean json, boolean warm, String only) { }
+    private record Options(String what, int pairs, int count, boolean quick, boolean json, boolean warm, boolean inPlace, String only) { }
 
     /**
      * Runs.
@@ -74,14 +76,17 @@ public final class Bench {
         boolean quick = false;
         boolean json = false;
         boolean warm = false;
+        boolean inPlace = false;
         String only = "";
         for (int i = 0; i < args.length; i++) {
             String a = args[i];
             switch (a) {
-                case "handover", "to-and-fro", "many", "swap", "standby", "start", "idle-nics", "alloc", "faults", "dpdk" -> what = a;
+                case "handover", "to-and-fro", "many", "swap", "neighbours", "standby",
+                        "start", "idle-nics", "alloc", "faults", "dpdk" -> what = a;
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
                 case "--warm" -> warm = true;
+                case "--in-place" -> inPlace = true;
                 case "--only" -> {
                     if (i + 1 == args.length) {
                         throw new IllegalArgumentException(a + " needs a value");
@@ -99,7 +104,7 @@ public final class Bench {
                 default -> throw new IllegalArgumentException("unknown argument " + a + " (vireo bench --help)");
             }
         }
-        return new Options(what, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json, warm, only);
+        return new Options(what, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json, warm, inPlace, only);
     }
 
     private static int run(Options o, String[] args) throws BenchException, IOException {
@@ -115,7 +120,8 @@ public final class Bench {
                     return Faults.run(stage, o.quick, o.only, o.json) ? 0 : 1;
                 }
                 case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count, !o.warm));
-                case "swap" -> print(o, swap(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count));
+                case "swap" -> print(o, swap(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count, o.inPlace));
+                case "neighbours" -> print(o, Neighbours.run(stage, new Harness(stage), o.pairs));
                 case "to-and-fro" -> print(o, ToAndFro.run(stage, o.count == 0 ? o.quick ? 20 : 500 : o.count));
                 case "many" -> print(o, Many.run(stage, o.count == 0 ? o.quick ? 2 : 20 : o.count));
                 case "standby" -> print(o, Failover.run(stage, o.count == 0 ? 5 : o.count,
@@ -154,13 +160,17 @@ public final class Bench {
         return under(r.count(), r.freezes(), r.counts());
     }
 
-    private static Map<String, Object> swap(Stage stage, int count) throws BenchException {
+    private static Map<String, Object> swap(Stage stage, int count, boolean inPlace) throws BenchException {
         SoftGuestSide guest = new SoftGuestSide(stage);
         HandoverSeries s = new HandoverSeries(stage, guest, Bench::progress);
         s.begin();
-        SwapSeries.Result r = new SwapSeries(stage, s.owner(), Bench::progress).run(guest, count, SoftGuestSide.RATE);
+        SwapSeries.Result r = new SwapSeries(stage, s.owner(), inPlace, Bench::progress).run(guest, count, SoftGuestSide.RATE);
         s.end();
         Map<String, Object> m = under(r.count(), r.freezes(), r.counts());
+        if (inPlace) {
+            // from the command to its answer: how long the guest was without its network is the longest gap
+            m.put("goal", "none set");
+        }
         if (!r.more().isEmpty()) {
             m.put("class loaders of bundles", r.loaders());
             m.put("the daemon", r.more());

@@ -79,7 +79,7 @@ public final class Demo {
             progress("thrown away outside of Vireo: receiving sockets " + h.counts().droppedBySocket() + ", "
                     + String.join(", ", guest.drops()));
         }
-        SwapSeries.Result s = new SwapSeries(stage, series.owner(), Demo::progress).run(guest, Math.min(o.count(), MOST_SWAPS),
+        SwapSeries.Result s = new SwapSeries(stage, series.owner(), false, Demo::progress).run(guest, Math.min(o.count(), MOST_SWAPS),
                 o.rate() == 0 ? guest.rate() : o.rate());
         if (!s.counts().clean()) {
             progress("the numbered traffic was not clean during the swaps: " + s.counts() + ", " + String.join(", ", guest.drops()));

@@ -19,7 +19,7 @@ import org.vireo.posix.Descriptors;
 final class Singles {
     private static final Duration LIMIT = Duration.ofSeconds(120);
     private static final String TAP = "tap0";
-    private static final int RX_PACKETS = 1;
+    static final int RX_PACKETS = 1;
     private static final Pattern ALLOCATED = Pattern.compile("^\"vireo-worker[^\"]*\".* allocated=([0-9.]+)([BKMG]) ");
 
     private Singles() {
@@ -36,7 +36,7 @@ final class Singles {
         return List.of("--netdev", "tap,id=net0,ifname=" + TAP, "--nic", "id=nic0,netdev=net0,socket=" + socket);
     }
 
-    private static List<String> load(Harness h, Path socket, double seconds, String... more) {
+    static List<String> load(Harness h, Path socket, double seconds, String... more) {
         List<String> c = new ArrayList<>(List.of(h.path("vuload").toString(), "--socket", socket.toString(), "--mode", "tx", "--size", "64",
                 "--poll", "--warmup", "0", "--connect-ms", "60000", "--secs", String.format(Locale.ROOT, "%.1f", seconds)));
         c.addAll(List.of(more));

@@ -17,8 +17,8 @@ import java.util.jar.JarOutputStream;
 import java.util.jar.Manifest;
 
 /**
- * One daemon, whose NIC's backend is replaced by a newer version of it again and again, side by side: each time the bundle that does not
- * serve is updated, and takes over. One thread.
+ * One daemon, whose NIC's backend is replaced by a newer version of it again and again. Side by side: each time the bundle that does not
+ * serve is updated, and takes over. In place: the bundle that serves is updated. One thread.
  */
 final class SwapSeries {
     private static final Duration LIMIT = Duration.ofSeconds(60);
@@ -32,6 +32,7 @@ final class SwapSeries {
     private final Daemon daemon;
     private final Consumer<String> progress;
     private final Path original;
+    private final boolean inPlace;
     private final String[] version;
     private long idle;
     private long serving;
@@ -41,7 +42,7 @@ final class SwapSeries {
      * What came of it.
      *
      * @param count swaps
-     * @param freezes of the NIC
+     * @param freezes of the NIC; in place how long each update took, of which the NIC was without its backend for a part
      * @param counts of the numbered traffic meanwhile
      * @param loaders class loaders of bundles in the daemon after ten swaps before these, and in the end; empty if there were few
      * @param more what else the daemon has in the end that it did not have then
@@ -54,11 +55,13 @@ final class SwapSeries {
      *
      * @param stage has the folder for bundles
      * @param daemon has the NIC
+     * @param inPlace whether the bundle that serves is updated
      * @param progress is told what happens, a line each
      */
-    SwapSeries(Stage stage, Daemon daemon, Consumer<String> progress) throws BenchException {
+    SwapSeries(Stage stage, Daemon daemon, boolean inPlace, Consumer<String> progress) throws BenchException {
         this.stage = stage;
         this.daemon = daemon;
+        this.inPlace = inPlace;
         this.progress = progress;
         try (var all = Files.walk(Tools.home().resolve("bundles"))) {
             original = all.filter(p -> p.getFileName().toString().equals(BACKEND)).findFirst()
@@ -110,7 +113,7 @@ final class SwapSeries {
         if (count > FIRST) {
             // counting stops the daemon: before the traffic, and after it
             for (int i = 1; i <= FIRST; i++) {
-                next();
+                next(i + " of " + FIRST + " beforehand");
             }
             loaders.add(loaders());
             before = Possessions.of(daemon.program().pid());
@@ -119,13 +122,9 @@ final class SwapSeries {
         List<Long> freezes = new ArrayList<>();
         for (int i = 1; i <= count; i++) {
             Daemon.pause(SETTLE_MILLIS);
-            Map<?, ?> swapped = next();
+            freezes.add(next(i + " of " + count));
             load.requireAlive();
             guest.requireAlive();
-            long micros = Json.number(swapped, "freeze-micros");
-            freezes.add(micros);
-            progress.accept(String.format(Locale.ROOT, "swap %d of %d: to %s, rings stood still for %.2f ms", i, count, swapped.get("to"),
-                    micros / 1e3));
         }
         Daemon.pause(SETTLE_MILLIS);
         Load.Counts counts = load.stop();
@@ -146,8 +145,24 @@ final class SwapSeries {
         return p.lines().stream().filter(l -> l.contains(LOADER)).mapToLong(l -> Long.parseLong(l.strip().split("[ :]+")[1])).sum();
     }
 
-    private Map<?, ?> next() throws BenchException {
+    private long next(String which) throws BenchException {
         String jar = later().toString();
+        return inPlace ? update(which, jar) : swap(which, jar);
+    }
+
+    private long update(String which, String jar) throws BenchException {
+        long begin = System.nanoTime();
+        daemon.execute("backend-update", Map.of("bundle", String.valueOf(serving), "path", jar));
+        Map<?, ?> nic = (Map<?, ?>) ((List<?>) daemon.execute("query-nics", Map.of())).getFirst();
+        long micros = (System.nanoTime() - begin) / 1_000;
+        if (!"running".equalsIgnoreCase(String.valueOf(nic.get("state")))) {
+            throw new BenchException("after an update: " + Json.write(nic));
+        }
+        progress.accept(String.format(Locale.ROOT, "update %s: %.2f ms", which, micros / 1e3));
+        return micros;
+    }
+
+    private long swap(String which, String jar) throws BenchException {
         if (idle == 0) {
             idle = Json.number((Map<?, ?>) daemon.execute("backend-install", Map.of("path", jar)), "id");
         } else {
@@ -160,6 +175,10 @@ final class SwapSeries {
         long now = idle;
         idle = serving;
         serving = now;
-        return Json.member(event, "data");
+        Map<?, ?> swapped = Json.member(event, "data");
+        long micros = Json.number(swapped, "freeze-micros");
+        progress.accept(String.format(Locale.ROOT, "swap %s: to %s, rings stood still for %.2f ms", which, swapped.get("to"),
+                micros / 1e3));
+        return micros;
     }
 }

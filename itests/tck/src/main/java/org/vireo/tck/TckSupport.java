@@ -29,7 +29,9 @@ import org.vireo.net.api.FramePort;
 import org.vireo.net.api.FrameQueue;
 import org.vireo.net.api.NetBackend;
 import org.vireo.net.api.NetPort;
+import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortSettings;
+import org.vireo.net.api.ThreadedPort;
 import org.vireo.posix.linux.Poll;
 
 /** Common to the kit's parts: the fixture's life, opening, moving frames. */
