@@ -76,7 +76,7 @@ final class Aftermath {
     private void release(Disposal how) {
         if (nic.slot() != null) {
             nic.slot().release(nic.backend(), how);
-            nic.environment().slots().forgetIfUnused(nic.slot());
+            nic.environment().slots().giveBack(nic.slot());
         }
         nic.block().close();
     }

@@ -139,7 +139,7 @@ final class BackendSwap {
     }
 
     private void refuse(Replacement r, String why) {
-        prepared = null;
+        prepared = prepared == r ? null : prepared;
         if (swaps.reject(r, why)) {
             failed(r, why);
         }
@@ -147,7 +147,8 @@ final class BackendSwap {
     }
 
     private void failed(Replacement r, String why) {
-        LOG.warn("NIC {}: netdev {}: {} does not replace {}, which goes on: {}", nic.id(), slot.id(), r.to(), r.from(), why);
+        LOG.warn("NIC {}: netdev {}: {} does not replace {}, which {}: {}", nic.id(), slot.id(), r.to(), r.from(),
+                nic.binding().port() != null ? "goes on" : "does not go on either", why);
         nic.environment().events().accept("BACKEND_SWAP_FAILED", data(r, Map.of("reason", why)));
     }
 
@@ -166,7 +167,6 @@ final class BackendSwap {
             return;
         }
         long began;
-        OpenedPort former = nic.binding().port();
         boolean still = false;
         try {
             if (r.made() != null) {
@@ -195,8 +195,14 @@ final class BackendSwap {
         trial = r;
         moved = frames();
         try {
-            nic.binding().exchange(r.made(), r.isAfresh() ? null : nic.binding().inForce(r.made(), nic.state()));
-            nic.binding().settle(nic.state());
+            if (r.isChange()) {
+                // whether it can be, is said before a frame has moved
+                nic.binding().exchange(r.made(), null);
+                nic.binding().settleChange(nic.state());
+            } else {
+                nic.binding().exchange(r.made(), nic.binding().inForce(r.made(), nic.state()));
+                nic.binding().settle(nic.state());
+            }
             nic.rings().resume(nic.state());
         } catch (EngineException | NetdevException e) {
             if (!takeBack(e.getMessage())) {
@@ -205,12 +211,12 @@ final class BackendSwap {
             return;
         }
         long micros = (System.nanoTime() - began) / 1_000;
-        swapped(r, former, micros);
+        swapped(r, micros);
     }
 
     /** Whether what was prepared can take its place; if one of the two has left, or it is of before, it ends, and is looked at anew. */
     private boolean isOfNow(Replacement r, boolean sameSettings) {
-        prepared = null;
+        prepared = prepared == r ? null : prepared;
         if (swaps.isUnderWay(r) && sameSettings && !ended && nic.alive() && nic.binding().port() != null && nic.custody().isServing()
                 && !nic.inHandover()) {
             return true;
@@ -283,15 +289,21 @@ final class BackendSwap {
         nic.binding().requireFit(r.made(), nic.state());
     }
 
-    private void swapped(Replacement r, OpenedPort former, long micros) {
+    private void swapped(Replacement r, long micros) {
         nic.feed().abort("its backend was replaced");
-        if (!nic.binding().confirm() && takeBack("it refuses the settings that are in force")) {
-            return;
+        if (!r.isChange()) {
+            try {
+                nic.binding().confirm();
+            } catch (NetdevException e) {
+                // a frame may have moved, or the former one has left
+                if (!takeBack(e.getMessage())) {
+                    nic.backend().broken(e);
+                }
+                return;
+            }
         }
         nic.block().features(nic.offered(), nic.state().features());
-        if (former.profile().linkUp() != r.made().profile().linkUp()) {
-            nic.link().ofPort();
-        }
+        nic.link().ofPort();
         done(r, micros);
         nic.refresh();
         if (r.isAfresh()) {
@@ -354,6 +366,7 @@ final class BackendSwap {
         nic.binding().exchange(former, Objects.equals(now, before) ? before : null);
         failed(r, why);
         nic.feed().abort("its backend was put back");
+        nic.link().ofPort();
         nic.block().features(nic.offered(), nic.state().features());
         if (nic.custody().isServing()) {
             nic.backend().resume();
@@ -365,8 +378,18 @@ final class BackendSwap {
             nic.resumeRings();
         }
         nic.refresh();
+        former.failure().ifPresent(nic.backend()::broken);
         look();
         return true;
+    }
+
+    /** What was saved for the one that is being prepared is no more so: anew. */
+    void stateChanged() {
+        if (prepared != null) {
+            swaps.abandon(prepared);
+            prepared = null;
+            look();
+        }
     }
 
     /** The NIC ends. */

@@ -151,7 +151,11 @@ final class Custody {
         }
         converse();
         if (nic.binding() != null) {
-            nic.binding().confirm();
+            try {
+                nic.binding().confirm();
+            } catch (NetdevException e) {
+                nic.backend().broken(e);
+            }
             nic.backend().swap().look();
         }
     }

@@ -69,7 +69,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         report = new NicReport(options, env);
         actor = new Actor(options.id(), env.executor());
         engine = new RingEngine(options.id(), this, env.assign(options.pairs()), block, this);
-        binding = options.netdev().isEmpty() ? null : new PortBinding(options, env.slots().slot(options.netdev()), engine);
+        binding = options.netdev().isEmpty() ? null : new PortBinding(options, env.slots().reserve(options.netdev()), engine);
         endpoint = new Endpoint(options, env, () -> actor.post(Urgency.VMM_MESSAGE, this::accept),
                 fd -> actor.post(Urgency.VMM_MESSAGE, () -> connected(fd)));
         device = DeviceState.initial(options.pairs());

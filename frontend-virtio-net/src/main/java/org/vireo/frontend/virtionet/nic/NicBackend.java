@@ -176,6 +176,16 @@ final class NicBackend implements SlotUser {
     }
 
     @Override
+    public void portStateChanged(BooleanSupplier serves) {
+        nic.actor().post(Urgency.SWAP, () -> {
+            if (serves.getAsBoolean() && nic.alive()) {
+                nic.feed().abort("its backend's state has changed");
+                swap.stateChanged();
+            }
+        });
+    }
+
+    @Override
     public void backendUnusable(String why) {
         nic.actor().post(Urgency.UNBIND, () -> {
             if (binding.port() == null && nic.alive() && nic.custody().isServing() && !binding.slot().servable()) {

@@ -22,10 +22,10 @@ final class NicLink {
         return up;
     }
 
-    /** A port was opened or loaded: its link is the NIC's. */
+    /** Another port is the NIC's: so is its link. */
     void ofPort() {
         if (nic.binding() != null && nic.binding().port() != null) {
-            set(nic.binding().port().profile().linkUp());
+            set(nic.binding().port().isLinkUp());
         }
     }
 

@@ -382,7 +382,12 @@ public final class NicRegistry implements Nics {
             c.follow(type, netdev, revision, ReceivedNic.netdevOptions(image));
             env.slots().swapTo(netdev, type, revision, deadlineNanos);
         }
-        env.slots().await(netdev, deadlineNanos, deadlineNanos);
+        try {
+            env.slots().await(netdev, deadlineNanos, deadlineNanos);
+        } catch (NetdevException e) {
+            unconfigure(image, make);
+            throw e;
+        }
         return make;
     }
 

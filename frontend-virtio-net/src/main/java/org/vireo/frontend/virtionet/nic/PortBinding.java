@@ -3,6 +3,7 @@ package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
 import java.util.BitSet;
+import java.util.Collections;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
@@ -193,19 +194,26 @@ final class PortBinding {
     /**
      * Tells a port that has become this NIC's, by the settings that are in force: what it may do only now, it begins.
      *
-     * @return false: it refuses them
+     * @throws NetdevException it refuses them
      */
-    boolean confirm() {
-        if (port == null || applied == null) {
-            // it will be told with the next settings
-            return true;
-        }
-        try {
+    void confirm() throws NetdevException {
+        if (port != null && applied != null) {
             slot.apply(applied);
-            return true;
-        } catch (NetdevException e) {
-            LOG.warn("NIC {}: {}", options.id(), e.getMessage());
-            return false;
+        }
+        // else it will be told with the next settings
+    }
+
+    /**
+     * Settings for a port that may refuse what it was configured for, before anything depends on it.
+     *
+     * @throws NetdevException it refuses
+     */
+    void settleChange(DeviceState s) throws NetdevException {
+        settle(s);
+        if (port != null && applied == null) {
+            // no driver yet: those that it is told later are others
+            Set<Integer> lengths = port.profile().headerLengths();
+            slot.apply(PortSettings.of(lengths.contains(0) ? 0 : Collections.max(lengths), 0, s.enabledPairs()));
         }
     }
 

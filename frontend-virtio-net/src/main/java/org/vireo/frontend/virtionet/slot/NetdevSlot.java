@@ -13,6 +13,7 @@ import org.vireo.net.api.FramePort;
 import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.nic.NetdevStatus;
@@ -38,6 +39,10 @@ public final class NetdevSlot {
     private Candidate serving;
     private OpenedPort port;
     private BackendState parked;
+    /** Whether what the parked port is connected to outlives it. */
+    private boolean parkedLasts;
+    /** The port, if it was opened of the configuration and not loaded of a state. */
+    private OpenedPort afresh;
     private String failure = "";
     private int waiting;
 
@@ -237,9 +242,14 @@ public final class NetdevSlot {
             state = parked;
         }
         try {
-            boolean loads = state != null && c.transfer() != null;
-            return accept(c, loads ? Disposal.LEAVE : Disposal.RELEASE,
-                    loads ? maker.load(c, state, pairs, deadlineNanos) : maker.open(c, pairs, deadlineNanos));
+            if (state != null && maker.reads(c, state)) {
+                return accept(c, Disposal.LEAVE, maker.load(c, state, pairs, deadlineNanos));
+            }
+            OpenedPort made = openAfresh(c, state, pairs, deadlineNanos);
+            synchronized (this) {
+                afresh = made;
+            }
+            return accept(c, Disposal.RELEASE, made);
         } catch (NetdevException e) {
             String why = e.getMessage().contains(c.bundle()) ? e.getMessage() : e.getMessage() + " (" + c + ")";
             synchronized (this) {
@@ -248,6 +258,21 @@ public final class NetdevSlot {
                 swap.refused(failure);
             }
             throw e instanceof AlreadyOpenException ? e : new NetdevException(why, e);
+        }
+    }
+
+    /** Beside a parked port that it cannot load; in its place, if that is in the way and what it is connected to outlives it. */
+    private OpenedPort openAfresh(Candidate c, BackendState state, int pairs, long deadlineNanos) throws NetdevException {
+        try {
+            return maker.open(c, pairs, deadlineNanos);
+        } catch (PortBusyException e) {
+            synchronized (this) {
+                if (state == null || !parkedLasts) {
+                    throw e;
+                }
+                dropParked();
+            }
+            return maker.open(c, pairs, deadlineNanos);
         }
     }
 
@@ -374,28 +399,36 @@ public final class NetdevSlot {
         } catch (NetdevException e) {
             LOG.warn("netdev {}: cannot be parked: {}", id, e.getMessage());
         }
+        boolean lasts;
+        synchronized (this) {
+            lasts = port != null && port.profile().lasting();
+        }
         close(state == null ? Disposal.RELEASE : Disposal.LEAVE);
         synchronized (this) {
             parked = state;
+            parkedLasts = lasts;
         }
         return state != null;
     }
 
     /**
-     * The backend that serves is not good enough for the NIC: its port is closed, what was parked stays parked, and it is left out until
-     * it registers anew.
+     * The backend that serves is not good enough for the NIC: its port is closed, what was parked stays parked, what it has loaded is
+     * parked, and it is left out until it registers anew.
      *
      * @param why for the status
      */
     public void refuse(String why) {
         Candidate c;
         boolean kept;
+        Disposal how;
         synchronized (this) {
             c = serving;
             kept = parked != null;
+            // what it opened itself is nothing that the next one could go on with
+            how = afresh == null || afresh != port ? null : swap.isEmpty() ? Disposal.RELEASE : swap.disposal();
         }
-        if (kept) {
-            close(Disposal.LEAVE);
+        if (how != null || kept) {
+            close(how == null ? Disposal.LEAVE : how);
         } else {
             park();
         }
@@ -501,6 +534,7 @@ public final class NetdevSlot {
             // a NIC that comes later asks anew
             candidates.forgive();
             failure = "";
+            notifyAll();
         }
     }
 
@@ -574,7 +608,7 @@ public final class NetdevSlot {
         }
     }
 
-    /** Somebody waits for a backend, or does no more. */
+    /** Somebody keeps it, a NIC or who waits for a backend, or does no more. */
     synchronized void waits(int change) {
         waiting += change;
     }
@@ -614,7 +648,7 @@ public final class NetdevSlot {
 
     NetdevStatus status() {
         Candidate c;
-        NetdevStatus bare;
+        SlotStatus bare;
         synchronized (this) {
             c = serving != null ? serving : candidates.any().orElse(null);
             String state = port != null ? "open" : parked != null ? "parked" : !failure.isEmpty() ? "failed: " + failure
@@ -622,21 +656,8 @@ public final class NetdevSlot {
             bare = new SlotStatus(id, type(), c == null ? "" : c.bundle(), c == null ? -1 : c.bundleId(), state,
                     user == null ? "" : user.id(), Map.copyOf(options()), "");
         }
-        return c == null || c.transfer() == null ? bare : new SlotStatus(id, bare.type(), bare.bundle(), bare.bundleId(), bare.state(),
-                bare.nic(), bare.options(), format(c));
+        return c == null || c.transfer() == null ? bare : bare.withFormat(maker, c);
     }
-
-    private String format(Candidate c) {
-        try {
-            return maker.format(c).toString();
-        } catch (NetdevException e) {
-            LOG.debug("{}", e.getMessage());
-            return "";
-        }
-    }
-
-    private record SlotStatus(String id, String type, String bundle, long bundleId, String state, String nic, Map<String, String> options,
-            String stateFormat) implements NetdevStatus { }
 
     synchronized boolean isServing(Candidate c) {
         return serving == c;

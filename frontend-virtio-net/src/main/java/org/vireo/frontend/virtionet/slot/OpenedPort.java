@@ -3,6 +3,7 @@ package org.vireo.frontend.virtionet.slot;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.FrameQueue;
@@ -16,16 +17,17 @@ import org.vireo.posix.Descriptors;
  *
  * @param port the port
  * @param profile what it can do
+ * @param news what it has said since
  * @param queues one for each pair of the NIC
  * @param events the queues' descriptors
  */
-public record OpenedPort(FramePort port, PortProfile profile, List<FrameQueue> queues, List<Fd> events) {
+public record OpenedPort(FramePort port, PortProfile profile, PortNews news, List<FrameQueue> queues, List<Fd> events) {
     /**
      * Asks for them. On the backend's thread.
      *
      * @throws NetdevException what it gave is of no use
      */
-    static OpenedPort of(FramePort port, PortProfile profile, int pairs) throws NetdevException {
+    static OpenedPort of(FramePort port, PortProfile profile, PortNews news, int pairs) throws NetdevException {
         List<FrameQueue> queues = new ArrayList<>();
         List<Fd> events = new ArrayList<>();
         for (int i = 0; i < pairs; i++) {
@@ -38,7 +40,25 @@ public record OpenedPort(FramePort port, PortProfile profile, List<FrameQueue> q
             }
             events.add(fd);
         }
-        return new OpenedPort(port, profile, List.copyOf(queues), List.copyOf(events));
+        return new OpenedPort(port, profile, news, List.copyOf(queues), List.copyOf(events));
+    }
+
+    /**
+     * Its link: what it said last, or what it was when it was opened.
+     *
+     * @return whether it is up
+     */
+    public boolean isLinkUp() {
+        return news.latestLink().orElse(profile.linkUp());
+    }
+
+    /**
+     * Why it has failed, also if it said so when it did not serve.
+     *
+     * @return empty: it has not
+     */
+    public Optional<Exception> failure() {
+        return news.failure();
     }
 
     private static <T> T usable(String what, int pair, T given, List<T> before) throws NetdevException {

@@ -202,6 +202,11 @@ final class PortMaker {
         });
     }
 
+    /** Whether a backend can load a state. */
+    boolean reads(Candidate c, BackendState state) throws NetdevException {
+        return c.transfer() != null && format(c).canRead(state.type(), state.version());
+    }
+
     StateFormat format(Candidate c) throws NetdevException {
         requireTransfer(c);
         return calls(c).call("stateFormat", c.bundle(), System.nanoTime() + CONTROL_NANOS, () -> formatOf(c));
@@ -252,7 +257,7 @@ final class PortMaker {
             if (wrong != null) {
                 throw new NetdevException("netdev " + id + ": backend " + c + " " + wrong);
             }
-            OpenedPort made = open(c, (FramePort) p, profile, pairs);
+            OpenedPort made = open(c, (FramePort) p, profile, loan.news(), pairs);
             made.events().forEach(loan::add);
             return made;
         } catch (Throwable t) {
@@ -266,9 +271,9 @@ final class PortMaker {
         }
     }
 
-    private OpenedPort open(Candidate c, FramePort p, PortProfile profile, int pairs) throws NetdevException {
+    private OpenedPort open(Candidate c, FramePort p, PortProfile profile, PortNews news, int pairs) throws NetdevException {
         try {
-            return OpenedPort.of(p, profile, pairs);
+            return OpenedPort.of(p, profile, news, pairs);
         } catch (NetdevException e) {
             throw new NetdevException("netdev " + id + ": backend " + c + " " + e.getMessage(), e);
         }

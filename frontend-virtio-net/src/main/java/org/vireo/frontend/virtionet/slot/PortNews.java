@@ -4,8 +4,6 @@ package org.vireo.frontend.virtionet.slot;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.worker.BackendException;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortListener;
@@ -15,12 +13,13 @@ import org.vireo.net.api.PortListener;
  * often it is said.
  */
 final class PortNews implements PortListener {
-    private static final Logger LOG = LoggerFactory.getLogger(PortNews.class);
-
     private final NetdevSlot slot;
     private final Candidate of;
     private final AtomicReference<Boolean> link = new AtomicReference<>();
     private final AtomicBoolean failing = new AtomicBoolean();
+    private final AtomicBoolean changing = new AtomicBoolean();
+    private volatile Boolean latestLink;
+    private volatile Exception failure;
     private volatile boolean ended;
 
     PortNews(NetdevSlot slot, Candidate of) {
@@ -28,31 +27,49 @@ final class PortNews implements PortListener {
         this.of = of;
     }
 
+    /** What it said last of its link, also when nobody was told. */
+    Optional<Boolean> latestLink() {
+        return Optional.ofNullable(latestLink);
+    }
+
+    /** Why it failed, if it has said so, also when nobody was told. */
+    Optional<Exception> failure() {
+        return Optional.ofNullable(failure);
+    }
+
     @Override
     public void link(boolean up) {
+        latestLink = up;
         SlotUser u = receiver();
         if (u != null && link.getAndSet(up) == null) {
             u.portLink(() -> {
                 Boolean last = link.getAndSet(null);
-                return ended ? Optional.empty() : Optional.ofNullable(last);
+                return counts() ? Optional.ofNullable(last) : Optional.empty();
             });
         }
     }
 
     @Override
     public void stateChanged() {
-        LOG.debug("netdev {}: state changed", slot.id());
+        SlotUser u = receiver();
+        if (u != null && changing.compareAndSet(false, true)) {
+            u.portStateChanged(() -> {
+                changing.set(false);
+                return counts();
+            });
+        }
     }
 
     @Override
     public void failed(Exception why) {
+        Exception told = why == null ? new NetdevException("its backend says that it failed, and gives no reason")
+                : BackendException.of(why);
+        failure = told;
         SlotUser u = receiver();
         if (u != null && failing.compareAndSet(false, true)) {
-            Exception told = why == null ? new NetdevException("its backend says that it failed, and gives no reason")
-                    : BackendException.of(why);
             u.portFailed(told, () -> {
                 failing.set(false);
-                return !ended && slot.isServing(of);
+                return counts();
             });
         }
     }
@@ -60,6 +77,10 @@ final class PortNews implements PortListener {
     /** From now on nothing is passed on; what was and has not been handled counts no more. */
     void end() {
         ended = true;
+    }
+
+    private boolean counts() {
+        return !ended && slot.isServing(of);
     }
 
     private SlotUser receiver() {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
-import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
@@ -16,10 +15,12 @@ final class PortThreads {
     private static final Logger LOG = LoggerFactory.getLogger(PortThreads.class);
     private static final long RESUME_NANOS = TimeUnit.SECONDS.toNanos(2);
 
-    private enum Stage { ASKED, STILL }
+    /** What a port's threads were asked to do: not yet, it is being done, it is so. */
+    private enum Stage { WAITING, STOPPING, STILL }
 
     private final PortMaker maker;
-    private final Map<NetPort, Stage> stages = Collections.synchronizedMap(new IdentityHashMap<>());
+    /** By identity: a port's own equals is the backend's. */
+    private final Map<NetPort, Stage> stages = new IdentityHashMap<>();
 
     PortThreads(PortMaker maker) {
         this.maker = maker;
@@ -31,19 +32,42 @@ final class PortThreads {
      * @throws NetdevException it cannot, or not in time; {@link #resume} is due in the latter case too
      */
     void quiesce(Candidate c, NetPort p, long deadlineNanos) throws NetdevException {
-        if (p instanceof ThreadedPort t) {
-            stages.put(t, Stage.ASKED);
-            maker.calls(c).run("quiesce", c.bundle(), deadlineNanos, () -> {
-                try {
-                    t.quiesce();
-                    stages.replace(t, Stage.STILL);
-                } catch (Throwable e) {
-                    // it goes on as before
-                    stages.remove(t);
-                    throw e;
-                }
-            });
+        if (!(p instanceof ThreadedPort t)) {
+            return;
         }
+        set(p, Stage.WAITING);
+        maker.calls(c).run("quiesce", c.bundle(), deadlineNanos, () -> {
+            if (!advance(p, Stage.WAITING, Stage.STOPPING)) {
+                // nobody waits any more
+                return;
+            }
+            try {
+                t.quiesce();
+                advance(p, Stage.STOPPING, Stage.STILL);
+            } catch (Throwable e) {
+                // it goes on as before
+                forget(p);
+                throw e;
+            }
+        });
+    }
+
+    private synchronized void set(NetPort p, Stage stage) {
+        stages.put(p, stage);
+    }
+
+    private synchronized boolean advance(NetPort p, Stage from, Stage to) {
+        boolean is = stages.get(p) == from;
+        if (is) {
+            stages.put(p, to);
+        }
+        return is;
+    }
+
+    /** What a resume finds; what was not begun does not begin any more. */
+    private synchronized Stage begun(NetPort p) {
+        stages.remove(p, Stage.WAITING);
+        return stages.get(p);
     }
 
     /**
@@ -53,13 +77,14 @@ final class PortThreads {
      * @throws NetdevException they do not go on
      */
     void resume(Candidate c, NetPort p) throws NetdevException {
-        Stage stage = stages.get(p);
+        Stage stage = begun(p);
         if (stage == null) {
             return;
         }
         try {
             maker.calls(c).finish("resume", c.bundle(), System.nanoTime() + RESUME_NANOS, () -> {
-                if (stages.remove(p) != null) {
+                if (isKnown(p)) {
+                    forget(p);
                     ((ThreadedPort) p).resume();
                 }
             });
@@ -71,8 +96,12 @@ final class PortThreads {
         }
     }
 
-    /** The port is closed. */
-    void forget(NetPort p) {
+    private synchronized boolean isKnown(NetPort p) {
+        return stages.containsKey(p);
+    }
+
+    /** The port is closed, or its threads run. */
+    synchronized void forget(NetPort p) {
         stages.remove(p);
     }
 }

@@ -49,9 +49,22 @@ public final class Replacement {
         return afresh;
     }
 
-    /** What becomes of the thing outside when one of the two is closed: both of one configuration are connected to the same. */
+    /**
+     * Whether it is more than another version of the same: other options, or another type, of which the first settings tell whether they
+     * can be.
+     *
+     * @return whether
+     */
+    public boolean isChange() {
+        return afresh || from.revision() != to.revision() || !from.type().equals(to.type()) || !from.options().equals(to.options());
+    }
+
+    /**
+     * What becomes of the thing outside when one of the two is closed. Both of one type may be connected to the same, whatever their
+     * options: duties of the end would cut off the other one.
+     */
     Disposal disposal() {
-        return afresh && !(from.type().equals(to.type()) && from.options().equals(to.options())) ? Disposal.RELEASE : Disposal.LEAVE;
+        return afresh && !from.type().equals(to.type()) ? Disposal.RELEASE : Disposal.LEAVE;
     }
 
     /**

@@ -88,7 +88,7 @@ public final class SlotSwap {
      * @throws NetdevException it does not say
      */
     public boolean reads(Replacement r, BackendState state) throws NetdevException {
-        return r.to.transfer() != null && slot.maker().format(r.to).canRead(state.type(), state.version());
+        return slot.maker().reads(r.to, state);
     }
 
     /**
@@ -118,12 +118,17 @@ public final class SlotSwap {
      * Puts a loaded replacement in place, on trial. The queues of both are detached.
      *
      * @param r the replacement
-     * @throws NetdevException one of the two has left meanwhile; nothing has changed
+     * @throws NetdevException one of the two has left meanwhile, or the new one has failed; nothing has changed
      */
     public void exchange(Replacement r) throws NetdevException {
         synchronized (slot) {
             if (replacement != r || slot.serving() != r.from || !slot.candidates().contains(r.from)) {
                 throw new NetdevException("netdev " + slot.id() + ": backend " + r.to + " has left, or " + r.from + " has");
+            }
+            Optional<Exception> failure = r.made.failure();
+            if (failure.isPresent()) {
+                throw new NetdevException("netdev " + slot.id() + ": backend " + r.to + " failed beside " + r.from + ": "
+                        + failure.get().getMessage(), failure.get());
             }
             r.former = slot.opened();
             slot.serve(r.to, r.made);
@@ -221,13 +226,13 @@ public final class SlotSwap {
     /**
      * A replacement cannot be: it ends, and its backend does not replace the one that serves.
      *
-     * @param r the replacement, not in place
+     * @param r the replacement
      * @param why for who waits for it
-     * @return false: it had ended before
+     * @return false: it had ended before, or is in place
      */
     public boolean reject(Replacement r, String why) {
         synchronized (slot) {
-            if (replacement != r) {
+            if (replacement != r || r.former != null) {
                 return false;
             }
             slot.candidates().decline(r.to);
@@ -264,7 +269,7 @@ public final class SlotSwap {
         } catch (NetdevException e) {
             Replacement r;
             synchronized (slot) {
-                r = replacement != null && replacement.former == null && wanted.test(replacement.to) ? replacement : null;
+                r = replacement != null && wanted.test(replacement.to) ? replacement : null;
             }
             if (r != null) {
                 reject(r, e.getMessage());
@@ -361,6 +366,11 @@ public final class SlotSwap {
     void refused(String why) {
         refusal = why;
         slot.notifyAll();
+    }
+
+    /** With the lock. */
+    boolean isEmpty() {
+        return replacement == null;
     }
 
     /** What becomes of the thing outside when one of the two of a replacement is closed. With the lock. */

@@ -43,6 +43,13 @@ public interface SlotUser {
     void portLink(Supplier<Optional<Boolean>> latest);
 
     /**
+     * What the port's state was when it was saved it is no more; must only post.
+     *
+     * @param serves whether its backend still serves, to be asked once, when it is handled
+     */
+    void portStateChanged(BooleanSupplier serves);
+
+    /**
      * A backend that could have served cannot be used; must only post.
      *
      * @param why the reason

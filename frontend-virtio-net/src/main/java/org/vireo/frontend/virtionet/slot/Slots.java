@@ -45,6 +45,28 @@ public final class Slots {
     }
 
     /**
+     * The slot of a netdev for a NIC: it stays the netdev's until {@link #giveBack}, whoever comes and leaves.
+     *
+     * @param netdev its id
+     * @return the slot
+     */
+    public synchronized NetdevSlot reserve(String netdev) {
+        NetdevSlot slot = slot(netdev);
+        slot.waits(1);
+        return slot;
+    }
+
+    /**
+     * The NIC ends.
+     *
+     * @param slot what {@link #reserve} gave
+     */
+    public void giveBack(NetdevSlot slot) {
+        slot.waits(-1);
+        forgetIfUnused(slot);
+    }
+
+    /**
      * One slot alone, for a rehearsal: its backend is told that its descriptors are stand-ins.
      *
      * @param netdev its id
@@ -141,17 +163,12 @@ public final class Slots {
     }
 
     private void wait(String netdev, Waiting w) throws NetdevException {
-        NetdevSlot slot;
-        synchronized (this) {
-            // its former backend may be leaving: the slot that is waited at has to be the one that the next comes to
-            slot = slot(netdev);
-            slot.waits(1);
-        }
+        // its former backend may be leaving: the slot that is waited at has to be the one that the next comes to
+        NetdevSlot slot = reserve(netdev);
         try {
             w.at(slot);
         } finally {
-            slot.waits(-1);
-            forgetIfUnused(slot);
+            giveBack(slot);
         }
     }
 
@@ -182,14 +199,10 @@ public final class Slots {
         forgetIfUnused(slot);
     }
 
-    /**
-     * Forgets a slot that has neither backend nor NIC.
-     *
-     * @param slot the slot
-     */
-    public synchronized void forgetIfUnused(NetdevSlot slot) {
+    /** Forgets a slot that has neither backend nor NIC. */
+    private synchronized void forgetIfUnused(NetdevSlot slot) {
         if (slot.unused()) {
-            slots.remove(slot.id());
+            slots.remove(slot.id(), slot);
         }
     }
 

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -82,6 +83,48 @@ class ConfigurationChangeTest {
         assertEquals(NicState.RUNNING, h.status("a").state());
         // a taken back trial may have loaded anew; the port of the first is the same in all other cases
         assertSame(port, first.port);
+    }
+
+    /** What can only be done with the port's settings is tried before a frame has moved, also where no guest has started. */
+    @Test
+    void whatItRefusesInItsFirstSettingsIsSaidAndTheFormerGoesOn() throws Exception {
+        FakeBackend.Port port = first.port;
+        FakeBackend next = new FakeBackend(net);
+        next.applyFails = "br=nowhere: there is no such bridge";
+        h.bind("neta", next, 0, "fake", 1);
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "fake", 1, Harness.soon()));
+        assertTrue(e.getMessage().contains("br=nowhere: there is no such bridge"), e.getMessage());
+        assertSame(port, first.port);
+        assertEquals(0, h.events.stream().filter(x -> x.startsWith("BACKEND_SWAPPED")).count());
+        net.passBothWays(guest, 2);
+        h.unbind(next);
+        h.registry.remove("a");
+        h.nic("a");
+        h.bind("neta", next, 0, "fake", 2);
+        e = assertThrows(NicException.class, () -> h.registry.swap("neta", "fake", 2, Harness.soon()));
+        assertTrue(e.getMessage().contains("br=nowhere: there is no such bridge"), e.getMessage());
+        net.passBothWays(h.guest("a", GuestNic.options()), 3);
+    }
+
+    /** It may be handed over while somebody waits for its change. */
+    @Test
+    void whoWaitsHearsThatTheNicHasGone() throws Exception {
+        FakeBackend next = new FakeBackend(net);
+        next.stall("load");
+        h.bind("neta", next, 0, "fake", 1);
+        AtomicReference<Exception> thrown = new AtomicReference<>();
+        Thread waits = Thread.ofPlatform().start(() -> {
+            try {
+                h.registry.swap("neta", "fake", 1, System.nanoTime() + 60_000_000_000L);
+            } catch (NicException e) {
+                thrown.set(e);
+            }
+        });
+        next.awaitStalled("load");
+        h.registry.remove("a");
+        waits.join(10_000);
+        assertFalse(waits.isAlive());
+        assertNull(thrown.get(), "the next NIC is served by it");
     }
 
     @Test

@@ -62,6 +62,8 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     /** Whether its ports have threads of their own. */
     volatile boolean threads;
     volatile boolean quiesceFails;
+    /** Why settings are refused, or null. */
+    volatile String applyFails;
     /** Whether its state changes with the frames. */
     volatile boolean live;
     /** The link, as an opened port's profile tells it. */
@@ -237,8 +239,11 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         }
 
         @Override
-        public void apply(PortSettings settings) {
-            log("apply");
+        public void apply(PortSettings settings) throws NetdevException {
+            logReal("apply");
+            if (applyFails != null && real) {
+                throw new NetdevException(applyFails);
+            }
             applied = settings;
         }
 

@@ -276,7 +276,8 @@ class IsolationTest {
                     x.fail(call, fault);
                     x.hangUp();
                     h.registry.remove(x.id);
-                    assertTrue(log.stream().anyMatch(l -> l.contains("close of " + NAME)), log.toString());
+                    // when no worker uses it any more
+                    Await.until(Harness.LIMIT, "the close to be told", () -> log.stream().anyMatch(l -> l.contains("close of " + NAME)));
                 }
             }
             neighbour.more(1);

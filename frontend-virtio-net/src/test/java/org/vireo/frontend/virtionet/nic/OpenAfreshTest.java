@@ -9,6 +9,8 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -17,6 +19,7 @@ import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.posix.Errno;
 import org.vireo.testsupport.Await;
+import org.vireo.vhostuser.VirtioNet;
 
 /** A backend that cannot read the state of the one that serves opens a port of its own, if that does not cut the guest off. */
 class OpenAfreshTest {
@@ -55,6 +58,15 @@ class OpenAfreshTest {
         assertEquals(12 + 60, b.length);
         assertEquals(0x8035, (b[12 + 12] & 0xff) << 8 | b[12 + 13] & 0xff);
         assertEquals(0x0a, b[12 + 11]);
+    }
+
+    /** Virtio 1.2, section 5.1.4. */
+    private boolean isLinkUp() {
+        try {
+            return (guest.frontEnd().config(6, 2)[0] & 1) != 0;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private long happened(String event) {
@@ -125,6 +137,76 @@ class OpenAfreshTest {
         expectAnnouncement();
         net.passBothWays(guest, 2);
         assertEquals(1, happened("BACKEND_SWAPPED"));
+    }
+
+    /** It has opened what is its own, which is nothing that the former one could go on with. */
+    @Test
+    void ifItLacksWhatTheGuestHasTheFormerOneOpensAgain() throws Exception {
+        net.exclusive();
+        first.lasting = true;
+        h.nic("a");
+        guest = h.guest("a", GuestNic.options().features(GuestNic.RING_FEATURES | VirtioNet.CSUM));
+        net.passBothWays(guest, 1);
+        FakeBackend next = stranger();
+        next.features = 0;
+        h.bind("neta", next, 0, "other");
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", 0, Harness.soon()));
+        assertTrue(e.getMessage().contains("lacks CSUM, which the guest acknowledged"), e.getMessage());
+        assertNull(next.port);
+        assertFalse(next.calls.contains("save"), next.calls.toString());
+        assertNotNull(first.port);
+        net.passBothWays(guest, 2);
+        assertEquals(NicState.RUNNING, h.status("a").state());
+    }
+
+    /** A state that nobody reads keeps what it holds busy: it is given up where that costs nothing. */
+    @Test
+    void whoCannotReadWhatIsParkedOpensInItsPlace() throws Exception {
+        net.exclusive();
+        first.lasting = true;
+        begin();
+        h.unbind(first);
+        FakeBackend next = stranger();
+        h.bind("neta", next, 0);
+        h.awaitState("a", NicState.RUNNING);
+        assertFalse(next.calls.contains("load"), next.calls.toString());
+        net.passBothWays(guest, 2);
+    }
+
+    @Test
+    void whatIsParkedAndWouldVanishIsKeptForWhoReadsIt() throws Exception {
+        net.exclusive();
+        begin();
+        h.unbind(first);
+        FakeBackend next = stranger();
+        next.openFails = true;
+        h.bind("neta", next, 0);
+        h.awaitState("a", NicState.FAILED);
+        FakeBackend reads = new FakeBackend(net);
+        h.bind("neta", reads, 0);
+        h.awaitState("a", NicState.RUNNING);
+        assertTrue(reads.calls.contains("load"), reads.calls.toString());
+        net.passBothWays(guest, 2);
+    }
+
+    /** The guest's link is that of the port that serves, whatever was told when. */
+    @Test
+    void theLinkIsThatOfThePortThatServes() throws Exception {
+        begin();
+        first.listener.link(false);
+        Await.until(Harness.LIMIT, "the link is down", () -> !isLinkUp());
+        FakeBackend next = stranger();
+        h.bind("neta", next, 0, "other");
+        h.registry.swap("neta", "other", 0, Harness.soon());
+        Await.until(Harness.LIMIT, "the link is up", this::isLinkUp);
+        FakeBackend broken = stranger();
+        broken.linkUp = false;
+        broken.transmitError = () -> Errno.EBADFD;
+        h.bind("neta", broken, 5, "other");
+        Await.until(Harness.LIMIT, "it serves", () -> happened("BACKEND_SWAPPED") == 2);
+        assertTrue(guest.transmit(0).send(FakeBackend.frame(0, 60, 2), Harness.soon()));
+        Await.until(Harness.LIMIT, "it is taken back", () -> happened("BACKEND_SWAP_FAILED") == 1);
+        Await.until(Harness.LIMIT, "the link is up", this::isLinkUp);
     }
 
     /** Nothing would be better for it if the former one were closed. */

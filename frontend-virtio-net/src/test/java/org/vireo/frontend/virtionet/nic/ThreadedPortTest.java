@@ -127,6 +127,25 @@ class ThreadedPortTest {
         net.passBothWays(guest, 2);
     }
 
+    /** What never had its turn is not undone. */
+    @Test
+    void aQuiesceThatWaitsForAnotherCallInVainIsNotMade() throws Exception {
+        TransferableNic t = begun();
+        first.stall("statistics");
+        Thread asks = Thread.ofPlatform().start(h.registry::measure);
+        first.awaitStalled("statistics");
+        assertThrows(NicException.class, () -> t.freeze(System.nanoTime() + 300_000_000));
+        net.passBothWays(guest, 2);
+        first.wake("statistics");
+        asks.join(10_000);
+        t.end();
+        // behind whatever was left
+        t.freeze(Harness.soon());
+        t.resume();
+        net.passBothWays(guest, 3);
+        assertEquals(List.of("check", "save", "quiesce", "resume"), first.calls);
+    }
+
     @Test
     void theyStandStillBeforeItIsParked() throws Exception {
         h.unbind(first);
