@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -41,9 +42,11 @@ final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
 
     /** What became of a file of the folder. */
     private static final class Entry {
-        /** Of what is installed, or was refused; null: neither yet. */
+        /** Of what is installed, or was refused, or why it cannot be read; null: none of that yet. */
         private String content;
         private Bundle bundle;
+        /** Of contents before, by which netdevs are served that the new one cannot serve. */
+        private final List<Bundle> former = new ArrayList<>();
     }
 
     /**
@@ -86,7 +89,7 @@ final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
             if (size > LARGEST) {
                 if (!TOO_LARGE.equals(e.content)) {
                     e.content = TOO_LARGE;
-                    refuse(path, "is larger than any backend (" + size / 1_000_000 + " MB)");
+                    refuse(path, "has " + size / 1_000_000 + " MB, more than any backend: at most " + LARGEST / 1_000_000);
                 }
                 return;
             }
@@ -98,7 +101,11 @@ final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
             }
             take(path, copy, content, e, forLong);
         } catch (IOException x) {
-            LOG.warn("{}: cannot be read: {}", path, x.toString());
+            String why = "cannot be read: " + x;
+            if (!why.equals(e.content)) {
+                e.content = why;
+                refuse(path, why);
+            }
         } finally {
             delete(copy);
         }
@@ -123,8 +130,8 @@ final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
             e.content = content;
             Bundle former = e.bundle;
             Bundle b = installer.installBeside(jar);
-            if (former != null) {
-                retire(path, former, b);
+            if (former != null && !retire(path, former, b)) {
+                e.former.add(former);
             }
             e.bundle = b;
             LOG.info("{}: backend {} {} is installed", path, b.getSymbolicName(), b.getVersion());
@@ -142,12 +149,16 @@ final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
         events.accept("BACKEND_REFUSED", Map.of("file", path.toString(), "reason", why));
     }
 
-    /** The former one goes when nobody is served by it any more; else the new one, if nobody is served by that. */
-    private void retire(Path path, Bundle former, Bundle b) throws NicException {
+    /**
+     * The former one goes when nobody is served by it any more; else the new one, if nobody is served by that.
+     *
+     * @return whether the former one has gone; false: both stay
+     */
+    private boolean retire(Path path, Bundle former, Bundle b) throws NicException {
         if (b.getVersion().compareTo(former.getVersion()) < 0) {
             LOG.info("{}: {} is older than {}, which goes first", path, b.getVersion(), former.getVersion());
             installer.uninstall(former);
-            return;
+            return true;
         }
         List<String> served = served(former);
         long deadline = System.nanoTime() + (SWAP_MILLIS + served.size() * SWAP_EACH_MILLIS) * 1_000_000;
@@ -161,13 +172,13 @@ final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
         }
         if (served.isEmpty()) {
             installer.uninstall(former);
-            return;
+            return true;
         }
         String why = path + ": " + b.getSymbolicName() + " " + b.getVersion() + " does not replace " + former.getVersion()
                 + ", which goes on (netdev " + String.join(", ", served) + "); the log says why";
         if (!served(b).isEmpty()) {
             LOG.warn("{}; both stay, since it serves others (netdev {})", why, String.join(", ", served(b)));
-            return;
+            return false;
         }
         installer.uninstall(b);
         throw new NicException(why);
@@ -182,7 +193,21 @@ final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
         Entry e = entries.remove(path);
         if (e != null && e.bundle != null) {
             LOG.info("{}: has been removed, and so is backend {} {}", path, e.bundle.getSymbolicName(), e.bundle.getVersion());
+            e.former.forEach(installer::uninstall);
             installer.uninstall(e.bundle);
+        }
+    }
+
+    @Override
+    public void looked() {
+        for (Entry e : entries.values()) {
+            for (Bundle f : List.copyOf(e.former)) {
+                if (served(f).isEmpty()) {
+                    LOG.info("backend {} {} serves nobody any more and goes", f.getSymbolicName(), f.getVersion());
+                    e.former.remove(f);
+                    installer.uninstall(f);
+                }
+            }
         }
     }
 

@@ -14,6 +14,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.function.BiConsumer;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
@@ -62,7 +64,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         Map<String, String> lost;
         Stand stand = Stand.OPEN;
         private String said = "";
-        private boolean removed;
+        boolean removed;
 
         Entry(Path file) {
             this.file = file;
@@ -249,7 +251,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         }
         operations.changes().exclusively(this::lookForLost);
         removeAll(Entry::isNic);
-        each(e -> !e.isNic() && isOpen(e), steps::netdev);
+        netdevs();
         each(e -> e.isNic() && isOpen(e), steps::nic);
         removeAll(e -> !e.isNic());
     }
@@ -262,6 +264,41 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         for (Entry e : List.copyOf(entries.values())) {
             if (!closed && which.test(e)) {
                 operations.changes().exclusively(() -> ConfigSteps.attempt(step, e)).ifPresent(o -> conclude(e, o));
+            }
+        }
+    }
+
+    /**
+     * What files ask for of netdevs, side by side: one whose backend takes its time holds up no other, nor their NICs. Two of an id come
+     * one after the other.
+     */
+    private void netdevs() {
+        Map<String, List<Entry>> byId = new TreeMap<>();
+        entries.values().stream().filter(e -> !e.isNic() && isOpen(e))
+                .forEach(e -> byId.computeIfAbsent(e.wanted.id(), id -> new ArrayList<>()).add(e));
+        BlockingQueue<Map<Entry, Optional<Outcome>>> done = new LinkedBlockingQueue<>();
+        for (List<Entry> same : byId.values()) {
+            Thread.ofVirtual().name("config-folder-netdev").start(() -> {
+                Map<Entry, Optional<Outcome>> outcomes = new LinkedHashMap<>();
+                try {
+                    for (Entry e : same) {
+                        outcomes.put(e, operations.changes().exclusively(() -> ConfigSteps.attempt(steps::netdev, e)));
+                    }
+                } finally {
+                    done.add(outcomes);
+                }
+            });
+        }
+        for (int i = 0; i < byId.size(); i++) {
+            try {
+                done.take().forEach((e, o) -> {
+                    o.ifPresent(x -> conclude(e, x));
+                    String id = e.wanted.id();
+                    each(n -> n.isNic() && isOpen(n) && id.equals(n.wanted.options().get("netdev")), steps::nic);
+                });
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                return;
             }
         }
     }
@@ -316,6 +353,11 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         for (Map.Entry<String, Entry> n : List.copyOf(entries.entrySet())) {
             Entry e = n.getValue();
             if (closed || !e.removed || !which.test(e)) {
+                continue;
+            }
+            if (e.made == null) {
+                // another file has what it had made
+                entries.remove(n.getKey());
                 continue;
             }
             Optional<Outcome> done = operations.changes().exclusively(() -> steps.remove(e));
@@ -395,9 +437,9 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
     }
 
     /** The file that has made a netdev or NIC. */
-    private Optional<Path> maker(ConfigFile what) {
+    private Optional<Entry> maker(ConfigFile what) {
         return entries.values().stream().filter(e -> e.made != null && e.wanted.isNic() == what.isNic() && e.wanted.id().equals(what.id()))
-                .map(e -> e.file).findFirst();
+                .findFirst();
     }
 
     // ---- for the line "ready"

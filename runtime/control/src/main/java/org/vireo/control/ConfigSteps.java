@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.control;
 
-import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -16,14 +15,14 @@ import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.NicStatus;
 
-/** From what one file of the configuration folder asks for to what there is. One thread, and nobody else changes anything meanwhile. */
+/** From what one file of the configuration folder asks for to what there is. Within {@link Changes#exclusively}. */
 final class ConfigSteps {
     private static final Logger LOG = LoggerFactory.getLogger(ConfigSteps.class);
     private static final Set<NicState> IN_USE = Set.of(NicState.CONNECTED, NicState.RUNNING, NicState.FROZEN, NicState.PREPARED);
 
     private final Operations operations;
     private final Predicate<String> given;
-    private final Function<ConfigFile, Optional<Path>> maker;
+    private final Function<ConfigFile, Optional<Entry>> maker;
 
     /** Where a file is. */
     enum Stand {
@@ -56,7 +55,7 @@ final class ConfigSteps {
      * @param given whether a netdev or a NIC, {@code "netdev ID"} or {@code "NIC ID"}, is the command line's
      * @param maker the file that has made a netdev or a NIC
      */
-    ConfigSteps(Operations operations, Predicate<String> given, Function<ConfigFile, Optional<Path>> maker) {
+    ConfigSteps(Operations operations, Predicate<String> given, Function<ConfigFile, Optional<Entry>> maker) {
         this.operations = operations;
         this.given = given;
         this.maker = maker;
@@ -104,11 +103,17 @@ final class ConfigSteps {
         return new Outcome(Stand.DONE, w + " is changed");
     }
 
-    private Outcome make(Entry e, NetdevStore.Netdev now) throws NicException {
+    private Outcome make(Entry e, NetdevStore.Netdev now) throws NicException, Operations.NotFoundException {
         ConfigFile w = e.wanted;
-        Optional<Path> other = maker.apply(w);
+        Optional<Entry> other = maker.apply(w);
+        if (other.isPresent() && other.get().removed && now != null && isOf(now, w)) {
+            // it was swapped to this type, and the file is called so now
+            e.made = now.options();
+            other.get().made = null;
+            return netdev(e);
+        }
         if (other.isPresent()) {
-            return new Outcome(Stand.WAITS, "there are two files for " + w + ", and " + other.get().getFileName()
+            return new Outcome(Stand.WAITS, "there are two files for " + w + ", and " + other.get().file.getFileName()
                     + " counts; this one does when that is removed");
         }
         if (now != null) {

@@ -13,8 +13,24 @@ import org.vireo.net.api.nic.NicException;
 /** What the framework does to a bundle runs code of that bundle, its activator for instance, which may never return. */
 final class LongCalls {
     private static final long LIMIT_SECONDS = 20;
+    private static final int MOST_CAUSES = 16;
 
     private LongCalls() {
+    }
+
+    /** What went wrong, in the words of the innermost cause that has some. */
+    private static String text(Throwable t) {
+        String words = t.getClass().getName();
+        int deep = 0;
+        for (Throwable c = t; c != null && deep < MOST_CAUSES; c = c.getCause(), deep++) {
+            try {
+                String said = c.getMessage();
+                words = said == null ? words : said;
+            } catch (Throwable x) {
+                words = c.getClass().getName() + ", whose message throws";
+            }
+        }
+        return words;
     }
 
     /** Something the framework does. */
@@ -31,7 +47,16 @@ final class LongCalls {
      */
     static void make(String what, Bundle b, Call call) throws BundleException, NicException {
         FutureTask<Void> task = new FutureTask<>(() -> {
-            call.run();
+            try {
+                call.run();
+            } catch (BundleException e) {
+                // here, where the time counts: a cause, and its message, is code of the bundle
+                throw new BundleException(text(e), e.getType());
+            } catch (IllegalStateException e) {
+                throw new IllegalStateException(text(e));
+            } catch (Throwable t) {
+                throw new BundleException(text(t));
+            }
             return null;
         });
         Thread.ofPlatform().daemon().name("vireo-bundle").start(task);
@@ -41,7 +66,7 @@ final class LongCalls {
             switch (e.getCause()) {
                 case BundleException x -> throw x;
                 case IllegalStateException x -> throw x;
-                default -> throw new BundleException(String.valueOf(e.getCause().getMessage()), e.getCause());
+                default -> throw new IllegalStateException(e.getCause());
             }
         } catch (TimeoutException e) {
             throw new NicException("bundle " + b.getBundleId() + " (" + b.getSymbolicName() + " " + b.getVersion() + "): its " + what

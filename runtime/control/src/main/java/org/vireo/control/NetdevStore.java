@@ -4,6 +4,7 @@ package org.vireo.control;
 import java.io.IOException;
 import java.util.Dictionary;
 import java.util.Enumeration;
+import java.util.HashMap;
 import java.util.Hashtable;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -31,6 +32,8 @@ public final class NetdevStore implements NetdevConfigurations {
     private final ConfigurationAdmin configurations;
     private final BackendCatalog backends;
     private final BackendInstaller installer;
+    /** The last one given to a netdev; guarded by this. */
+    private final Map<String, Integer> revisions = new HashMap<>();
 
     /**
      * A store.
@@ -108,7 +111,13 @@ public final class NetdevStore implements NetdevConfigurations {
         for (Configuration c : found) {
             delete(id, c);
         }
+        revisions.remove(id);
         return !found.isEmpty();
+    }
+
+    /** A revision that no configuration of a netdev has had: services of one that was refused may still be leaving. */
+    synchronized int nextRevision(Netdev now) {
+        return revisions.merge(now.id(), now.revision() + 1, (last, next) -> Math.max(last + 1, next));
     }
 
     /** All but the one of a revision. */

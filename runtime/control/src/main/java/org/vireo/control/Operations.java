@@ -193,7 +193,7 @@ final class Operations {
 
     private void replace(NetdevStore.Netdev now, String type, Map<String, String> options) throws NicException {
         Nics frontend = frontend();
-        int revision = now.revision() + 1;
+        int revision = netdevs.nextRevision(now);
         netdevs.createBeside(type, now.id(), revision, options);
         changes.aside(() -> {
             boolean changed = false;

@@ -137,6 +137,24 @@ class ChangesTest {
         assertEquals("b", done.getLast());
     }
 
+    /** Half of a file's change would be a NIC that is gone. */
+    @Test
+    void severalChangesThatHaveBegunComeToTheirEndBeforeAHold() throws Exception {
+        start(() -> changes.exclusively(() -> {
+            slow("NIC a");
+            change("after", "NIC a");
+            return 1;
+        }));
+        waits.await();
+        Thread holder = start(() -> {
+            changes.hold("an upgrade is under way");
+            done.add("held");
+        });
+        awaitParked(holder);
+        backend.countDown();
+        awaitDone("slow", "after", "held");
+    }
+
     @Test
     void whatFailsIsNoMoreUnderWay() throws Exception {
         assertThrows(IllegalStateException.class, () -> changes.make(List.of("netdev a"), "is being added", () -> changes.aside(() -> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.control;
 
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -13,12 +14,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.FileTime;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import org.junit.jupiter.api.BeforeEach;
@@ -27,6 +30,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.vireo.testsupport.Await;
 
 /** What people do to a folder of configuration files, looked at by a clock that is driven by hand. */
 class ConfigFolderTest {
@@ -125,7 +129,7 @@ class ConfigFolderTest {
         Files.write(folder.resolve("netdev.tap-net-0.cfg"), "\ufeffifname=täp0\r\nqueues 4 \r\n".getBytes(StandardCharsets.UTF_8));
         write("netdev.vhostuser-v.cfg", "path=/p", "a=b=c,d");
         begin();
-        assertEquals(List.of("netdev.tap~net-0", "netdev.vhostuser~v"), List.copyOf(framework.configurations.keySet()));
+        assertEquals(Set.of("netdev.tap~net-0", "netdev.vhostuser~v"), framework.configurations.keySet());
         assertEquals(Map.of("ifname", "täp0", "queues", "4", "netdev.id", "net-0", "netdev.type", "tap"),
                 framework.configurations.get("netdev.tap~net-0"));
         assertEquals("b=c,d", framework.configurations.get("netdev.vhostuser~v").get("a"));
@@ -338,6 +342,43 @@ class ConfigFolderTest {
         expect("APPLIED nic-nic0.cfg: has been removed, and so is NIC nic0");
     }
 
+    /** A file that is called as the netdev's type is now goes on with the netdev. */
+    @Test
+    void aFileIsRenamedToTheTypeThatItsNetdevWasSwappedTo() throws Exception {
+        framework.hasOther = true;
+        startBoth();
+        operations.swapNetdev("net0", "other", Map.of());
+        write(NETDEV, "ifname=tap0", "mtu=9000");
+        settle();
+        expect("REFUSED netdev.tap-net0.cfg: netdev net0 is of type other now ('vireo backend swap'): name the file of that type");
+        Files.move(folder.resolve(NETDEV), folder.resolve("netdev.other-net0.cfg"));
+        settle();
+        expect("APPLIED netdev.other-net0.cfg: netdev net0 is changed");
+        Files.delete(folder.resolve("netdev.other-net0.cfg"));
+        Files.delete(folder.resolve(NIC));
+        settle();
+        expect("APPLIED nic-nic0.cfg: has been removed, and so is NIC nic0",
+                "APPLIED netdev.other-net0.cfg: has been removed, and so is netdev net0");
+    }
+
+    /** One whose backend takes its time holds up no other, nor their NICs. */
+    @Test
+    void netdevsAreMadeSideBySide() throws Exception {
+        nics.slow = "slow";
+        nics.gate = new CountDownLatch(1);
+        write("netdev.tap-slow.cfg", "ifname=tap1");
+        write("nic-slow.cfg", "netdev=slow", "socket=/s1");
+        write(NETDEV, "ifname=tap0");
+        write(NIC, "netdev=net0", "socket=/s0");
+        Thread begins = Thread.ofPlatform().daemon().start(() -> assertDoesNotThrow(() -> begin()));
+        Await.until(Duration.ofSeconds(20), "the other one's NIC is there", () -> nics.has("nic0"));
+        assertFalse(nics.has("slow"));
+        nics.gate.countDown();
+        begins.join(20_000);
+        expect("APPLIED netdev.tap-net0.cfg: netdev net0 is made", "APPLIED nic-nic0.cfg: NIC nic0 is made",
+                "APPLIED netdev.tap-slow.cfg: netdev slow is made", "APPLIED nic-slow.cfg: NIC slow is made");
+    }
+
     @Test
     void aChangedNetdevIsChanged() throws Exception {
         startBoth();
@@ -350,8 +391,8 @@ class ConfigFolderTest {
         Files.setLastModifiedTime(folder.resolve(NETDEV), FileTime.fromMillis(1_000));
         settle();
         expect("APPLIED netdev.tap-net0.cfg: netdev net0 is changed");
-        assertEquals(Set.of("netdev.tap~net0:1"), framework.configurations.keySet());
-        assertEquals("tap1", framework.configurations.get("netdev.tap~net0:1").get("ifname"));
+        assertEquals(Set.of("netdev.tap~net0:2"), framework.configurations.keySet());
+        assertEquals("tap1", framework.configurations.get("netdev.tap~net0:2").get("ifname"));
     }
 
     @Test

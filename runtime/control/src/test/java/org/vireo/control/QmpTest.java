@@ -220,7 +220,7 @@ class QmpTest {
         nics.refusedSwap = null;
         client.execute("netdev-change", Map.of("id", "net0", "mtu", "9000", "sndbuf", ""));
         client.execute("netdev-change", Map.of("id", "net0", "mtu", "2000"));
-        assertEquals(List.of("net0 to tap 1", "net0 to tap 2"), nics.swaps);
+        assertEquals(List.of("net0 to tap 2", "net0 to tap 3"), nics.swaps, "a revision that was refused is not used again");
         assertEquals(List.of("tap tap0"), configured());
         assertEquals(Map.of("ifname", "tap0", "mtu", "2000"), options("net0"));
         client.execute("netdev_del", Map.of("id", "net0"));
@@ -246,7 +246,7 @@ class QmpTest {
         assertEquals(List.of("tap tap0"), configured(), "what was refused stays configured as it was");
         nics.refusedSwap = null;
         client.execute("netdev-swap", Map.of("id", "net0", "type", "other"));
-        assertEquals(List.of("net0 to other 1"), nics.swaps);
+        assertEquals(List.of("net0 to other 3"), nics.swaps);
         assertEquals(List.of("other tap0"), configured());
         client.execute("netdev-swap", Map.of("id", "net0", "type", "tap", "ifname", "tap1"));
         assertEquals(List.of("tap tap1"), configured());

@@ -193,11 +193,18 @@ public final class Main {
     }
 
     private static Map<String, String> plainOptions(String text) throws UsageException {
+        Map<String, String> options;
         try {
-            return OptionSyntax.parse(text, "");
+            options = OptionSyntax.parse(text, "");
         } catch (OptionSyntax.SyntaxException e) {
             throw new UsageException(text + ": " + e.getMessage());
         }
+        for (String fixed : List.of("id", "type")) {
+            if (options.containsKey(fixed)) {
+                throw new UsageException(text + ": '" + fixed + "' is not an option of the netdev that can be changed");
+            }
+        }
+        return options;
     }
 
     private int swap(String netdev) throws UsageException, IOException, QmpClient.RefusedException {

@@ -31,7 +31,7 @@ public final class OptionSyntax {
      * Reads options.
      *
      * @param text the options
-     * @param implied the key that the first part may leave out
+     * @param implied the key that the first part may leave out; empty: none
      * @return keys and values in order
      * @throws SyntaxException what is wrong
      */
@@ -44,7 +44,7 @@ public final class OptionSyntax {
             int equals = part.indexOf("=");
             String key = equals < 0 ? implied : part.substring(0, equals);
             String value = part.substring(equals + 1);
-            if (equals < 0 && !options.isEmpty() || equals < 0 && part.isEmpty()) {
+            if (equals < 0 && (!options.isEmpty() || part.isEmpty() || implied.isEmpty())) {
                 throw new SyntaxException(part.isEmpty()
                         ? "there is an empty part between two commas or at an end; write ,, for a comma in a value"
                         : "'" + part + "' has no value; write " + part + "=VALUE");

@@ -172,6 +172,11 @@ class ClientTest {
         assertEquals("vireo: unknown option --foo; known are --build, --detach, --dry-run, --json, --nics, --qmp, --return, --to\n", err());
         assertEquals(2, run("nic", "add", "id=a,id=b"));
         assertTrue(err().contains("'id' is given twice"), err());
+        assertEquals(2, run("netdev", "change", "net0", "id=net1,mtu=1400"));
+        assertEquals("vireo: id=net1,mtu=1400: 'id' is not an option of the netdev that can be changed\n", err());
+        assertEquals(2, run("netdev", "change", "net0", "mtu"));
+        assertEquals("vireo: mtu: 'mtu' has no value; write mtu=VALUE\n", err());
+        assertEquals(List.of(), List.copyOf(asked));
         assertEquals(2, run("nic", "frobnicate"));
         assertEquals(2, run("migrate"));
         assertEquals(2, run("frob"));
