@@ -21,8 +21,10 @@ final class Neighbours {
     private static final Duration LIMIT = Duration.ofSeconds(60);
     private static final String BUSY = "tap0";
     private static final String SWAPPED = "tap1";
+    private static final int WARM_UP_SWAPS = 3;
     private static final long WARM_UP_MILLIS = 10_000;
-    private static final long WINDOW_MILLIS = 5_000;
+    /** A swap is prepared at the lowest priority, which beside a busy neighbour takes seconds. */
+    private static final long WINDOW_MILLIS = 10_000;
     /** Each change of a value that can be changed while the port is open is a swap of that netdev alone. */
     private static final int SNDBUF = 1_000_000;
 
@@ -47,15 +49,21 @@ final class Neighbours {
                     "id=nic-" + tap + ",netdev=net-" + tap + ",socket=" + socket(stage, tap)));
         }
         Daemon daemon = new Daemon(stage, here, "daemon", options, false);
-        double seconds = (WARM_UP_MILLIS + 2.0 * pairs * WINDOW_MILLIS) / 1_000 + 30;
-        Program load = here.start("vuload", Singles.load(h, socket(stage, BUSY), seconds));
         Descriptors fds = new Descriptors();
         try (GuestNic guest = GuestNic.options().start(fds, FrontEnd.connect(fds, socket(stage, SWAPPED), LIMIT))) {
-            return new Neighbours(daemon, here, guest).compare(pairs);
+            Neighbours n = new Neighbours(daemon, here, guest);
+            for (int i = 0; i < WARM_UP_SWAPS; i++) {
+                // the first ones load classes, which is not what a swap costs
+                n.swap();
+            }
+            double seconds = (WARM_UP_MILLIS + 2.0 * pairs * WINDOW_MILLIS) / 1_000 + 30;
+            Program load = here.start("vuload", Singles.load(h, socket(stage, BUSY), seconds));
+            Map<String, Object> result = n.compare(pairs);
+            stage.end(load);
+            return result;
         } catch (IOException e) {
             throw new BenchException("the guest does not start: " + e.getMessage(), e);
         } finally {
-            stage.end(load);
             daemon.quit(LIMIT);
         }
     }
@@ -65,10 +73,6 @@ final class Neighbours {
     }
 
     private Map<String, Object> compare(int pairs) throws BenchException {
-        // the first swaps load classes, and are not what a swap costs
-        for (int i = 0; i < 3; i++) {
-            window(true);
-        }
         Daemon.pause(WARM_UP_MILLIS);
         List<Double> ratios = new ArrayList<>();
         for (int i = 0; i < pairs; i++) {
@@ -90,16 +94,20 @@ final class Neighbours {
         return m;
     }
 
+    private void swap() throws BenchException {
+        daemon.execute("netdev-change", Map.of("id", "net-" + SWAPPED, "sndbuf", SNDBUF + ++made));
+        // the trial of the new one ends with its first frame
+        if (!guest.transmit(0).send(new byte[60], System.nanoTime() + LIMIT.toNanos())) {
+            throw new BenchException("the NIC that was swapped takes no frame");
+        }
+    }
+
     /** Frames a second of the busy one. */
     private double window(boolean swaps) throws BenchException {
         long from = here.counter(BUSY, Singles.RX_PACKETS);
         long begin = System.nanoTime();
         if (swaps) {
-            daemon.execute("netdev-change", Map.of("id", "net-" + SWAPPED, "sndbuf", SNDBUF + ++made));
-            // the trial of the new one ends with its first frame
-            if (!guest.transmit(0).send(new byte[60], System.nanoTime() + LIMIT.toNanos())) {
-                throw new BenchException("the NIC that was swapped takes no frame");
-            }
+            swap();
         }
         long spent = (System.nanoTime() - begin) / 1_000_000;
         if (spent > WINDOW_MILLIS) {

@@ -153,13 +153,19 @@ final class SwapSeries {
     private long update(String which, String jar) throws BenchException {
         long begin = System.nanoTime();
         daemon.execute("backend-update", Map.of("bundle", String.valueOf(serving), "path", jar));
-        Map<?, ?> nic = (Map<?, ?>) ((List<?>) daemon.execute("query-nics", Map.of())).getFirst();
-        long micros = (System.nanoTime() - begin) / 1_000;
-        if (!"running".equalsIgnoreCase(String.valueOf(nic.get("state")))) {
-            throw new BenchException("after an update: " + Json.write(nic));
+        while (!isRunning()) {
+            if (System.nanoTime() - begin > LIMIT.toNanos()) {
+                throw new BenchException("the NIC does not run " + LIMIT.toSeconds() + " s after an update");
+            }
+            Daemon.pause(1);
         }
+        long micros = (System.nanoTime() - begin) / 1_000;
         progress.accept(String.format(Locale.ROOT, "update %s: %.2f ms", which, micros / 1e3));
         return micros;
+    }
+
+    private boolean isRunning() throws BenchException {
+        return "running".equals(((Map<?, ?>) ((List<?>) daemon.execute("query-nics", Map.of())).getFirst()).get("state"));
     }
 
     private long swap(String which, String jar) throws BenchException {

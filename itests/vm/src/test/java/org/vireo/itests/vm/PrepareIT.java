@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -14,7 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.vireo.testsupport.TestProcess;
 
-/** {@code vireo prepare} in an installed distribution: the command, and the folder of what it runs. */
+/** {@code vireo prepare} where it is installed: the command, and beside it the folder of what it runs. */
 final class PrepareIT {
     @TempDir
     private Path folder;
@@ -24,6 +25,7 @@ final class PrepareIT {
     @BeforeEach
     void install() throws IOException {
         installed = folder.resolve("dist");
+        Files.copy(Vireo.ROOT.resolve("vireo"), folder.resolve("vireo"), StandardCopyOption.COPY_ATTRIBUTES);
         try (var all = Files.walk(Vireo.DIST)) {
             for (Path p : all.filter(p -> !p.toString().contains(".aot")).toList()) {
                 Files.copy(p, installed.resolve(Vireo.DIST.relativize(p).toString()));
@@ -32,9 +34,9 @@ final class PrepareIT {
     }
 
     private TestProcess prepare(String... arguments) {
-        List<String> c = new ArrayList<>(List.of(Vireo.ROOT.resolve("vireo").toString(), "prepare"));
+        List<String> c = new ArrayList<>(List.of(folder.resolve("vireo").toString(), "prepare"));
         c.addAll(List.of(arguments));
-        return TestProcess.start(c, Map.of("VIREO_DIST", installed.toString(), "JAVA_HOME", System.getProperty("java.home")), null);
+        return TestProcess.start(c, Map.of("JAVA_HOME", System.getProperty("java.home")), null);
     }
 
     private List<String> caches() throws IOException {
