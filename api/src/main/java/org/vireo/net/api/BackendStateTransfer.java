@@ -38,7 +38,8 @@ public interface BackendStateTransfer {
     BackendState save(NetPort port, int version) throws StateTransferException;
 
     /**
-     * Makes a port of a state. The port is inert until its first queue call or {@link NetPort#apply}: no read, no write and no
+     * Makes a port of a state, with the settings that were in force: queues may be called before {@link NetPort#apply} is, unless the
+     * netdev's options have changed. The port is inert until the first of these calls: no read, no write and no
      * ioctl on the device, since another process may still be using it. What has to be known of the device comes with the
      * state and is not probed. Descriptors that the port keeps are duplicated: the caller closes the state.
      *

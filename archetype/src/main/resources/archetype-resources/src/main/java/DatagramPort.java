@@ -33,6 +33,10 @@ final class DatagramPort implements FramePort {
         queue = new DatagramQueue(socket, context.rehearsal() ? null : UnixSocket.address(Arena.ofAuto(), options.peer()));
     }
 
+    DatagramOptions options() {
+        return options;
+    }
+
     boolean isClosed() {
         return closed;
     }

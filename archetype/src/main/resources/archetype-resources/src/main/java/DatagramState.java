@@ -13,12 +13,16 @@ import org.vireo.posix.Posix;
 
 /**
  * The state "${type}", version 1: the section of the one queue pair has {@code fd}, the bound socket. Datagrams wait in it while the NIC
- * moves. A next version that needs more writes version 2 and reads both, or adds fields that are optional.
+ * moves. The port's section has {@code path} and {@code peer}, which it was opened with: a configuration that says otherwise is refused,
+ * since nothing here could change them while it is open. A next version that needs more writes version 2 and reads both, or adds fields
+ * that are optional.
  */
 final class DatagramState {
     static final String TYPE = "${type}";
     static final StateFormat FORMAT = StateFormat.of(TYPE, 1, 1).build();
     private static final String FD = "fd";
+    private static final String PATH = "path";
+    private static final String PEER = "peer";
 
     private DatagramState() {
     }
@@ -27,9 +31,17 @@ final class DatagramState {
     static BackendState save(String id, DatagramPort port) throws StateTransferException {
         try {
             Section queue = Section.builder("queue 0").descriptor(FD, port.socket().duplicate()).build();
-            return BackendState.of(TYPE, 1, Section.builder("port").build(), List.of(queue));
+            Section all = Section.builder("port").text(PATH, port.options().path()).text(PEER, port.options().peer()).build();
+            return BackendState.of(TYPE, 1, all, List.of(queue));
         } catch (IOException e) {
             throw new StateTransferException("netdev " + id + ": cannot save: " + e.getMessage(), e);
+        }
+    }
+
+    private static void requireSame(DatagramOptions options, Section port, String field, String wanted) throws StateTransferException {
+        if (!port.text(field).equals(wanted)) {
+            throw new StateTransferException(port.name(), field, wanted + ", as " + field + "= of netdev " + options.id()
+                    + " says, which cannot be changed while it is open", port.text(field));
         }
     }
 
@@ -43,7 +55,9 @@ final class DatagramState {
             throw new StateTransferException("netdev " + options.id() + ": the state has " + state.queues().size()
                     + " queue pairs, type ${type} has one");
         }
-        state.port().requireKnown(Set.of());
+        state.port().requireKnown(Set.of(PATH, PEER));
+        requireSame(options, state.port(), PATH, options.path());
+        requireSame(options, state.port(), PEER, options.peer());
         Section queue = state.queues().getFirst();
         queue.requireKnown(Set.of(FD));
         Fd fd = queue.descriptor(FD);

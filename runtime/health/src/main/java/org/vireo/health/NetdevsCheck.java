@@ -56,7 +56,7 @@ public final class NetdevsCheck implements HealthCheck {
         } else if (n.state().equals("parked")) {
             log.warn("netdev {} is parked: its backend has left, NIC {} waits for one that goes on", n.id(), n.nic());
         } else if (n.bundleId() < 0) {
-            log.warn("netdev {} has no backend, NIC {} waits for one", n.id(), n.nic());
+            log.warn("netdev {} has no backend: {}{}", n.id(), n.state(), n.nic().isEmpty() ? "" : "; NIC " + n.nic() + " waits for one");
         } else {
             log.info("netdev {} is {}, served by {}", n.id(), n.state(), n.bundle());
         }

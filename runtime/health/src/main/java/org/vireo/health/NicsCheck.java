@@ -14,7 +14,7 @@ import org.vireo.net.api.nic.NicStatus;
 import org.vireo.net.api.nic.Nics;
 
 /**
- * Whether each NIC serves: WARN without a backend, TEMPORARILY_UNAVAILABLE while it stands still for a handover or a swap, CRITICAL
+ * Whether each NIC serves: WARN without a backend, TEMPORARILY_UNAVAILABLE while it stands still for a handover, CRITICAL
  * when it has failed, for a backend that held a worker too long for instance, or when there is no frontend. Any thread.
  */
 @Component(service = HealthCheck.class, property = {"hc.name=Vireo NICs", "hc.tags=vireo", "hc.tags=nics"})
@@ -56,7 +56,7 @@ public final class NicsCheck implements HealthCheck {
             case CONNECTED -> log.info("NIC {}: its VMM, pid {}, is connected and runs no ring", n.id(), n.vmmPid());
             case LISTENING -> log.info("NIC {} waits for a VMM", n.id());
             case AWAITING, PREPARED -> log.info("NIC {} waits for its state from another process", n.id());
-            case FROZEN -> log.temporarilyUnavailable("NIC {} stands still for a handover or a swap", n.id());
+            case FROZEN -> log.temporarilyUnavailable("NIC {} stands still for a handover", n.id());
             case NO_BACKEND -> log.warn("NIC {}: netdev {} has no backend", n.id(), n.netdev());
             case FAILED -> log.critical("NIC {} has failed: {}", n.id(), n.why());
             // closed: it was deleted just now

@@ -25,33 +25,35 @@ final class PacketPort implements FramePort {
     private final PacketFacts facts;
     private final PortProfile profile;
     private final List<PacketQueue> queues = new ArrayList<>();
-    private BitSet enabled;
+    private PortSettings settings;
     /** Whether this port is the one that uses the sockets: a loaded one is not before it is told. */
     private boolean live;
     private long dropped;
     private boolean closed;
 
-    private PacketPort(PacketOptions options, OpenContext context, PacketFacts facts, List<Fd> sockets, BitSet enabled, boolean live) {
+    private PacketPort(PacketOptions options, OpenContext context, PacketFacts facts, List<Fd> sockets, PortSettings settings,
+            boolean live) {
         this.options = options;
         this.context = context;
         this.facts = facts;
-        this.enabled = enabled;
+        this.settings = settings;
         this.live = live;
         profile = facts.profile(options, sockets.size());
         for (int i = 0; i < sockets.size(); i++) {
             queues.add(new PacketQueue(sockets.get(i), options.prefix() + facts.name() + " queue " + i));
-            queues.getLast().settings(12, 0, enabled.get(i));
+            queues.getLast().settings(settings.headerLength(), settings.guestOffloads(), settings.enabled(i));
         }
     }
 
     static PacketPort opened(PacketOptions options, OpenContext context, PacketFacts facts, List<Fd> sockets) {
         BitSet first = new BitSet();
         first.set(0);
-        return new PacketPort(options, context, facts, sockets, first, true);
+        return new PacketPort(options, context, facts, sockets, PortSettings.of(12, 0, first), true);
     }
 
-    static PacketPort loaded(PacketOptions options, OpenContext context, PacketFacts facts, List<Fd> sockets, BitSet enabled) {
-        return new PacketPort(options, context, facts, sockets, enabled, false);
+    /** With the settings that are in force: frames may pass before it is told others. */
+    static PacketPort loaded(PacketOptions options, OpenContext context, PacketFacts facts, List<Fd> sockets, PortSettings settings) {
+        return new PacketPort(options, context, facts, sockets, settings, false);
     }
 
     PacketFacts facts() {
@@ -62,8 +64,12 @@ final class PacketPort implements FramePort {
         return closed;
     }
 
-    boolean isEnabled(int pair) {
-        return enabled.get(pair);
+    PacketOptions options() {
+        return options;
+    }
+
+    PortSettings settings() {
+        return settings;
     }
 
     List<Fd> sockets() {
@@ -101,7 +107,7 @@ final class PacketPort implements FramePort {
             live = true;
             useOnly(wanted, what);
         }
-        enabled = wanted;
+        settings = s;
         for (int i = 0; i < queues.size(); i++) {
             queues.get(i).settings(s.headerLength(), s.guestOffloads(), wanted.get(i));
         }
@@ -109,7 +115,7 @@ final class PacketPort implements FramePort {
 
     private void useOnly(BitSet wanted, String what) throws NetdevException {
         for (int i = wanted.nextSetBit(0); i >= 0; i = wanted.nextSetBit(i + 1)) {
-            if (!enabled.get(i)) {
+            if (!settings.enabled(i)) {
                 // what came before the pair was last put out of use is old
                 PacketSocket.drain(queues.get(i).events());
             }

@@ -9,6 +9,7 @@ import java.util.Set;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.OpenContext;
+import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
@@ -20,8 +21,9 @@ import org.vireo.posix.Posix;
  * fd       descriptor  a packet socket, bound, with PACKET_VNET_HDR, in a fanout group if there are several
  * enabled  flag        frames may come to this pair
  * </pre>
- * The port's section has the {@code ifindex} (number), and what a reader may do without: {@code ifname} (text), {@code mtu} (number),
- * {@code link_up} (flag). All that the sockets are set to stays with them, and frames wait in them.
+ * The port's section has the {@code ifindex} (number), the settings that are in force, {@code header_length} and {@code guest_offloads}
+ * (numbers), what the sockets were made with, {@code promisc}, {@code qdisc_bypass} (flags) and {@code rcvbuf} (number), and what a reader
+ * may do without: {@code ifname} (text), {@code mtu} (number), {@code link_up} (flag). Frames wait in the sockets.
  */
 final class PacketState {
     static final String TYPE = "packet";
@@ -34,7 +36,13 @@ final class PacketState {
     private static final String IFNAME = "ifname";
     private static final String MTU = "mtu";
     private static final String LINK_UP = "link_up";
-    private static final Set<String> PORT_FIELDS = Set.of(IFINDEX, IFNAME, MTU, LINK_UP);
+    private static final String HEADER_LENGTH = "header_length";
+    private static final String GUEST_OFFLOADS = "guest_offloads";
+    private static final String PROMISC = "promisc";
+    private static final String QDISC_BYPASS = "qdisc_bypass";
+    private static final String RCVBUF = "rcvbuf";
+    private static final Set<String> PORT_FIELDS = Set.of(IFINDEX, IFNAME, MTU, LINK_UP, HEADER_LENGTH, GUEST_OFFLOADS, PROMISC,
+            QDISC_BYPASS, RCVBUF);
 
     private PacketState() {
     }
@@ -46,14 +54,18 @@ final class PacketState {
             for (Fd fd : port.sockets()) {
                 int i = queues.size();
                 duplicates.add(fd.duplicate());
-                queues.add(Section.builder("queue " + i).descriptor(FD, duplicates.getLast()).flag(ENABLED, port.isEnabled(i)).build());
+                queues.add(Section.builder("queue " + i).descriptor(FD, duplicates.getLast()).flag(ENABLED, port.settings().enabled(i)).build());
             }
         } catch (IOException e) {
             duplicates.forEach(Fd::close);
             throw new StateTransferException("netdev " + id + ": cannot save " + port.facts().name() + ": " + e.getMessage(), e);
         }
         PacketFacts f = port.facts();
-        return BackendState.of(TYPE, 1, Section.builder("port").number(IFINDEX, f.index()).text(IFNAME, f.name()).optional(IFNAME)
+        PacketOptions o = port.options();
+        return BackendState.of(TYPE, 1, Section.builder("port").number(IFINDEX, f.index())
+                .number(HEADER_LENGTH, port.settings().headerLength()).number(GUEST_OFFLOADS, port.settings().guestOffloads())
+                .flag(PROMISC, o.promisc()).flag(QDISC_BYPASS, o.qdiscBypass()).number(RCVBUF, o.rcvbuf())
+                .text(IFNAME, f.name()).optional(IFNAME)
                 .number(MTU, f.mtu()).optional(MTU).flag(LINK_UP, f.linkUp()).optional(LINK_UP).build(), queues);
     }
 
@@ -79,7 +91,31 @@ final class PacketState {
                 throw new StateTransferException(q.name(), FD, "an open descriptor", "a closed one");
             }
         }
-        return PacketPort.loaded(options, context, facts, duplicates(options, state), enabled);
+        checkUnchanged(options, state.port());
+        PortSettings settings = settings(state.port(), enabled);
+        return PacketPort.loaded(options, context, facts, duplicates(options, state), settings);
+    }
+
+    /** They belong to the sockets: other ones would be another netdev. */
+    private static void checkUnchanged(PacketOptions options, Section p) throws StateTransferException {
+        require(options, p, PROMISC, String.valueOf(options.promisc()), String.valueOf(p.flag(PROMISC)));
+        require(options, p, QDISC_BYPASS, String.valueOf(options.qdiscBypass()), String.valueOf(p.flag(QDISC_BYPASS)));
+        require(options, p, RCVBUF, String.valueOf(options.rcvbuf()), String.valueOf(p.number(RCVBUF)));
+    }
+
+    private static void require(PacketOptions options, Section p, String field, String wanted, String is) throws StateTransferException {
+        if (!wanted.equals(is)) {
+            throw new StateTransferException(p.name(), field, wanted + ", as " + field + "= of netdev " + options.id()
+                    + " says, which cannot be changed while it is open", is);
+        }
+    }
+
+    private static PortSettings settings(Section p, BitSet enabled) throws StateTransferException {
+        long header = p.number(HEADER_LENGTH);
+        if (header != 10 && header != 12) {
+            throw new StateTransferException(p.name(), HEADER_LENGTH, "10 or 12", "the number " + header);
+        }
+        return PortSettings.of((int) header, p.number(GUEST_OFFLOADS), enabled);
     }
 
     private static PacketFacts facts(PacketOptions options, Section p) throws StateTransferException {

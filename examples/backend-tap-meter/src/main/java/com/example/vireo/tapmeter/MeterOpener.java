@@ -47,8 +47,11 @@ final class MeterOpener {
             for (Fd fd : fds.subList(1, fds.size())) {
                 Tun.attach(fd, false);
             }
-            Section p = Section.builder("port").text(TapState.IFNAME, options.ifname()).optional(TapState.IFNAME).build();
-            MeterPort port = MeterPort.opened(options, context, TapState.of(p, queues));
+            Section.Builder p = Section.builder("port").text(TapState.IFNAME, options.ifname()).optional(TapState.IFNAME);
+            if (options.sndbuf() != 0) {
+                p.number(TapState.CONFIGURED_SNDBUF, options.sndbuf()).optional(TapState.CONFIGURED_SNDBUF);
+            }
+            MeterPort port = MeterPort.opened(options, context, TapState.of(p.build(), queues));
             done = true;
             return port;
         } catch (PosixException e) {

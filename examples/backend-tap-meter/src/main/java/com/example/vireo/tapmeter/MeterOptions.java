@@ -15,10 +15,12 @@ import org.vireo.net.api.NetdevException;
  * @param ifname the interface's name, or null: it was not named
  * @param queues queue pairs, or 0: as many as were passed
  * @param sndbuf bytes on their way from the guest, or 0: no limit
+ * @param mtu for the interface, or 0: as it is
+ * @param bridge that the interface is in, or null
  * @param downscript program for the end, or null
  * @param onlyTap an option with which only {@code tap} can open an interface, or null
  */
-record MeterOptions(String id, String ifname, int queues, int sndbuf, String downscript, String onlyTap) {
+record MeterOptions(String id, String ifname, int queues, int sndbuf, int mtu, String bridge, String downscript, String onlyTap) {
     private static final Set<String> KNOWN = new TreeSet<>(Set.of("ifname", "fd", "fds", "queues", "script", "downscript", "sndbuf",
             "vnet_hdr", "br", "mtu"));
 
@@ -33,7 +35,8 @@ record MeterOptions(String id, String ifname, int queues, int sndbuf, String dow
                 .filter(n -> raw.containsKey(n) && !"no".equals(text(raw, n))).findFirst().orElse(null);
         boolean passed = raw.containsKey("fd") || raw.containsKey("fds");
         return new MeterOptions(id, name(id, raw), passed ? 0 : number(id, raw, "queues", 1, 256, 1),
-                number(id, raw, "sndbuf", 0, Integer.MAX_VALUE, 0), downscript(id, raw), only);
+                number(id, raw, "sndbuf", 0, Integer.MAX_VALUE, 0), number(id, raw, "mtu", 68, 65535, 0),
+                raw.containsKey("br") ? text(raw, "br") : null, downscript(id, raw), only);
     }
 
     /** How messages about this netdev begin. */

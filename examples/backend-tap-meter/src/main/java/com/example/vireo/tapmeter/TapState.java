@@ -4,6 +4,7 @@ package com.example.vireo.tapmeter;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
@@ -31,7 +32,10 @@ final class TapState {
     static final String IFNAME = "ifname";
     static final String MTU = "mtu";
     static final String LINK_UP = "link_up";
-    private static final Set<String> PORT_FIELDS = Set.of(IFNAME, MTU, LINK_UP);
+    static final String CONFIGURED_SNDBUF = "configured_sndbuf";
+    private static final String CONFIGURED_MTU = "configured_mtu";
+    private static final String CONFIGURED_BR = "configured_br";
+    private static final Set<String> PORT_FIELDS = Set.of(IFNAME, MTU, LINK_UP, CONFIGURED_SNDBUF, CONFIGURED_MTU, CONFIGURED_BR);
 
     private final Section port;
     private final List<Section> queues;
@@ -85,6 +89,28 @@ final class TapState {
         if (mtu != 0 && (mtu < 68 || mtu > 65535)) {
             throw new StateTransferException(p.name(), MTU, "0 or 68 to 65535", "the number " + mtu);
         }
+        checkUnchanged(options, p);
+    }
+
+    /** What tap can change while it is open, a meter cannot: it says so instead of leaving it undone. */
+    private static void checkUnchanged(MeterOptions options, Section p) throws StateTransferException {
+        long sndbuf = p.has(CONFIGURED_SNDBUF) ? p.number(CONFIGURED_SNDBUF) : 0;
+        if (sndbuf != options.sndbuf()) {
+            throw changed(options, "sndbuf", String.valueOf(sndbuf), String.valueOf(options.sndbuf()));
+        }
+        long mtu = p.has(CONFIGURED_MTU) ? p.number(CONFIGURED_MTU) : 0;
+        if (options.mtu() != 0 && mtu != options.mtu()) {
+            throw changed(options, "mtu", String.valueOf(mtu), String.valueOf(options.mtu()));
+        }
+        String bridge = p.has(CONFIGURED_BR) ? p.text(CONFIGURED_BR) : null;
+        if (!Objects.equals(bridge, options.bridge())) {
+            throw changed(options, "br", String.valueOf(bridge), String.valueOf(options.bridge()));
+        }
+    }
+
+    private static StateTransferException changed(MeterOptions options, String option, String is, String wanted) {
+        return new StateTransferException(options.prefix() + "option " + option + "=" + wanted + ": it is " + is
+                + ", and tap-meter cannot change it: vireo backend swap " + options.id() + " --to tap " + option + "=" + wanted);
     }
 
     private static void checkQueue(Section first, Section q) throws StateTransferException {

@@ -130,7 +130,7 @@ public final class NicRegistry implements Nics {
         backends.remove(reference);
     }
 
-    /** A backend whose object is there. */
+    /** A backend whose object is there: for frontends without a framework. */
     void bindBackend(NetBackend backend, ServiceReference<NetBackend> reference) {
         env.slots().add(backend, reference);
     }
