@@ -13,7 +13,8 @@ import org.osgi.annotation.versioning.ConsumerType;
 public interface ThreadedPort extends NetPort {
     /**
      * Stops the threads, so that nothing touches the descriptors any more until {@link #resume()}. The port's queues are quiet. Guests
-     * wait meanwhile: return as soon as the threads stand still, and within 50 ms.
+     * wait meanwhile: return as soon as the threads stand still; what takes 200 ms is taken as a refusal. If the state is no more what was
+     * saved, {@link PortListener#stateChanged()} is said before this returns.
      *
      * @throws NetdevException it cannot; everything goes on as before
      */

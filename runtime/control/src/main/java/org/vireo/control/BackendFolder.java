@@ -26,8 +26,6 @@ import org.vireo.net.api.nic.NicException;
 final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(BackendFolder.class);
     private static final long LARGEST = 64 << 20;
-    /** In the place of a content. */
-    private static final String TOO_LARGE = "too large";
     private static final long SWAP_MILLIS = 20_000;
     /** They take turns with their rehearsals. */
     private static final long SWAP_EACH_MILLIS = 5_000;
@@ -42,8 +40,10 @@ final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
 
     /** What became of a file of the folder. */
     private static final class Entry {
-        /** Of what is installed, or was refused, or why it cannot be read; null: none of that yet. */
+        /** Of what is installed, or was refused; null: neither yet. */
         private String content;
+        /** Why it could not be looked at, when that was said last. */
+        private String unread = "";
         private Bundle bundle;
         /** Of contents before, by which netdevs are served that the new one cannot serve. */
         private final List<Bundle> former = new ArrayList<>();
@@ -87,25 +87,19 @@ final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
         try {
             long size = Files.size(path);
             if (size > LARGEST) {
-                if (!TOO_LARGE.equals(e.content)) {
-                    e.content = TOO_LARGE;
-                    refuse(path, "has " + size / 1_000_000 + " MB, more than any backend: at most " + LARGEST / 1_000_000);
-                }
+                unread(path, e, "has " + size / 1_000_000 + " MB, more than any backend: at most " + LARGEST / 1_000_000);
                 return;
             }
             copy = Files.createTempFile("vireo-backend", ".jar");
             Files.copy(path, copy, StandardCopyOption.REPLACE_EXISTING);
             String content = WatchedFolder.digest(Files.newInputStream(copy));
+            e.unread = "";
             if (content.equals(e.content)) {
                 return;
             }
             take(path, copy, content, e, forLong);
         } catch (IOException x) {
-            String why = "cannot be read: " + x;
-            if (!why.equals(e.content)) {
-                e.content = why;
-                refuse(path, why);
-            }
+            unread(path, e, "cannot be read: " + x);
         } finally {
             delete(copy);
         }
@@ -141,6 +135,14 @@ final class BackendFolder implements WatchedFolder.Follower, AutoCloseable {
             e.content = content;
             String why = x instanceof NicException ? x.getMessage() : x.toString();
             refuse(path, why.startsWith(path + ": ") ? why.substring(path.toString().length() + 2) : why);
+        }
+    }
+
+    /** What is installed of it stays. */
+    private void unread(Path path, Entry e, String why) {
+        if (!why.equals(e.unread)) {
+            e.unread = why;
+            refuse(path, why);
         }
     }
 

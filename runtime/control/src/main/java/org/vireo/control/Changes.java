@@ -9,6 +9,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Supplier;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.vireo.net.api.nic.NicException;
 
 /**
@@ -16,12 +18,15 @@ import org.vireo.net.api.nic.NicException;
  * backend that takes its time, or hangs, holds up its own NIC and netdev only. Any thread.
  */
 final class Changes {
+    private static final Logger LOG = LoggerFactory.getLogger(Changes.class);
     private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(60);
 
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition ended = lock.newCondition();
     /** Things that are being changed, {@code "netdev ID"} or {@code "NIC ID"}, and how. With the lock. */
     private final Map<String, String> underWay = new HashMap<>();
+    /** Of {@link #exclusively}, how many are in progress. With the lock. */
+    private int exclusives;
     /** Why nothing may be changed, or null. With the lock. */
     private String held;
 
@@ -99,14 +104,25 @@ final class Changes {
     }
 
     /**
-     * Makes several changes with nobody else's of the same things in between; others pass where one waits for a backend.
+     * Looks and makes several changes, with nobody else's of the same things in between; others pass where one waits for a backend.
      *
+     * @param things what may be changed, {@code "netdev ID"}, {@code "NIC ID"}: it begins when none of them is being changed
      * @return what came of it, or empty: nothing may be changed now
      */
-    <T> Optional<T> exclusively(Supplier<T> changes) {
+    <T> Optional<T> exclusively(List<String> things, Supplier<T> changes) {
         lock.lock();
         try {
-            return held == null ? Optional.of(changes.get()) : Optional.empty();
+            awaitIdle(things);
+            exclusives++;
+            try {
+                return Optional.of(changes.get());
+            } finally {
+                exclusives--;
+                ended.signalAll();
+            }
+        } catch (NicException e) {
+            LOG.debug("not now: {}", e.getMessage());
+            return Optional.empty();
         } finally {
             lock.unlock();
         }
@@ -118,7 +134,7 @@ final class Changes {
         try {
             held = why;
             ended.signalAll();
-            while (why != null && !underWay.isEmpty()) {
+            while (why != null && !(underWay.isEmpty() && exclusives == 0)) {
                 ended.awaitUninterruptibly();
             }
         } finally {

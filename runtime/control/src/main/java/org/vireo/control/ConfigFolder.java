@@ -249,7 +249,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
             adopted = true;
             adopt();
         }
-        operations.changes().exclusively(this::lookForLost);
+        operations.changes().exclusively(List.of(), this::lookForLost);
         removeAll(Entry::isNic);
         netdevs();
         each(e -> e.isNic() && isOpen(e), steps::nic);
@@ -263,7 +263,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
     private void each(Predicate<Entry> which, ConfigSteps.Step step) {
         for (Entry e : List.copyOf(entries.values())) {
             if (!closed && which.test(e)) {
-                operations.changes().exclusively(() -> ConfigSteps.attempt(step, e)).ifPresent(o -> conclude(e, o));
+                operations.changes().exclusively(steps.things(e), () -> ConfigSteps.attempt(step, e)).ifPresent(o -> conclude(e, o));
             }
         }
     }
@@ -282,7 +282,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
                 Map<Entry, Optional<Outcome>> outcomes = new LinkedHashMap<>();
                 try {
                     for (Entry e : same) {
-                        outcomes.put(e, operations.changes().exclusively(() -> ConfigSteps.attempt(steps::netdev, e)));
+                        outcomes.put(e, operations.changes().exclusively(steps.things(e), () -> ConfigSteps.attempt(steps::netdev, e)));
                     }
                 } finally {
                     done.add(outcomes);
@@ -360,7 +360,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
                 entries.remove(n.getKey());
                 continue;
             }
-            Optional<Outcome> done = operations.changes().exclusively(() -> steps.remove(e));
+            Optional<Outcome> done = operations.changes().exclusively(steps.things(e), () -> steps.remove(e));
             if (done.isEmpty()) {
                 continue;
             }

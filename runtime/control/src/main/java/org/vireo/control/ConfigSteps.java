@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.control;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -78,6 +79,17 @@ final class ConfigSteps {
 
     static Outcome left(Entry e) {
         return new Outcome(Stand.LEFT, e.wanted + " has gone, deleted or moved by somebody else; it is made again when the file changes");
+    }
+
+    /** What a step about a file may change. */
+    List<String> things(Entry e) {
+        ConfigFile w = e.wanted;
+        String wanted = w.options().get("netdev");
+        if (!w.isNic()) {
+            return Operations.netdev(w.id());
+        }
+        return Stream.of(wanted, there(w.id()).map(NicStatus::netdev).orElse(null))
+                .flatMap(n -> Operations.nic(w.id(), n).stream()).distinct().toList();
     }
 
     // ---- netdevs

@@ -96,16 +96,18 @@ final class Operations {
         return changes;
     }
 
-    private static String netdev(String id) {
-        return "netdev " + id;
+    /** What {@link Changes} calls a netdev. */
+    static List<String> netdev(String id) {
+        return List.of("netdev " + id);
     }
 
-    private static List<String> nic(String id, String netdev) {
-        return netdev == null || netdev.isEmpty() ? List.of("NIC " + id) : List.of("NIC " + id, netdev(netdev));
+    /** What {@link Changes} calls a NIC, and its netdev if it has one. */
+    static List<String> nic(String id, String netdev) {
+        return netdev == null || netdev.isEmpty() ? List.of("NIC " + id) : List.of("NIC " + id, "netdev " + netdev);
     }
 
     void addNetdev(String type, String id, Map<String, String> options) throws NicException {
-        changes.make(List.of(netdev(id)), "is being added: its backend has not come yet", () -> {
+        changes.make(netdev(id), "is being added: its backend has not come yet", () -> {
             Nics frontend = frontend();
             netdevs.create(type, id, options);
             changes.aside(() -> {
@@ -181,7 +183,7 @@ final class Operations {
     }
 
     private void change(String id, NetdevChange change) throws NicException, NotFoundException {
-        changes.make(List.of(netdev(id)), "is being changed",
+        changes.make(netdev(id), "is being changed",
                 () -> change.make(netdevs.netdev(id).orElseThrow(() -> new NotFoundException(id))));
     }
 
@@ -207,7 +209,7 @@ final class Operations {
     }
 
     void deleteNetdev(String id) throws NicException, NotFoundException {
-        changes.make(List.of(netdev(id)), "is being deleted", () -> {
+        changes.make(netdev(id), "is being deleted", () -> {
             for (NicStatus n : nics()) {
                 if (n.netdev().equals(id)) {
                     throw new NicException("netdev " + id + " is in use by NIC " + n.id() + "; delete that first");

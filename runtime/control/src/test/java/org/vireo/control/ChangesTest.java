@@ -104,7 +104,7 @@ class ChangesTest {
     /** As files do it: whoever makes several changes lets others pass too. */
     @Test
     void severalChangesLetOthersPassWhereOneWaits() throws Exception {
-        start(() -> changes.exclusively(() -> {
+        start(() -> changes.exclusively(List.of(), () -> {
             slow("netdev a");
             change("after", "netdev a");
             return 1;
@@ -128,7 +128,7 @@ class ChangesTest {
         awaitDone("an upgrade is under way");
         assertEquals("an upgrade is under way", assertThrows(NicException.class, () -> changes.make(List.of("netdev b"), "", () -> { }))
                 .getMessage());
-        assertEquals(Optional.empty(), changes.exclusively(() -> 1));
+        assertEquals(Optional.empty(), changes.exclusively(List.of(), () -> 1));
         awaitParked(holder);
         backend.countDown();
         awaitDone("an upgrade is under way", "slow", "held");
@@ -137,10 +137,21 @@ class ChangesTest {
         assertEquals("b", done.getLast());
     }
 
+    /** What was seen before would not be so any more. */
+    @Test
+    void whoLooksFirstLooksWhenNothingOfItIsBeingChanged() throws Exception {
+        start(() -> slow("netdev a"));
+        waits.await();
+        Thread looks = start(() -> changes.exclusively(List.of("NIC x", "netdev a"), () -> done.add("looks")));
+        awaitParked(looks);
+        backend.countDown();
+        awaitDone("slow", "looks");
+    }
+
     /** Half of a file's change would be a NIC that is gone. */
     @Test
     void severalChangesThatHaveBegunComeToTheirEndBeforeAHold() throws Exception {
-        start(() -> changes.exclusively(() -> {
+        start(() -> changes.exclusively(List.of(), () -> {
             slow("NIC a");
             change("after", "NIC a");
             return 1;

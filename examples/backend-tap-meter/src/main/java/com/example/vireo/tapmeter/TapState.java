@@ -104,13 +104,14 @@ final class TapState {
         }
         String bridge = p.has(CONFIGURED_BR) ? p.text(CONFIGURED_BR) : null;
         if (!Objects.equals(bridge, options.bridge())) {
-            throw changed(options, "br", String.valueOf(bridge), String.valueOf(options.bridge()));
+            throw changed(options, "br", Objects.requireNonNullElse(bridge, ""), Objects.requireNonNullElse(options.bridge(), ""));
         }
     }
 
     private static StateTransferException changed(MeterOptions options, String option, String is, String wanted) {
-        return new StateTransferException(options.prefix() + "option " + option + "=" + wanted + ": it is " + is
-                + ", and tap-meter cannot change it: vireo backend swap " + options.id() + " --to tap " + option + "=" + wanted);
+        return new StateTransferException(options.prefix() + "option " + option + "=" + wanted + ": it was opened with " + option + "=" + is
+                + ", and tap-meter cannot change it: first vireo backend swap " + options.id() + " --to tap, then vireo netdev change "
+                + options.id() + " " + option + "=" + wanted);
     }
 
     private static void checkQueue(Section first, Section q) throws StateTransferException {

@@ -21,6 +21,7 @@ import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortListener;
 import org.vireo.net.api.Section;
+import org.vireo.net.api.StateTransferException;
 import org.vireo.posix.Descriptors;
 import org.vireo.posix.Posix;
 
@@ -81,12 +82,31 @@ class MeterTest {
         return fds.adopt(Posix.check(Posix.open("/dev/null", Posix.O_RDWR), "open"), "stands for a queue");
     }
 
+    /** Who changes them goes back to tap first. */
+    @Test
+    void optionsThatOnlyTapCanChangeAreRefusedByName() throws Exception {
+        Fds fds = new Descriptors();
+        Section q = Section.builder("queue 0").descriptor("fd", file(fds)).flag("using_vnet_hdr", true).flag("has_ufo", true)
+                .flag("has_uso", true).flag("has_tunnel", true).flag("enabled", true).number("host_vnet_hdr_len", 12).build();
+        Section p = Section.builder("port").number("configured_sndbuf", 1000).optional("configured_sndbuf").number("configured_mtu", 9000)
+                .optional("configured_mtu").text("configured_br", "br0").optional("configured_br").build();
+        try (BackendState came = BackendState.of("tap", 1, p, List.of(q))) {
+            for (Map<String, String> changed : List.of(Map.of("sndbuf", "2000", "br", "br0"), Map.of("sndbuf", "1000", "br", "br1"),
+                    Map.of("sndbuf", "1000", "br", "br0", "mtu", "1500"), Map.of("sndbuf", "1000"), Map.of("br", "br0"))) {
+                StateTransferException e = assertThrows(StateTransferException.class,
+                        () -> new MeterBackend("net0", changed).load(came, new Context(fds, 1)), changed.toString());
+                assertTrue(e.getMessage().contains("tap-meter cannot change it: first vireo backend swap net0 --to tap"), e.getMessage());
+            }
+            new MeterBackend("net0", Map.of("sndbuf", "1000", "br", "br0")).load(came, new Context(fds, 1)).close(NetPort.Disposal.LEAVE);
+        }
+    }
+
     @Test
     void whatTheMeterDoesNotKnowGoesBackAsItCame() throws Exception {
         Fds fds = new Descriptors();
         Section p = Section.builder("port").text("ifname", "tap7").optional("ifname").number("mtu", 9000).optional("mtu")
                 .flag("link_up", false).optional("link_up").text("owner", "libvirt").optional("owner").descriptor("lock", file(fds))
-                .optional("lock").build();
+                .optional("lock").text("configured_br", "br0").optional("configured_br").build();
         Section q = Section.builder("queue 0").descriptor("fd", file(fds)).flag("using_vnet_hdr", true).flag("has_ufo", true)
                 .flag("has_uso", true).flag("has_tunnel", true).flag("enabled", true).number("host_vnet_hdr_len", 10)
                 .number("numa", 3).optional("numa").build();

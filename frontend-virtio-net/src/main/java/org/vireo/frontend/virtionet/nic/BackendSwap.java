@@ -37,7 +37,7 @@ final class BackendSwap {
     private static final long REHEARSE_NANOS = TimeUnit.SECONDS.toNanos(8);
     private static final long LOAD_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long FREEZE_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
-    private static final long QUIESCE_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
+    private static final int MOST_RESTLESS = 3;
     private static final long TRIAL_NANOS = TimeUnit.SECONDS.toNanos(1);
     private static final long LOOK_MILLIS = 20;
     private static final long LATER_MILLIS = 500;
@@ -55,6 +55,8 @@ final class BackendSwap {
     private PortSettings before;
     private ScheduledFuture<?> later;
     private boolean ended;
+    /** How often in a row the one that serves did not stand still. */
+    private int restless;
     private volatile DressRehearsal rehearsal;
 
     BackendSwap(Nic nic) {
@@ -108,6 +110,9 @@ final class BackendSwap {
         Threads.nicest();
         PREPARATIONS.acquireUninterruptibly();
         try (image) {
+            if (!swaps.isUnderWay(r)) {
+                return;
+            }
             if (image == null || !swaps.reads(r, image.backend().orElseThrow())) {
                 prepareAfresh(r, settings);
                 return;
@@ -175,7 +180,9 @@ final class BackendSwap {
             began = System.nanoTime();
             still = true;
             nic.rings().freeze(began + FREEZE_NANOS);
-            slot.quiesce(began + QUIESCE_NANOS);
+            if (!standsStill(r)) {
+                return;
+            }
             if (r.made() == null) {
                 loadLive(r);
             }
@@ -188,7 +195,7 @@ final class BackendSwap {
             refuse(r, e.getMessage());
             return;
         } catch (EngineException e) {
-            notNow(r, e);
+            notNow(r, e.getMessage());
             return;
         }
         before = nic.binding().applied();
@@ -214,6 +221,29 @@ final class BackendSwap {
         swapped(r, micros);
     }
 
+    /** The threads of the one that serves stand still, and what it saved is so. If not, it goes on, and it is tried again. */
+    private boolean standsStill(Replacement r) throws NetdevException {
+        String why;
+        try {
+            slot.quiesce();
+            why = nic.binding().port().isStateChanged() && r.made() != null && !r.isAfresh() ? "the state of " + r.from() + " has changed"
+                    : null;
+        } catch (NetdevException e) {
+            if (++restless >= MOST_RESTLESS) {
+                restless = 0;
+                throw e;
+            }
+            why = e.getMessage();
+        }
+        if (why == null) {
+            restless = 0;
+            return true;
+        }
+        nic.backend().resume();
+        notNow(r, why);
+        return false;
+    }
+
     /** Whether what was prepared can take its place; if one of the two has left, or it is of before, it ends, and is looked at anew. */
     private boolean isOfNow(Replacement r, boolean sameSettings) {
         prepared = prepared == r ? null : prepared;
@@ -226,9 +256,9 @@ final class BackendSwap {
         return false;
     }
 
-    /** A worker is busy: no fault of the new backend's. */
-    private void notNow(Replacement r, EngineException e) {
-        LOG.info("NIC {}: netdev {}: not now: {}", nic.id(), slot.id(), e.getMessage());
+    /** No fault of the new backend's. */
+    private void notNow(Replacement r, String why) {
+        LOG.info("NIC {}: netdev {}: not now: {}", nic.id(), slot.id(), why);
         nic.resumeRings();
         swaps.abandon(r);
         later();
@@ -253,7 +283,7 @@ final class BackendSwap {
         try {
             nic.rings().freeze(began + FREEZE_NANOS);
         } catch (EngineException e) {
-            notNow(r, e);
+            notNow(r, e.getMessage());
             return;
         }
         nic.feed().abort("its backend is replaced");
@@ -388,7 +418,12 @@ final class BackendSwap {
         if (prepared != null) {
             swaps.abandon(prepared);
             prepared = null;
-            look();
+            DressRehearsal d = rehearsal;
+            if (d != null) {
+                d.close();
+            }
+            // however often it says so
+            later();
         }
     }
 

@@ -46,21 +46,26 @@ final class Custody {
         }
         nic.endpoint().deafen();
         nic.rings().freeze(deadlineNanos);
-        if (nic.binding() != null) {
-            nic.binding().slot().quiesce(deadlineNanos);
+        if (nic.binding() == null) {
+            return;
+        }
+        if (nic.block().ownership().filter(o -> o.holder() != nic.block().self()).isPresent()) {
+            // fenced: there is no way back
+            standStill();
+        } else {
+            nic.binding().slot().quiesce();
         }
     }
 
     /** Goes on after {@link #freeze}. */
     void thaw() {
         frozen = false;
-        boolean works = nic.backend() != null && nic.backend().resume();
-        if (works) {
+        if (nic.backend() != null && nic.backend().resume()) {
             nic.backend().reopen();
         }
         nic.resumeRings();
         converse();
-        if (works) {
+        if (nic.backend() != null) {
             // what came, or left, while nothing could be done
             nic.backend().backendArrived();
         }
@@ -120,6 +125,7 @@ final class Custody {
 
     void startTaken() throws EngineException, NetdevException {
         if (nic.binding() != null) {
+            nic.binding().slot().resume();
             nic.binding().settle(nic.state());
         }
         nic.rings().resume(nic.state());
@@ -128,6 +134,19 @@ final class Custody {
 
     void stopTaken() throws EngineException {
         nic.rings().stopSurely();
+        if (nic.binding() != null) {
+            standStill();
+        }
+    }
+
+    /** Another process goes on with what the port has open: whatever of it does not stand still is closed. */
+    void standStill() {
+        try {
+            nic.binding().slot().quiesce();
+        } catch (NetdevException e) {
+            LOG.warn("NIC {}: its backend's port is closed here, since it does not stand still: {}", nic.id(), e.getMessage());
+            nic.binding().breakOff();
+        }
     }
 
     /**

@@ -83,7 +83,9 @@ final class NicBackend implements SlotUser {
             binding.slot().resume();
             return true;
         } catch (NetdevException e) {
+            binding.slot().distrust();
             broken(e);
+            backendArrived();
             return false;
         }
     }

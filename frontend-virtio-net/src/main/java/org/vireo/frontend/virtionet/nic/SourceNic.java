@@ -26,6 +26,8 @@ final class SourceNic implements TransferableNic {
     private volatile DressRehearsal rehearsal;
     private volatile NicFeed.Following following;
     private volatile boolean breaks;
+    /** Whether the backend's state went along. */
+    private volatile boolean sent;
 
     SourceNic(Nic nic, Runnable gone) {
         this.nic = nic;
@@ -93,7 +95,8 @@ final class SourceNic implements TransferableNic {
         if (nic.binding() != null && nic.binding().port() == null) {
             throw new NicException("NIC " + id() + ": netdev " + nic.options().netdev() + " has no backend now");
         }
-        return NicImages.whole(nic, nic.binding() == null || !withBackend ? null : save(), closes);
+        sent = nic.binding() != null && withBackend;
+        return NicImages.whole(nic, sent ? save() : null, closes);
     }
 
     private BackendState save() throws NetdevException {
@@ -121,6 +124,7 @@ final class SourceNic implements TransferableNic {
             }
             try {
                 nic.custody().freeze(deadlineNanos);
+                requireSaved();
             } catch (EngineException | NetdevException e) {
                 nic.custody().thaw();
                 throw e;
@@ -130,6 +134,13 @@ final class SourceNic implements TransferableNic {
             }
             return null;
         }));
+    }
+
+    /** Its backend may have had a last word while it came to a stand. */
+    private void requireSaved() throws NetdevException {
+        if (sent && nic.binding().port() != null && nic.binding().port().isStateChanged()) {
+            throw new NetdevException("netdev " + nic.options().netdev() + ": its backend's state has changed since it was sent: again");
+        }
     }
 
     @Override

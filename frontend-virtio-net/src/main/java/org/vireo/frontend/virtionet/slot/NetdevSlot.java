@@ -25,6 +25,8 @@ import org.vireo.net.api.nic.NetdevStatus;
 public final class NetdevSlot {
     private static final Logger LOG = LoggerFactory.getLogger(NetdevSlot.class);
     private static final long CONTROL_NANOS = TimeUnit.SECONDS.toNanos(2);
+    /** Guests wait meanwhile. */
+    private static final long QUIESCE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
     private static final long VALIDATE_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long CLOSE_NANOS = TimeUnit.SECONDS.toNanos(3);
     private static final long QUERY_NANOS = TimeUnit.SECONDS.toNanos(2);
@@ -118,6 +120,7 @@ public final class NetdevSlot {
         notifyAll();
         serving = c;
         port = p;
+        afresh = afresh == p ? p : null;
         failure = "";
     }
 
@@ -358,17 +361,16 @@ public final class NetdevSlot {
      * Stops the threads of the backend that serves, if it has any, so that nothing of it touches what the port has open. The port's queues
      * are quiet.
      *
-     * @param deadlineNanos until when
      * @throws NetdevException it cannot, or not in time: {@link #resume} is due
      */
-    public void quiesce(long deadlineNanos) throws NetdevException {
+    public void quiesce() throws NetdevException {
         Candidate c;
         FramePort p;
         synchronized (this) {
             c = serving;
             p = frames();
         }
-        maker.threads().quiesce(c, p, deadlineNanos);
+        maker.threads().quiesce(c, p, System.nanoTime() + QUIESCE_NANOS);
     }
 
     /**
@@ -394,7 +396,7 @@ public final class NetdevSlot {
     public boolean park() {
         BackendState state = null;
         try {
-            quiesce(System.nanoTime() + CONTROL_NANOS);
+            standStill();
             state = save(System.nanoTime() + CONTROL_NANOS);
         } catch (NetdevException e) {
             LOG.warn("netdev {}: cannot be parked: {}", id, e.getMessage());
@@ -425,10 +427,10 @@ public final class NetdevSlot {
             c = serving;
             kept = parked != null;
             // what it opened itself is nothing that the next one could go on with
-            how = afresh == null || afresh != port ? null : swap.isEmpty() ? Disposal.RELEASE : swap.disposal();
+            how = kept ? Disposal.LEAVE : afresh == null ? null : swap.isEmpty() ? Disposal.RELEASE : swap.disposal();
         }
-        if (how != null || kept) {
-            close(how == null ? Disposal.LEAVE : how);
+        if (how != null) {
+            close(how);
         } else {
             park();
         }
@@ -438,6 +440,22 @@ public final class NetdevSlot {
             }
             failure = why;
             swap.refused(why);
+        }
+    }
+
+    /** If it does not, what is saved is still better than nothing. */
+    private void standStill() {
+        try {
+            quiesce();
+        } catch (NetdevException e) {
+            LOG.warn("netdev {}: its threads may go on while its state is saved: {}", id, e.getMessage());
+        }
+    }
+
+    /** The one that serves is of no use any more: it is left out until it registers anew. */
+    public synchronized void distrust() {
+        if (serving != null) {
+            candidates.fail(serving);
         }
     }
 
@@ -472,6 +490,7 @@ public final class NetdevSlot {
             p = frames();
             serving = null;
             port = null;
+            afresh = null;
             if (p != null) {
                 closes(c);
             }

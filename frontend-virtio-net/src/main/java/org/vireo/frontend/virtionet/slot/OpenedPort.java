@@ -61,6 +61,15 @@ public record OpenedPort(FramePort port, PortProfile profile, PortNews news, Lis
         return news.failure();
     }
 
+    /**
+     * Whether it has said that its state is no more what was saved last.
+     *
+     * @return whether
+     */
+    public boolean isStateChanged() {
+        return news.isStateChanged();
+    }
+
     private static <T> T usable(String what, int pair, T given, List<T> before) throws NetdevException {
         if (given == null) {
             throw new NetdevException("gave no " + what + " for pair " + pair);

@@ -91,6 +91,10 @@ final class PortMaker {
         return checked(c, p, loan, undo, pairs);
     }
 
+    String id() {
+        return id;
+    }
+
     /** Ports' own threads. */
     PortThreads threads() {
         return portThreads;
@@ -164,7 +168,11 @@ final class PortMaker {
     /** The state of an open port; the caller closes it. */
     BackendState save(Candidate c, FramePort p, long deadlineNanos) throws NetdevException {
         requireTransfer(c);
+        Loan loan = loans.get(p);
         return calls(c).call("save", c.bundle(), deadlineNanos, () -> {
+            if (loan != null) {
+                loan.news().saves();
+            }
             c.transfer().check(p);
             StateFormat f = formatOf(c);
             BackendState s = c.transfer().save(p, f.writes().newest());

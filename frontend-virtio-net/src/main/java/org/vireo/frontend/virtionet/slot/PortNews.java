@@ -18,6 +18,7 @@ final class PortNews implements PortListener {
     private final AtomicReference<Boolean> link = new AtomicReference<>();
     private final AtomicBoolean failing = new AtomicBoolean();
     private final AtomicBoolean changing = new AtomicBoolean();
+    private volatile boolean changed;
     private volatile Boolean latestLink;
     private volatile Exception failure;
     private volatile boolean ended;
@@ -49,8 +50,19 @@ final class PortNews implements PortListener {
         }
     }
 
+    /** Its state is being saved: what it says from now on is of another one. */
+    void saves() {
+        changed = false;
+    }
+
+    /** Whether it has said that its state is no more what was saved last. */
+    boolean isStateChanged() {
+        return changed;
+    }
+
     @Override
     public void stateChanged() {
+        changed = true;
         SlotUser u = receiver();
         if (u != null && changing.compareAndSet(false, true)) {
             u.portStateChanged(() -> {

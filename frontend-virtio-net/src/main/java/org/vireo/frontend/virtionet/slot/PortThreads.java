@@ -35,7 +35,9 @@ final class PortThreads {
         if (!(p instanceof ThreadedPort t)) {
             return;
         }
-        set(p, Stage.WAITING);
+        if (!begin(c, p)) {
+            return;
+        }
         maker.calls(c).run("quiesce", c.bundle(), deadlineNanos, () -> {
             if (!advance(p, Stage.WAITING, Stage.STOPPING)) {
                 // nobody waits any more
@@ -52,8 +54,12 @@ final class PortThreads {
         });
     }
 
-    private synchronized void set(NetPort p, Stage stage) {
-        stages.put(p, stage);
+    private synchronized boolean begin(Candidate c, NetPort p) throws NetdevException {
+        if (stages.get(p) == Stage.STOPPING) {
+            // the resume that is due comes after it
+            throw new NetdevException("netdev " + maker.id() + ": quiesce of " + c.bundle() + " has not returned");
+        }
+        return stages.putIfAbsent(p, Stage.WAITING) == null;
     }
 
     private synchronized boolean advance(NetPort p, Stage from, Stage to) {

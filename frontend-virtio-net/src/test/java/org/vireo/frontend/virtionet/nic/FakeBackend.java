@@ -12,6 +12,8 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import java.util.function.IntSupplier;
 import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
@@ -62,6 +64,10 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     /** Whether its ports have threads of their own. */
     volatile boolean threads;
     volatile boolean quiesceFails;
+    /** What its threads do before they stand still. */
+    volatile Consumer<PortListener> lastWords = l -> { };
+    /** How often it is still busy when it is opened. */
+    final AtomicInteger busy = new AtomicInteger();
     /** Why settings are refused, or null. */
     volatile String applyFails;
     /** Whether its state changes with the frames. */
@@ -143,7 +149,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         } catch (IOException e) {
             throw new NetdevException("open: " + e.getMessage(), e);
         }
-        if (openFails || !network.claim()) {
+        if (openFails || busy.getAndUpdate(n -> Math.max(0, n - 1)) > 0 || !network.claim()) {
             queues.forEach(Fd::close);
             throw new PortBusyException("open: EBUSY (device busy)", null);
         }
@@ -283,6 +289,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
             if (quiesceFails) {
                 throw new NetdevException("quiesce: a thread is in a system call");
             }
+            lastWords.accept(listener);
         }
 
         @Override

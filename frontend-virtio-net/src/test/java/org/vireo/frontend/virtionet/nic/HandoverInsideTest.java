@@ -268,6 +268,29 @@ class HandoverInsideTest {
         }
     }
 
+    /** Neither process's own threads read what is the other's. */
+    @Test
+    void threadsStandStillBeforeATargetGivesBack() throws Exception {
+        sourceBackend.threads = true;
+        targetBackend.threads = true;
+        source.nic("a");
+        GuestNic g = source.guest("a", GuestNic.options());
+        net.passBothWays(g, 1);
+        TransferableNic out = source.registry.transferable("a").orElseThrow();
+        try (IncomingNic in = target.registry.prepare(out.begin(1, true, false, NicImage::close), true, deadline())) {
+            out.freeze(deadline());
+            assertEquals("quiesce", sourceBackend.calls.getLast());
+            in.take();
+            net.passBothWays(g, 2);
+            in.giveBack();
+            assertEquals("quiesce", targetBackend.calls.getLast());
+        }
+        out.resume();
+        out.end();
+        net.passBothWays(g, 3);
+        assertEquals("resume", sourceBackend.calls.getLast());
+    }
+
     @Test
     void aTargetThatGivesBackLeavesNoTrace() throws Exception {
         source.nic("a");

@@ -173,7 +173,7 @@ class IsolationTest {
         void recover() throws Exception {
             hangUp();
             if (h.registry.list().stream().anyMatch(n -> n.id().equals(id))) {
-                h.registry.remove(id);
+                Await.until(Harness.LIMIT, "the end of what was tried with " + id, this::isRemoved);
             }
             unbind(backend);
             FakeBackend good = new FakeBackend(net);
@@ -182,6 +182,17 @@ class IsolationTest {
             hangUp();
             h.registry.remove(id);
             unbind(good);
+        }
+
+        /** The end of a handover is only posted. */
+        private boolean isRemoved() {
+            try {
+                h.registry.remove(id);
+                return true;
+            } catch (NicException e) {
+                assertTrue(e.getMessage().contains("is in a handover"), e.getMessage());
+                return false;
+            }
         }
 
         private void hangUp() {

@@ -167,8 +167,11 @@ class OpenAfreshTest {
         begin();
         h.unbind(first);
         FakeBackend next = stranger();
+        // what is parked has it open
+        next.busy.set(1);
         h.bind("neta", next, 0);
         h.awaitState("a", NicState.RUNNING);
+        assertEquals(2, next.calls.stream().filter("open"::equals).count(), next.calls.toString());
         assertFalse(next.calls.contains("load"), next.calls.toString());
         net.passBothWays(guest, 2);
     }
