@@ -2,6 +2,8 @@
 package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.session.DeviceState;
@@ -9,13 +11,16 @@ import org.vireo.net.api.NetPort.Disposal;
 
 /**
  * What cannot be released while a thread is inside the NIC's backend: guest memory, descriptors, the port, the block. A late call would
- * hit what got the same address or the same number since. Used by the NIC's actor.
+ * hit what got the same address or the same number since. Used by the NIC's actor,
+ * but for {@link #awaitReleased}.
  */
 final class Aftermath {
     private static final Logger LOG = LoggerFactory.getLogger(Aftermath.class);
+    private static final long RELEASE_MILLIS = 1_000;
 
     private final Nic nic;
     private final DeviceRings rings;
+    private final CountDownLatch released = new CountDownLatch(1);
     private int threadsInside;
     private DeviceState kept;
     private Disposal ending;
@@ -79,5 +84,17 @@ final class Aftermath {
             nic.environment().slots().giveBack(nic.slot());
         }
         nic.block().close();
+        released.countDown();
+    }
+
+    /** Waits until what the NIC held is free: no worker uses it any more. One that hangs is not waited for. */
+    void awaitReleased() {
+        try {
+            if (!released.await(RELEASE_MILLIS, TimeUnit.MILLISECONDS)) {
+                LOG.warn("NIC {}: a worker still uses what it held; that is free when it does no more", nic.id());
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 }

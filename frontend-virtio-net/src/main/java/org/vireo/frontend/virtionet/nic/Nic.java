@@ -491,6 +491,11 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
 
     // ---- end
 
+    /** After {@link #close}: waits until the next NIC may have what this one held, unless a worker hangs in it. */
+    void awaitReleased() {
+        aftermath.awaitReleased();
+    }
+
     /** Ends the NIC. With LEAVE another process goes on with it: copies are closed and nothing else happens. */
     void close(Disposal how) {
         try {

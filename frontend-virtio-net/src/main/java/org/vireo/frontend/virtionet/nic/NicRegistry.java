@@ -249,6 +249,7 @@ public final class NicRegistry implements Nics {
             nics.remove(id);
         }
         nic.close(Disposal.RELEASE);
+        nic.awaitReleased();
         changed();
     }
 

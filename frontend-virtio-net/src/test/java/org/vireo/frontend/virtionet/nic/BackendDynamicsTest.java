@@ -61,6 +61,22 @@ class BackendDynamicsTest {
         }
     }
 
+    /** Whoever is told that a NIC is deleted may give its netdev to another one, also when a worker was in the middle of a frame. */
+    @Test
+    void whatANicHeldIsFreeWhenItIsDeleted() throws Exception {
+        FakeBackend b = h.backend("neta", net);
+        for (int i = 0; i < 200; i++) {
+            h.nic("a");
+            GuestNic g = h.guest("a", GuestNic.options());
+            for (int k = 0; k < 10; k++) {
+                assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, k), Harness.soon()));
+            }
+            h.registry.remove("a");
+            assertNull(b.port, "round " + i);
+            g.close();
+        }
+    }
+
     /** Else the next one of this id would be taken for it. */
     @Test
     void whoHasGoneIsWaitedFor() throws Exception {
