@@ -43,8 +43,7 @@ final class Neighbours {
         Namespace here = new Namespace(stage, "host");
         List<String> options = new ArrayList<>();
         for (String tap : List.of(BUSY, SWAPPED)) {
-            here.run("ip", "tuntap", "add", "dev", tap, "mode", "tap", "vnet_hdr");
-            here.run("ip", "link", "set", tap, "up");
+            Singles.tap(here, tap);
             options.addAll(List.of("--netdev", "tap,id=net-" + tap + ",ifname=" + tap, "--nic",
                     "id=nic-" + tap + ",netdev=net-" + tap + ",socket=" + socket(stage, tap)));
         }
@@ -83,14 +82,10 @@ final class Neighbours {
             Bench.progress(String.format(Locale.ROOT, "pair %d of %d: %,.0f frames/s with a swap, %,.0f without", i + 1, pairs,
                     swapsFirst ? first : second, swapsFirst ? second : first));
         }
-        List<Double> s = ratios.stream().sorted().toList();
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("pairs", pairs);
         m.put("secondsEach", WINDOW_MILLIS / 1_000);
-        m.put("ratioMedian", (s.get((s.size() - 1) / 2) + s.get(s.size() / 2)) / 2);
-        m.put("ratioLeast", s.getFirst());
-        m.put("ratioMost", s.getLast());
-        m.put("goal", ">= 0.99");
+        Pairs.add(ratios, ">= 0.99", m);
         return m;
     }
 

@@ -2,6 +2,7 @@
 package org.vireo.bench;
 
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -59,6 +60,14 @@ final class Pairs {
                 (ours ? vireo : floor).add(results);
             }
         }
+    }
+
+    /** What ratios of pairs come to, for people to compare with a goal. */
+    static void add(List<Double> ratios, String goal, Map<String, Object> to) {
+        to.put("ratioMedian", median(ratios));
+        to.put("ratioLeast", Collections.min(ratios));
+        to.put("ratioMost", Collections.max(ratios));
+        to.put("goal", goal);
     }
 
     private static double median(List<Double> v) {

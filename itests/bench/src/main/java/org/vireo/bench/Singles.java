@@ -27,9 +27,13 @@ final class Singles {
 
     private static Namespace namespace(Stage stage) throws BenchException {
         Namespace n = new Namespace(stage, "host");
-        n.run("ip", "tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr");
-        n.run("ip", "link", "set", TAP, "up");
+        tap(n, TAP);
         return n;
+    }
+
+    static void tap(Namespace n, String name) throws BenchException {
+        n.run("ip", "tuntap", "add", "dev", name, "mode", "tap", "vnet_hdr");
+        n.run("ip", "link", "set", name, "up");
     }
 
     private static List<String> nic(Path socket) {
@@ -144,13 +148,9 @@ final class Singles {
             Bench.progress(String.format(Locale.ROOT, "pair %d of %d: %.0f ns a frame alone, %.0f beside %d idle NICs", i + 1, pairs,
                     cost[0], cost[1], idle));
         }
-        List<Double> s = ratios.stream().sorted().toList();
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("idleNics", idle);
-        m.put("ratioMedian", (s.get((s.size() - 1) / 2) + s.get(s.size() / 2)) / 2);
-        m.put("ratioLeast", s.getFirst());
-        m.put("ratioMost", s.getLast());
-        m.put("goal", "<= 1.05");
+        Pairs.add(ratios, "<= 1.05", m);
         return m;
     }
 

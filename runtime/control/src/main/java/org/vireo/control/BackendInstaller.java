@@ -57,14 +57,14 @@ final class BackendInstaller {
                 try {
                     b.uninstall();
                 } catch (BundleException x) {
-                    LOG.warn("bundle {} cannot be removed: {}", b.getBundleId(), reason(x));
+                    LOG.warn("bundle {} cannot be removed: {}", b.getBundleId(), LongCalls.reason(x));
                 }
             });
             throw e;
         } catch (BundleException e) {
             uninstall(b);
             throw new NicException(jar.said() + ": " + jar.name() + " " + jar.version() + " does not start, so it was not installed: "
-                    + reason(e), e);
+                    + LongCalls.reason(e), e);
         }
     }
 
@@ -72,7 +72,7 @@ final class BackendInstaller {
         try (InputStream in = Files.newInputStream(jar.path())) {
             return context.installBundle(LOCATION + what + ":" + installed.incrementAndGet(), in);
         } catch (IOException | BundleException e) {
-            throw new NicException(jar.said() + ": cannot be installed: " + reason(e), e);
+            throw new NicException(jar.said() + ": cannot be installed: " + LongCalls.reason(e), e);
         }
     }
 
@@ -87,7 +87,8 @@ final class BackendInstaller {
         try {
             resolve(trial);
         } catch (BundleException e) {
-            throw new NicException(path + ": does not resolve, so bundle " + b.getBundleId() + " stays as it is: " + reason(e), e);
+            throw new NicException(path + ": does not resolve, so bundle " + b.getBundleId() + " stays as it is: "
+                    + LongCalls.reason(e), e);
         } finally {
             uninstall(trial);
         }
@@ -101,7 +102,7 @@ final class BackendInstaller {
             });
             return describe(b);
         } catch (BundleException e) {
-            throw new NicException(path + ": bundle " + b.getBundleId() + " does not start: " + reason(e), e);
+            throw new NicException(path + ": bundle " + b.getBundleId() + " does not start: " + LongCalls.reason(e), e);
         }
     }
 
@@ -146,16 +147,8 @@ final class BackendInstaller {
                 LongCalls.make("stop", b, b::uninstall);
             }
         } catch (BundleException e) {
-            throw new IllegalStateException("bundle " + b.getBundleId() + " cannot be removed: " + reason(e), e);
+            throw new IllegalStateException("bundle " + b.getBundleId() + " cannot be removed: " + LongCalls.reason(e), e);
         }
-    }
-
-    private static String reason(Exception e) {
-        Throwable t = e;
-        while (t.getCause() != null && t.getCause().getMessage() != null) {
-            t = t.getCause();
-        }
-        return t.getMessage() == null ? t.toString() : t.getMessage();
     }
 
     private static Map<String, Object> describe(Bundle b) {

@@ -19,7 +19,7 @@ final class LongCalls {
     }
 
     /** What went wrong, in the words of the innermost cause that has some. */
-    private static String text(Throwable t) {
+    static String reason(Throwable t) {
         String words = t.getClass().getName();
         int deep = 0;
         for (Throwable c = t; c != null && deep < MOST_CAUSES; c = c.getCause(), deep++) {
@@ -51,11 +51,11 @@ final class LongCalls {
                 call.run();
             } catch (BundleException e) {
                 // here, where the time counts: a cause, and its message, is code of the bundle
-                throw new BundleException(text(e), e.getType());
+                throw new BundleException(reason(e), e.getType());
             } catch (IllegalStateException e) {
-                throw new IllegalStateException(text(e));
+                throw new IllegalStateException(reason(e));
             } catch (Throwable t) {
-                throw new BundleException(text(t));
+                throw new BundleException(reason(t));
             }
             return null;
         });

@@ -11,8 +11,7 @@ import org.vireo.net.api.NetPort.Disposal;
 
 /**
  * What cannot be released while a thread is inside the NIC's backend: guest memory, descriptors, the port, the block. A late call would
- * hit what got the same address or the same number since. Used by the NIC's actor,
- * but for {@link #awaitReleased}.
+ * hit what got the same address or the same number since. Used by the NIC's actor, but for {@link #awaitReleased}.
  */
 final class Aftermath {
     private static final Logger LOG = LoggerFactory.getLogger(Aftermath.class);

@@ -144,7 +144,9 @@ final class BackendSwap {
     }
 
     private void refuse(Replacement r, String why) {
-        prepared = prepared == r ? null : prepared;
+        if (prepared == r) {
+            prepared = null;
+        }
         if (swaps.reject(r, why)) {
             failed(r, why);
         }
@@ -246,7 +248,9 @@ final class BackendSwap {
 
     /** Whether what was prepared can take its place; if one of the two has left, or it is of before, it ends, and is looked at anew. */
     private boolean isOfNow(Replacement r, boolean sameSettings) {
-        prepared = prepared == r ? null : prepared;
+        if (prepared == r) {
+            prepared = null;
+        }
         if (swaps.isUnderWay(r) && sameSettings && !ended && nic.alive() && nic.binding().port() != null && nic.custody().isServing()
                 && !nic.inHandover()) {
             return true;

@@ -140,7 +140,7 @@ final class Custody {
     }
 
     /** Another process goes on with what the port has open: whatever of it does not stand still is closed. */
-    void standStill() {
+    private void standStill() {
         try {
             nic.binding().slot().quiesce();
         } catch (NetdevException e) {

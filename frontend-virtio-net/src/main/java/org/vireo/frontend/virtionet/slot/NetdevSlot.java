@@ -327,16 +327,11 @@ public final class NetdevSlot {
      * @throws NetdevException it cannot be saved
      */
     public BackendState save(long deadlineNanos) throws NetdevException {
-        Candidate c;
-        FramePort p;
-        synchronized (this) {
-            c = serving;
-            p = frames();
-        }
-        if (c == null || p == null) {
+        Service s = service();
+        if (s.port == null) {
             throw new StateTransferException("netdev " + id + ": is not open");
         }
-        return maker.save(c, p, deadlineNanos);
+        return maker.save(s.of, s.port, deadlineNanos);
     }
 
     /**
@@ -346,14 +341,9 @@ public final class NetdevSlot {
      * @throws NetdevException the backend refuses
      */
     public void apply(PortSettings settings) throws NetdevException {
-        Candidate c;
-        FramePort p;
-        synchronized (this) {
-            c = serving;
-            p = frames();
-        }
-        if (p != null) {
-            maker.calls(c).run("apply", c.bundle(), System.nanoTime() + CONTROL_NANOS, () -> p.apply(settings));
+        Service s = service();
+        if (s.port != null) {
+            maker.calls(s.of).run("apply", s.of.bundle(), System.nanoTime() + CONTROL_NANOS, () -> s.port.apply(settings));
         }
     }
 
@@ -364,13 +354,8 @@ public final class NetdevSlot {
      * @throws NetdevException it cannot, or not in time: {@link #resume} is due
      */
     public void quiesce() throws NetdevException {
-        Candidate c;
-        FramePort p;
-        synchronized (this) {
-            c = serving;
-            p = frames();
-        }
-        maker.threads().quiesce(c, p, System.nanoTime() + QUIESCE_NANOS);
+        Service s = service();
+        maker.threads().quiesce(s.of, s.port, System.nanoTime() + QUIESCE_NANOS);
     }
 
     /**
@@ -379,13 +364,8 @@ public final class NetdevSlot {
      * @throws NetdevException the port is of no use any more
      */
     public void resume() throws NetdevException {
-        Candidate c;
-        FramePort p;
-        synchronized (this) {
-            c = serving;
-            p = frames();
-        }
-        maker.threads().resume(c, p);
+        Service s = service();
+        maker.threads().resume(s.of, s.port);
     }
 
     /**
@@ -570,6 +550,13 @@ public final class NetdevSlot {
         return port == null ? null : port.port();
     }
 
+    /** Who serves, and its port; null: none is open. */
+    private record Service(Candidate of, FramePort port) { }
+
+    private synchronized Service service() {
+        return new Service(serving, frames());
+    }
+
     /**
      * The type that serves or would serve.
      *
@@ -612,15 +599,10 @@ public final class NetdevSlot {
      * @param to takes them
      */
     public void statistics(java.util.function.BiConsumer<String, Long> to) {
-        Candidate c;
-        FramePort p;
-        synchronized (this) {
-            c = serving;
-            p = frames();
-        }
-        if (p != null) {
+        Service s = service();
+        if (s.port != null) {
             try {
-                maker.statistics(c, p, System.nanoTime() + QUERY_NANOS).forEach(to);
+                maker.statistics(s.of, s.port, System.nanoTime() + QUERY_NANOS).forEach(to);
             } catch (NetdevException e) {
                 LOG.warn("netdev {}: {}", id, e.getMessage());
             }

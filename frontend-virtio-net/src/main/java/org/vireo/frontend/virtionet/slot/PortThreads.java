@@ -89,8 +89,7 @@ final class PortThreads {
         }
         try {
             maker.calls(c).finish("resume", c.bundle(), System.nanoTime() + RESUME_NANOS, () -> {
-                if (isKnown(p)) {
-                    forget(p);
+                if (forget(p)) {
                     ((ThreadedPort) p).resume();
                 }
             });
@@ -102,12 +101,12 @@ final class PortThreads {
         }
     }
 
-    private synchronized boolean isKnown(NetPort p) {
-        return stages.containsKey(p);
-    }
-
-    /** The port is closed, or its threads run. */
-    synchronized void forget(NetPort p) {
-        stages.remove(p);
+    /**
+     * The port is closed, or its threads run.
+     *
+     * @return whether they had been asked to stand still
+     */
+    synchronized boolean forget(NetPort p) {
+        return stages.remove(p) != null;
     }
 }

@@ -13,7 +13,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.atomic.AtomicBoolean;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.vireo.guest.GuestNic;
@@ -25,33 +24,11 @@ import org.vireo.testsupport.Await;
 import org.vireo.vhostuser.VirtioNet;
 
 /** A better backend comes while one serves: it takes its place, or the old one goes on. */
-class BackendSwapTest {
-    private Harness h;
-    private FakeNetwork net;
-    private FakeBackend first;
-    private GuestNic guest;
-
+class BackendSwapTest extends SwapScene {
     @BeforeEach
     void start() throws Exception {
-        h = new Harness(1);
-        net = h.network(1);
-        first = h.backend("neta", net);
-        h.nic("a");
-        guest = h.guest("a", GuestNic.options());
-        net.passBothWays(guest, 1);
-    }
-
-    @AfterEach
-    void stop() {
-        h.close();
-    }
-
-    private long happened(String event) {
-        return h.events.stream().filter(e -> e.startsWith(event + " a ")).count();
-    }
-
-    private void awaitEvents(String event, long count) {
-        Await.until(Harness.LIMIT, count + " x " + event, () -> happened(event) >= count);
+        h.bind("neta", first, 0);
+        serve();
     }
 
     /** A swap whose trial is over. */

@@ -10,7 +10,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.concurrent.atomic.AtomicReference;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.vireo.guest.GuestNic;
@@ -18,25 +17,11 @@ import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 
 /** A netdev gets another configuration under a running guest: a service with a higher revision takes the place of the one that serves. */
-class ConfigurationChangeTest {
-    private Harness h;
-    private FakeNetwork net;
-    private FakeBackend first;
-    private GuestNic guest;
-
+class ConfigurationChangeTest extends SwapScene {
     @BeforeEach
     void start() throws Exception {
-        h = new Harness(1);
-        net = h.network(1);
-        first = h.backend("neta", net);
-        h.nic("a");
-        guest = h.guest("a", GuestNic.options());
-        net.passBothWays(guest, 1);
-    }
-
-    @AfterEach
-    void stop() {
-        h.close();
+        h.bind("neta", first, 0);
+        serve();
     }
 
     @Test

@@ -11,7 +11,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.vireo.guest.GuestNic;
@@ -22,28 +21,14 @@ import org.vireo.testsupport.Await;
 import org.vireo.vhostuser.VirtioNet;
 
 /** A backend that cannot read the state of the one that serves opens a port of its own, if that does not cut the guest off. */
-class OpenAfreshTest {
-    private Harness h;
-    private FakeNetwork net;
-    private FakeBackend first;
-    private GuestNic guest;
-
+class OpenAfreshTest extends SwapScene {
     @BeforeEach
     void start() throws Exception {
-        h = new Harness(1);
-        net = h.network(1);
-        first = h.backend("neta", net);
+        h.bind("neta", first, 0);
     }
 
     private void begin() throws Exception {
-        h.nic("a", "mac", "52:54:00:00:00:0a");
-        guest = h.guest("a", GuestNic.options());
-        net.passBothWays(guest, 1);
-    }
-
-    @AfterEach
-    void stop() {
-        h.close();
+        serve("mac", "52:54:00:00:00:0a");
     }
 
     private FakeBackend stranger() {
@@ -67,10 +52,6 @@ class OpenAfreshTest {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-    }
-
-    private long happened(String event) {
-        return h.events.stream().filter(e -> e.startsWith(event + " a ")).count();
     }
 
     @Test

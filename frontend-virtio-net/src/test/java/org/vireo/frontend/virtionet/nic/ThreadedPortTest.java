@@ -8,10 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.vireo.guest.GuestNic;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.NicState;
@@ -20,32 +18,13 @@ import org.vireo.posix.Errno;
 import org.vireo.testsupport.Await;
 
 /** A backend with threads of its own: they stand still whenever what it has open becomes somebody else's, and go on if it does not. */
-class ThreadedPortTest {
-    private Harness h;
-    private FakeNetwork net;
-    private FakeBackend first;
-    private GuestNic guest;
-
+class ThreadedPortTest extends SwapScene {
     @BeforeEach
     void start() throws Exception {
-        h = new Harness(1);
-        net = h.network(1);
-        first = new FakeBackend(net);
         first.threads = true;
         h.bind("neta", first, 0);
-        h.nic("a");
-        guest = h.guest("a", GuestNic.options());
-        net.passBothWays(guest, 1);
+        serve();
         first.calls.clear();
-    }
-
-    @AfterEach
-    void stop() {
-        h.close();
-    }
-
-    private void awaitEvent(String event) {
-        Await.until(Harness.LIMIT, event, () -> h.events.stream().anyMatch(e -> e.startsWith(event + " a ")));
     }
 
     private TransferableNic begun() throws NicException {
@@ -59,7 +38,7 @@ class ThreadedPortTest {
         FakeBackend next = new FakeBackend(net);
         next.threads = true;
         h.bind("neta", next, 0);
-        awaitEvent("BACKEND_SWAPPED");
+        awaitEvents("BACKEND_SWAPPED", 1);
         Await.until(Harness.LIMIT, "the former port closed", () -> first.calls.contains("close LEAVE"));
         assertEquals(List.of("check", "save", "quiesce", "close", "close LEAVE"), first.calls);
         assertFalse(next.calls.contains("quiesce") || next.calls.contains("resume"), next.calls.toString());
@@ -71,7 +50,7 @@ class ThreadedPortTest {
         first.live = true;
         FakeBackend next = new FakeBackend(net);
         h.bind("neta", next, 0);
-        awaitEvent("BACKEND_SWAPPED");
+        awaitEvents("BACKEND_SWAPPED", 1);
         Await.until(Harness.LIMIT, "the former port closed", () -> first.calls.contains("close LEAVE"));
         // once to rehearse with, once to load
         assertEquals(List.of("check", "save", "quiesce", "check", "save", "close", "close LEAVE"), first.calls);
@@ -84,9 +63,9 @@ class ThreadedPortTest {
         FakeBackend broken = new FakeBackend(net);
         broken.transmitError = () -> Errno.EBADFD;
         h.bind("neta", broken, 0);
-        awaitEvent("BACKEND_SWAPPED");
+        awaitEvents("BACKEND_SWAPPED", 1);
         net.passBothWays(guest, 2);
-        awaitEvent("BACKEND_SWAP_FAILED");
+        awaitEvents("BACKEND_SWAP_FAILED", 1);
         assertSame(port, first.port);
         assertEquals(List.of("check", "save", "quiesce", "resume"), first.calls);
     }
@@ -95,7 +74,7 @@ class ThreadedPortTest {
     void oneWhoseThreadsDoNotStandStillIsNotReplacedAndGoesOn() throws Exception {
         first.quiesceFails = true;
         h.bind("neta", new FakeBackend(net), 0);
-        awaitEvent("BACKEND_SWAP_FAILED");
+        awaitEvents("BACKEND_SWAP_FAILED", 1);
         String said = h.events.stream().filter(e -> e.startsWith("BACKEND_SWAP_FAILED")).findFirst().orElseThrow();
         assertTrue(said.contains("quiesce: a thread is in a system call"), said);
         assertEquals(3, first.calls.stream().filter("quiesce"::equals).count(), "it may have been a moment's: " + first.calls);
@@ -159,7 +138,7 @@ class ThreadedPortTest {
         h.bind("neta", next, 0);
         Await.until(Harness.LIMIT, "a second try", () -> first.calls.stream().filter("save"::equals).count() >= 3);
         first.lastWords = l -> { };
-        awaitEvent("BACKEND_SWAPPED");
+        awaitEvents("BACKEND_SWAPPED", 1);
         net.passBothWays(guest, 3);
     }
 
@@ -177,7 +156,7 @@ class ThreadedPortTest {
         Await.until(Harness.LIMIT, "it is handled", () -> h.status("a").state() == NicState.RUNNING);
         assertTrue(swapThreads() <= threads + 1, swapThreads() + " threads");
         next.wake("rehearse");
-        awaitEvent("BACKEND_SWAPPED");
+        awaitEvents("BACKEND_SWAPPED", 1);
         net.passBothWays(guest, 2);
     }
 
