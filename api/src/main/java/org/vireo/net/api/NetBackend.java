@@ -47,6 +47,7 @@ public interface NetBackend {
      * @param context what the system lends to the port: descriptors, listener, deadline, the pairs that the NIC has
      * @return the open port; its pairs are all usable, the first one enabled
      * @throws AlreadyOpenException a port of this object is open
+     * @throws PortUnavailableException what it would be connected to is not there yet: it is tried again about once a second
      * @throws NetdevException it cannot be opened; nothing is left behind
      */
     NetPort open(OpenContext context) throws NetdevException;

@@ -21,7 +21,7 @@ public interface NetPort {
     }
 
     /**
-     * What the port can do. Constant for the life of the port.
+     * What the port can do, asked for once; what changes later is told with {@link PortListener#profile}.
      *
      * @return the profile
      */

@@ -13,6 +13,13 @@ public interface PortListener {
      */
     void link(boolean up);
 
+    /**
+     * What the port can do has changed, for those who negotiate from now on: what is in force stays possible.
+     *
+     * @param now with as many pairs as before
+     */
+    void profile(PortProfile now);
+
     /** The saved state of a stable format is no longer true. */
     void stateChanged();
 

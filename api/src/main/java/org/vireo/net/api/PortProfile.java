@@ -54,7 +54,8 @@ public final class PortProfile {
 
     /**
      * The virtio-net offload feature bits (virtio 1.2, section 5.1.3) that frames of this port can carry: VIRTIO_NET_F_CSUM,
-     * GUEST_CSUM, HOST_ and GUEST_TSO4, TSO6, ECN, UFO, USO. Others are ignored.
+     * GUEST_CSUM, HOST_ and GUEST_TSO4, TSO6, ECN, UFO, USO. Of a {@link VringPort} those of rings and buffers too: VERSION_1,
+     * RING_PACKED, EVENT_IDX, INDIRECT_DESC, MRG_RXBUF. Others are ignored.
      *
      * @return bits
      */

@@ -5,12 +5,19 @@ import org.osgi.annotation.versioning.ConsumerType;
 
 /**
  * A port that takes the guest's rings, so that no frame passes the frontend. Ring 2k receives, ring 2k+1 transmits. All methods
- * on control threads, each with the deadline of the {@link OpenContext}.
+ * on control threads, one at a time, and with a deadline of two seconds: guests wait meanwhile.
+ *
+ * <p>A ring that is stopped is touched by nobody. What it is to do when it is started is told before: {@link #features},
+ * {@link #memory} and {@link #log} as they change, then {@link #start}. A port whose other side has gone and may come back takes calls
+ * all the same, says {@link PortListener#link} meanwhile, and starts the rings again by itself; it never starts one that was stopped.
+ *
+ * <p>Loaded of a state ({@link BackendStateTransfer#load}) a port is told all of it again. Its rings may run, since their former owner may
+ * have died: the first {@link #start} of a ring goes on where the other side is, whatever position it is given.
  */
 @ConsumerType
 public interface VringPort extends NetPort {
     /**
-     * Tells the features that the driver acknowledged, before any ring is started.
+     * Tells the features that the driver acknowledged. No ring is started.
      *
      * @param acknowledged virtio feature bits
      * @throws NetdevException some are not possible, with the list
@@ -20,39 +27,41 @@ public interface VringPort extends NetPort {
     /**
      * Replaces the guest's memory. Started rings go on.
      *
-     * @param memory the regions; descriptors are the caller's
+     * @param memory the regions; no region: the guest has gone. Valid until the next call of this method has returned, or the port is
+     *     closed
      * @throws NetdevException it cannot be taken over
      */
     void memory(GuestMemory memory) throws NetdevException;
 
     /**
-     * Starts or ends logging of written pages.
+     * Starts or ends logging of written pages. Started rings go on.
      *
-     * @param log the log, or null for none
+     * @param log the log, valid as long as memory is; null: none
      * @throws NetdevException it cannot log
      */
     void log(DirtyLog log) throws NetdevException;
 
     /**
-     * Starts a ring.
+     * Starts a ring, enabled or disabled as it was told last, at first disabled. It is looked at at once, whether it is kicked or not, and
+     * called once.
      *
      * @param ring its number
-     * @param spec where it is and where it goes on
+     * @param spec where it is and where it goes on; valid until it is stopped
      * @throws NetdevException it cannot be started
      */
     void start(int ring, VringSpec spec) throws NetdevException;
 
     /**
-     * Stops a ring; when it returns nothing touches it any more.
+     * Stops a ring; when it returns nothing touches it any more, also if it throws. Stopping one that is not started changes nothing.
      *
      * @param ring its number
-     * @return where it goes on
-     * @throws NetdevException its position is not known
+     * @return where it goes on; null: it is not known, and all that the used ring shows was done, no more
+     * @throws NetdevException its position is not known, and it cannot go on
      */
     RingPosition stop(int ring) throws NetdevException;
 
     /**
-     * Enables or disables a ring.
+     * Enables or disables a ring, started or not.
      *
      * @param ring its number
      * @param on whether
@@ -61,11 +70,19 @@ public interface VringPort extends NetPort {
     void enable(int ring, boolean on) throws NetdevException;
 
     /**
-     * Replaces a ring's call descriptor.
+     * Replaces a started ring's call descriptor, and calls once.
      *
      * @param ring its number
-     * @param call an eventfd of the caller, or null for none
+     * @param call an eventfd of the caller, valid until the ring is stopped or this is called again; or null for none
      * @throws NetdevException it cannot
      */
     void call(int ring, Fd call) throws NetdevException;
+
+    /**
+     * Tells the network where the guest is now, as with a RARP frame.
+     *
+     * @param mac the guest's address, 6 bytes
+     * @throws NetdevException it cannot
+     */
+    void announce(byte[] mac) throws NetdevException;
 }

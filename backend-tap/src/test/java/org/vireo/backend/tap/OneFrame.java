@@ -14,6 +14,7 @@ import org.vireo.net.api.FrameQueue;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortListener;
+import org.vireo.net.api.PortProfile;
 import org.vireo.net.api.ReceiveWindow;
 import org.vireo.posix.Descriptors;
 
@@ -149,6 +150,11 @@ final class OneFrame implements FrameBatch, ReceiveWindow {
         @Override
         public void link(boolean up) {
             news.add(up ? "up" : "down");
+        }
+
+        @Override
+        public void profile(PortProfile now) {
+            // a TAP stays what it is
         }
 
         @Override

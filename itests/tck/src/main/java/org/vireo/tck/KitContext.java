@@ -8,6 +8,7 @@ import org.vireo.net.api.Fds;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortListener;
+import org.vireo.net.api.PortProfile;
 
 /** Lends a port what the system lends it, and remembers what the port tells. */
 final class KitContext implements OpenContext, PortListener {
@@ -62,6 +63,11 @@ final class KitContext implements OpenContext, PortListener {
     @Override
     public void link(boolean up) {
         // the kit's networks stay up; a port may say so
+    }
+
+    @Override
+    public void profile(PortProfile now) {
+        // nobody negotiates anew
     }
 
     @Override

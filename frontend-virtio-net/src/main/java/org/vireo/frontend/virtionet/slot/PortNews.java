@@ -7,6 +7,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.vireo.frontend.virtionet.worker.BackendException;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortListener;
+import org.vireo.net.api.PortProfile;
 
 /**
  * Passes one port's news to the NIC that holds the slot, until the port is closed. Each is passed on once until it is handled, however
@@ -20,6 +21,7 @@ final class PortNews implements PortListener {
     private final AtomicBoolean changing = new AtomicBoolean();
     private volatile boolean changed;
     private volatile Boolean latestLink;
+    private volatile PortProfile latestProfile;
     private volatile Exception failure;
     private volatile boolean ended;
 
@@ -31,6 +33,11 @@ final class PortNews implements PortListener {
     /** What it said last of its link, also when nobody was told. */
     Optional<Boolean> latestLink() {
         return Optional.ofNullable(latestLink);
+    }
+
+    /** What it said last of what it can do, also when nobody was told. */
+    Optional<PortProfile> latestProfile() {
+        return Optional.ofNullable(latestProfile);
     }
 
     /** Why it failed, if it has said so, also when nobody was told. */
@@ -48,6 +55,12 @@ final class PortNews implements PortListener {
                 return counts() ? Optional.ofNullable(last) : Optional.empty();
             });
         }
+    }
+
+    @Override
+    public void profile(PortProfile now) {
+        // looked at by who negotiates
+        latestProfile = now;
     }
 
     /** Its state is being saved: what it says from now on is of another one. */

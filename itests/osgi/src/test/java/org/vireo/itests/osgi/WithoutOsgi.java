@@ -19,6 +19,7 @@ import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortListener;
+import org.vireo.net.api.PortProfile;
 import org.vireo.net.api.PortSettings;
 import org.vireo.posix.Descriptors;
 
@@ -77,6 +78,7 @@ public final class WithoutOsgi {
     record Lent(Fds fds, long deadlineNanos, int pairs, boolean rehearsal) implements OpenContext, PortListener {
         public PortListener listener() { return this; }
         public void link(boolean up) { System.out.println("link " + up); }
+        public void profile(PortProfile now) { System.out.println("can do now: " + now); }
         public void stateChanged() { }
         public void failed(Exception why) { System.out.println("failed: " + why); }
     }

@@ -20,6 +20,7 @@ import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortListener;
+import org.vireo.net.api.PortProfile;
 import org.vireo.posix.Descriptors;
 import org.vireo.tck.BackendFixture;
 
@@ -272,6 +273,11 @@ public final class BundleFixture implements BackendFixture {
 
         @Override
         public void link(boolean up) {
+            // nobody asks
+        }
+
+        @Override
+        public void profile(PortProfile now) {
             // nobody asks
         }
 
