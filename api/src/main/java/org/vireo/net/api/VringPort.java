@@ -13,13 +13,15 @@ import org.osgi.annotation.versioning.ConsumerType;
  *
  * <p>Loaded of a state ({@link BackendStateTransfer#load}) a port is told all of it again. Its rings may run, since their former owner may
  * have died: the first {@link #start} of a ring goes on where the other side is, whatever position it is given.
+ *
+ * <p>Descriptors that are given are the caller's, and valid during the call: what a port keeps, it duplicates.
  */
 @ConsumerType
 public interface VringPort extends NetPort {
     /**
      * Tells the features that the driver acknowledged. No ring is started.
      *
-     * @param acknowledged virtio feature bits
+     * @param acknowledged virtio feature bits, as far as they concern rings and frames, and MQ with more than one pair
      * @throws NetdevException some are not possible, with the list
      */
     void features(long acknowledged) throws NetdevException;
@@ -27,8 +29,7 @@ public interface VringPort extends NetPort {
     /**
      * Replaces the guest's memory. Started rings go on.
      *
-     * @param memory the regions; no region: the guest has gone. Valid until the next call of this method has returned, or the port is
-     *     closed
+     * @param memory the regions; no region: the guest has gone
      * @throws NetdevException it cannot be taken over
      */
     void memory(GuestMemory memory) throws NetdevException;
@@ -36,7 +37,7 @@ public interface VringPort extends NetPort {
     /**
      * Starts or ends logging of written pages. Started rings go on.
      *
-     * @param log the log, valid as long as memory is; null: none
+     * @param log the log; null: none
      * @throws NetdevException it cannot log
      */
     void log(DirtyLog log) throws NetdevException;
@@ -46,7 +47,7 @@ public interface VringPort extends NetPort {
      * called once.
      *
      * @param ring its number
-     * @param spec where it is and where it goes on; valid until it is stopped
+     * @param spec where it is and where it goes on
      * @throws NetdevException it cannot be started
      */
     void start(int ring, VringSpec spec) throws NetdevException;
@@ -73,7 +74,7 @@ public interface VringPort extends NetPort {
      * Replaces a started ring's call descriptor, and calls once.
      *
      * @param ring its number
-     * @param call an eventfd of the caller, valid until the ring is stopped or this is called again; or null for none
+     * @param call an eventfd, or null for none
      * @throws NetdevException it cannot
      */
     void call(int ring, Fd call) throws NetdevException;

@@ -3,7 +3,7 @@ package org.vireo.net.api;
 
 import org.osgi.annotation.versioning.ProviderType;
 
-/** All that is needed to start a ring (virtio 1.2, section 2.7). Descriptors are the system's. */
+/** All that is needed to start a ring (virtio 1.2, section 2.7). Descriptors are the caller's. */
 @ProviderType
 public interface VringSpec {
     /**

@@ -7,8 +7,10 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
 import java.util.Optional;
+import org.vireo.frontend.virtionet.ring.RingJournal;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
+import org.vireo.net.api.RingPosition;
 import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.Ownership;
 import org.vireo.posix.linux.Processes;
@@ -21,7 +23,7 @@ import org.vireo.posix.linux.SharedMemory;
  *     0  magic "VireoNB" and version       64  ownership word       128  heartbeat
  *   192  session word   200  seq          208  features offered     216  features acknowledged    224  time of a death at it
  *  1024  holder table: 64 slots of {pid, start time, boot id, reserved}, 32 bytes each
- *  4096  ring journals: a cache line for each ring, its first word is {@link org.vireo.frontend.virtionet.ring.RingJournal}; of a
+ *  4096  ring journals: a cache line for each ring, its first word is {@link RingJournal}; of a
  *        pair's first ring the second word is 1 while a worker is inside the pair
  * 16384  end: room for 192 rings
  * </pre>
@@ -318,6 +320,16 @@ public final class NicBlockMemory implements NicBlock, AutoCloseable {
      */
     public synchronized long journalWord(int ring) {
         return (long) LONG.getAcquire(MEMORY, journal(ring));
+    }
+
+    /**
+     * Writes a ring's journal: it does not run here.
+     *
+     * @param ring its number
+     * @param at where it goes on
+     */
+    public synchronized void record(int ring, RingPosition at) {
+        LONG.setRelease(MEMORY, journal(ring), RingJournal.word(at.available(), at.used()));
     }
 
     /**

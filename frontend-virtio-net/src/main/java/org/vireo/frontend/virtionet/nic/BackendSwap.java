@@ -87,7 +87,7 @@ final class BackendSwap {
         LOG.info("NIC {}: netdev {}: {} is to replace {}", nic.id(), slot.id(), r.to(), r.from());
         PortSettings settings = nic.binding().applied();
         try {
-            NicImage image = swaps.saves() ? NicImages.whole(nic, slot.save(System.nanoTime() + SAVE_NANOS), false) : null;
+            NicImage image = swaps.saves() ? NicImages.whole(nic, slot.served().save(System.nanoTime() + SAVE_NANOS), false) : null;
             Thread.ofPlatform().daemon().name("vireo-swap").start(() -> prepare(r, image, settings));
         } catch (Exception e) {
             refuse(r, e.getMessage());
@@ -227,7 +227,7 @@ final class BackendSwap {
     private boolean standsStill(Replacement r) throws NetdevException {
         String why;
         try {
-            slot.quiesce();
+            slot.served().quiesce();
             why = nic.binding().port().isStateChanged() && r.made() != null && !r.isAfresh() ? "the state of " + r.from() + " has changed"
                     : null;
         } catch (NetdevException e) {
@@ -317,7 +317,7 @@ final class BackendSwap {
 
     /** What changes with the frames is saved while none moves. */
     private void loadLive(Replacement r) throws NetdevException {
-        try (BackendState state = slot.save(System.nanoTime() + SAVE_NANOS)) {
+        try (BackendState state = slot.served().save(System.nanoTime() + SAVE_NANOS)) {
             swaps.load(r, state, nic.options().pairs(), System.nanoTime() + SAVE_NANOS);
         }
         nic.binding().requireFit(r.made(), nic.state());

@@ -53,7 +53,7 @@ final class Custody {
             // fenced: there is no way back
             standStill();
         } else {
-            nic.binding().slot().quiesce();
+            nic.binding().slot().served().quiesce();
         }
     }
 
@@ -125,7 +125,7 @@ final class Custody {
 
     void startTaken() throws EngineException, NetdevException {
         if (nic.binding() != null) {
-            nic.binding().slot().resume();
+            nic.binding().slot().served().resume();
             nic.binding().settle(nic.state());
         }
         nic.rings().resume(nic.state());
@@ -142,7 +142,7 @@ final class Custody {
     /** Another process goes on with what the port has open: whatever of it does not stand still is closed. */
     private void standStill() {
         try {
-            nic.binding().slot().quiesce();
+            nic.binding().slot().served().quiesce();
         } catch (NetdevException e) {
             LOG.warn("NIC {}: its backend's port is closed here, since it does not stand still: {}", nic.id(), e.getMessage());
             nic.binding().breakOff();

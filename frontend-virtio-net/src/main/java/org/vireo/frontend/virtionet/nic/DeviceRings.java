@@ -33,6 +33,8 @@ final class DeviceRings {
     private final boolean[] running;
     /** A ring broke: nothing runs before the VMM changes something about the rings. */
     private boolean halted;
+    /** Why rings of this guest are run by nobody any more: a port did not give them back. Null: it is not so. */
+    private String lost;
 
     DeviceRings(int pairs, NicBlockMemory block, RingEngine engine, PortBinding binding) {
         this.block = block;
@@ -55,6 +57,13 @@ final class DeviceRings {
     DeviceState follow(DeviceState from, DeviceState to) throws EngineException, NetdevException {
         try {
             return change(from, to);
+        } catch (NetdevException e) {
+            if (from.memory() != to.memory()) {
+                stopAll();
+                engine.initialMemory(from.memory());
+                halted = true;
+            }
+            throw e;
         } catch (EngineException e) {
             // some rings may have followed and others not, into memory that is let go of now
             stopAll();
@@ -74,8 +83,14 @@ final class DeviceRings {
         halted = true;
     }
 
+    /** The rings, if the port has them; null: they are run here. */
+    private LentRings lent() {
+        return binding == null ? null : binding.lent();
+    }
+
     private DeviceState change(DeviceState from, DeviceState to) throws EngineException, NetdevException {
         engine.awaitQuiet();
+        LentRings lent = lent();
         DeviceState next = to;
         halted &= from.memory() == to.memory();
         boolean reformat = from.features() != to.features();
@@ -85,7 +100,11 @@ final class DeviceRings {
             boolean stops = !now.started() || was.kick() != now.kick();
             if (running[i] && (stops || reformat)) {
                 running[i] = false;
-                engine.stop(i);
+                if (lent == null) {
+                    engine.stop(i);
+                } else {
+                    giveBack(lent, i);
+                }
             }
             halted &= now.kick() == was.kick();
             if (was.started() && stops && (now.started() || now.base() == RingState.JOURNAL)) {
@@ -95,10 +114,17 @@ final class DeviceRings {
         halted &= next.running();
         if (from.memory() != to.memory()) {
             engine.memory(to.memory(), r -> spec(to, r));
+            if (lent != null) {
+                lent.memory(to.memory());
+            }
         }
         for (int i = 0; i < running.length; i++) {
             if (running[i] && from.rings().get(i).call() != to.rings().get(i).call()) {
-                engine.call(i, to.rings().get(i).call());
+                if (lent == null) {
+                    engine.call(i, to.rings().get(i).call());
+                } else {
+                    lent.call(i, to.rings().get(i).call());
+                }
             }
         }
         if (next.running() && !halted) {
@@ -114,6 +140,11 @@ final class DeviceRings {
             }
             binding.follow(next);
         }
+        LentRings lent = lent();
+        if (lent != null) {
+            requireNotLost();
+            lent.prepare(next);
+        }
         enable(next);
         for (int i = 0; i < running.length; i++) {
             RingState was = from.rings().get(i);
@@ -122,7 +153,13 @@ final class DeviceRings {
                 boolean goesOn = was.started() && was.kick() == now.kick();
                 RingEngine.RingSpec spec = spec(next, i);
                 boolean journal = goesOn || now.base() == RingState.JOURNAL;
-                engine.start(i, spec, journal ? engine.position(i) : RingPosition.of(now.base(), engine.usedIndex(spec)));
+                RingPosition at = journal ? engine.position(i) : RingPosition.of(now.base(), engine.usedIndex(spec));
+                if (lent == null) {
+                    requireNotLost();
+                    engine.start(i, spec, at);
+                } else {
+                    lent.start(i, spec, at);
+                }
                 running[i] = true;
             }
         }
@@ -137,13 +174,38 @@ final class DeviceRings {
         return true;
     }
 
+    private void requireNotLost() throws EngineException {
+        if (lost != null) {
+            throw new EngineException(lost, null);
+        }
+    }
+
+    private void giveBack(LentRings lent, int ring) throws EngineException {
+        try {
+            lent.stop(ring);
+        } catch (NetdevException e) {
+            throw lost(e);
+        }
+    }
+
+    private EngineException lost(NetdevException e) {
+        lost = e.getMessage() + ": its rings were not given back, so nobody runs them until the VMM connects again";
+        return new EngineException(lost, e);
+    }
+
     /** Before rings are started: what is started while it seems to be disabled is discarded. */
-    private void enable(DeviceState s) throws EngineException {
+    private void enable(DeviceState s) throws EngineException, NetdevException {
+        LentRings lent = lent();
         for (int p = 0; p < running.length / 2; p++) {
             RingState rx = s.rings().get(2 * p);
             RingState tx = s.rings().get(2 * p + 1);
             if (rx.started() || tx.started()) {
-                engine.enable(p, rx.enabled(), tx.enabled());
+                if (lent == null) {
+                    engine.enable(p, rx.enabled(), tx.enabled());
+                } else {
+                    lent.enable(2 * p, rx.enabled());
+                    lent.enable(2 * p + 1, tx.enabled());
+                }
             }
         }
     }
@@ -154,6 +216,11 @@ final class DeviceRings {
             return;
         }
         engine.awaitQuiet();
+        requireNotLost();
+        if (lent() != null) {
+            lend(lent(), s);
+            return;
+        }
         OpenedPort port = binding == null ? null : binding.port();
         if (port != null && idle()) {
             engine.format(binding.format(s.features()));
@@ -170,11 +237,41 @@ final class DeviceRings {
         engine.resume(rings, attach, port == null ? List.of() : port.queues(), port == null ? List.of() : port.events());
     }
 
+    private void lend(LentRings lent, DeviceState s) throws EngineException {
+        try {
+            lent.prepare(s);
+            enable(s);
+            for (int i = 0; i < running.length; i++) {
+                if (s.rings().get(i).started() && !running[i]) {
+                    running[i] = true;
+                    lent.start(i, spec(s, i), engine.position(i));
+                }
+            }
+        } catch (NetdevException e) {
+            throw new EngineException(e.getMessage(), e);
+        }
+    }
+
     /** Stops all rings and takes the port out of epoll. */
     void freeze(long deadlineNanos) throws EngineException {
         // also if a worker does not answer in time: it will, and a resume starts them again
         Arrays.fill(running, false);
-        engine.freeze(deadlineNanos);
+        try {
+            engine.freeze(deadlineNanos);
+        } finally {
+            takeBack();
+        }
+    }
+
+    private void takeBack() throws EngineException {
+        LentRings lent = lent();
+        if (lent != null) {
+            try {
+                lent.stopAll();
+            } catch (NetdevException e) {
+                throw lost(e);
+            }
+        }
     }
 
     /** Stops all rings, as far as their workers answer; see {@link #whenQuiet}. */
@@ -213,9 +310,18 @@ final class DeviceRings {
         engine.replace(pair);
     }
 
-    /** Forgets where rings were: their guest has gone. */
+    /** Forgets where rings were, and their memory, which is closed afterwards: their guest has gone. */
     void forget() {
         halted = false;
+        lost = null;
+        LentRings lent = lent();
+        if (lent != null) {
+            try {
+                lent.forget();
+            } catch (NetdevException e) {
+                LOG.warn("{}", e.getMessage());
+            }
+        }
         for (int i = 0; i < running.length; i++) {
             block.clearJournal(i);
         }

@@ -59,6 +59,8 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     private volatile DeviceState device;
     private volatile Session session;
     private String failure;
+    /** Why there is no port, if that is known. */
+    private String absence = "";
     private volatile boolean dead;
     private volatile boolean closed;
 
@@ -69,7 +71,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         report = new NicReport(options, env);
         actor = new Actor(options.id(), env.executor());
         engine = new RingEngine(options.id(), this, env.assign(options.pairs()), block, this);
-        binding = options.netdev().isEmpty() ? null : new PortBinding(options, env.slots().reserve(options.netdev()), engine);
+        binding = options.netdev().isEmpty() ? null : new PortBinding(options, env.slots().reserve(options.netdev()), engine, block);
         endpoint = new Endpoint(options, env, () -> actor.post(Urgency.VMM_MESSAGE, this::accept),
                 fd -> actor.post(Urgency.VMM_MESSAGE, () -> connected(fd)));
         device = DeviceState.initial(options.pairs());
@@ -153,9 +155,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
                 endpoint.bind();
                 if (binding != null) {
                     binding.slot().acquire(backend);
-                    if (binding.slot().servable()) {
-                        binding.open();
-                    }
+                    backend.openFirst();
                 }
                 ready();
                 return null;
@@ -267,12 +267,12 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         DeviceState former = device;
         device = DeviceState.initial(options.pairs());
         engine.initialMemory(device.memory());
+        rings.forget();
         if (dead) {
             aftermath.keep(former);
         } else {
             rings.whenQuiet(former::close);
         }
-        rings.forget();
         announce(former, device, null);
         try {
             if (!closed && !dead) {
@@ -339,8 +339,12 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     @Override
     public void announce(byte[] mac) throws RefusedException {
         try {
-            engine.inject(Rarp.frame(mac));
-        } catch (EngineException e) {
+            if (binding != null && binding.lent() != null) {
+                binding.lent().announce(mac);
+            } else {
+                engine.inject(Rarp.frame(mac));
+            }
+        } catch (EngineException | NetdevException e) {
             throw new RefusedException("SEND_RARP: " + e.getMessage(), e);
         }
     }
@@ -429,9 +433,16 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         refresh();
     }
 
+    /** There is no port, and why: nothing is wrong. */
+    void lacks(String why) {
+        absence = why;
+        refresh();
+    }
+
     /** What made it fail is over. */
     void recovered() {
         failure = null;
+        absence = "";
     }
 
     @Override
@@ -564,7 +575,8 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         } else {
             now = device.running() ? NicState.RUNNING : NicState.CONNECTED;
         }
-        report.update(now, now == NicState.FAILED ? failure : "", session == null ? 0 : session.vmmPid(), epoch());
+        String why = now == NicState.FAILED ? failure : now == NicState.NO_BACKEND ? absence : "";
+        report.update(now, why, session == null ? 0 : session.vmmPid(), epoch());
     }
 
     private long epoch() {
@@ -583,7 +595,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     NicStatus measure() {
         Map<String, Long> counters = new LinkedHashMap<>(engine.counters());
         if (binding != null && !dead) {
-            binding.slot().statistics((name, value) -> counters.put("port-" + name, value));
+            binding.slot().served().statistics((name, value) -> counters.put("port-" + name, value));
         }
         return status(counters);
     }

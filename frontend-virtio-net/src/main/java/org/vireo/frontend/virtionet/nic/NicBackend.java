@@ -3,6 +3,8 @@ package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
 import java.util.Optional;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
@@ -12,16 +14,19 @@ import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
 import org.vireo.frontend.virtionet.slot.SlotUser;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortUnavailableException;
 
 /** What a NIC does when its backend arrives, leaves, fails, or its link changes. Calls from the slot are posted to the NIC's actor. */
 final class NicBackend implements SlotUser {
     private static final Logger LOG = LoggerFactory.getLogger(NicBackend.class);
     private static final long CALL_MILLIS = 15_000;
+    private static final long RETRY_MILLIS = 1_000;
 
     private final Nic nic;
     private final PortBinding binding;
     private final PortAbsence absence;
     private final BackendSwap swap;
+    private ScheduledFuture<?> retry;
 
     NicBackend(Nic nic) {
         this.nic = nic;
@@ -54,6 +59,31 @@ final class NicBackend implements SlotUser {
         return swap;
     }
 
+    /**
+     * Opens the backend for the first time, if there is one. On the actor.
+     *
+     * @throws NetdevException it cannot, and trying again would not help
+     */
+    void openFirst() throws NetdevException {
+        if (binding.slot().servable()) {
+            try {
+                binding.open();
+            } catch (PortUnavailableException e) {
+                tryLater(e);
+            }
+        }
+    }
+
+    private void tryLater(PortUnavailableException why) {
+        nic.lacks(why.getMessage());
+        if (retry == null) {
+            retry = nic.environment().timer().schedule(() -> nic.actor().post(Urgency.UNBIND, () -> {
+                retry = null;
+                open();
+            }), RETRY_MILLIS, TimeUnit.MILLISECONDS);
+        }
+    }
+
     /** Opens the best backend that there is, if there is none yet. On the actor. */
     void open() {
         if (!nic.alive() || !nic.custody().isServing() || binding.port() != null || !binding.slot().servable()) {
@@ -64,10 +94,16 @@ final class NicBackend implements SlotUser {
             absence.end();
             nic.recovered();
             if (nic.state().running()) {
+                if (binding.lent() != null) {
+                    // they have run here, without a port
+                    nic.rings().stopSurely();
+                }
                 binding.follow(nic.state());
                 nic.resumeRings();
             }
             nic.ready();
+        } catch (PortUnavailableException e) {
+            tryLater(e);
         } catch (NetdevException | EngineException | IOException e) {
             nic.fail(e.getMessage());
         }
@@ -80,7 +116,7 @@ final class NicBackend implements SlotUser {
      */
     boolean resume() {
         try {
-            binding.slot().resume();
+            binding.slot().served().resume();
             return true;
         } catch (NetdevException e) {
             binding.slot().distrust();
@@ -105,6 +141,9 @@ final class NicBackend implements SlotUser {
             binding.settle(nic.state());
             nic.link().ofPort();
             LOG.info("NIC {}: netdev {} is open again", id(), nic.options().netdev());
+        } catch (PortUnavailableException e) {
+            absence.begin(false);
+            tryLater(e);
         } catch (NetdevException | EngineException e) {
             LOG.error("NIC {}: netdev {} was closed for a handover that failed, and does not open again: {}", id(),
                     nic.options().netdev(), e.getMessage());
@@ -129,8 +168,16 @@ final class NicBackend implements SlotUser {
             return;
         }
         nic.feed().abort("its backend leaves");
+        boolean lent = binding.lent() != null;
+        if (lent) {
+            nic.rings().stopAll();
+        }
         try {
             boolean kept = binding.park();
+            if (lent && nic.custody().isServing()) {
+                // they go on here, without a port
+                nic.resumeRings();
+            }
             LOG.info("NIC {}: netdev {} is {}", id(), nic.options().netdev(), kept ? "parked" : "released");
             absence.begin(kept);
             nic.listenAgain();

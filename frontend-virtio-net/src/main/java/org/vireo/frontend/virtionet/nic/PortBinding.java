@@ -8,6 +8,7 @@ import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.FrameFormat;
 import org.vireo.frontend.virtionet.device.RingEngine;
@@ -20,6 +21,7 @@ import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortProfile;
 import org.vireo.net.api.PortSettings;
+import org.vireo.net.api.PortUnavailableException;
 import org.vireo.vhostuser.VirtioNet;
 
 /**
@@ -32,26 +34,42 @@ final class PortBinding {
             | VirtioNet.HOST_UFO | VirtioNet.HOST_USO;
 
     private static final long OPEN_NANOS = TimeUnit.SECONDS.toNanos(5);
-    /** What a NIC offers whatever its port is. */
-    static final long RINGS = VirtioNet.VERSION_1 | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC | VirtioNet.MRG_RXBUF
-            | VirtioNet.PROTOCOL_FEATURES | VirtioNet.MAC | VirtioNet.STATUS | VirtioNet.CTRL_VQ | VirtioNet.CTRL_RX
-            | VirtioNet.GUEST_ANNOUNCE;
+    /** What concerns rings and buffers: whoever runs the rings has to have it. */
+    private static final long OF_RINGS = VirtioNet.VERSION_1 | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC | VirtioNet.MRG_RXBUF;
+    /** What a NIC offers whatever its port is, if it runs the rings itself. */
+    static final long RINGS = OF_RINGS | VirtioNet.PROTOCOL_FEATURES | VirtioNet.MAC | VirtioNet.STATUS | VirtioNet.CTRL_VQ
+            | VirtioNet.CTRL_RX | VirtioNet.GUEST_ANNOUNCE;
 
     private static final Logger LOG = LoggerFactory.getLogger(PortBinding.class);
 
     private final NicOptions options;
     private final NetdevSlot slot;
     private final RingEngine engine;
+    private final NicBlockMemory block;
     private OpenedPort port;
+    /** The rings, if the port takes them; null: they are run here. */
+    private LentRings lent;
     private PortSettings applied;
     /** Whether a handover that is under way closes the port, and whether it has. */
     private boolean breaks;
     private boolean broken;
 
-    PortBinding(NicOptions options, NetdevSlot slot, RingEngine engine) {
+    PortBinding(NicOptions options, NetdevSlot slot, RingEngine engine, NicBlockMemory block) {
         this.options = options;
         this.slot = slot;
         this.engine = engine;
+        this.block = block;
+    }
+
+    /** Another port, or none. */
+    private void serve(OpenedPort p) {
+        port = p;
+        lent = p != null && p.takesRings() ? new LentRings(slot.served(), block, engine) : null;
+    }
+
+    /** The rings, if the port takes them; null: they are run here. */
+    LentRings lent() {
+        return lent;
     }
 
     NetdevSlot slot() {
@@ -89,7 +107,7 @@ final class PortBinding {
 
     void open() throws NetdevException {
         broken = false;
-        port = slot.open(options.pairs(), System.nanoTime() + OPEN_NANOS);
+        serve(slot.open(options.pairs(), System.nanoTime() + OPEN_NANOS));
     }
 
     /** Opens with one backend after the other, the best first, until one has what the guest acknowledged. */
@@ -107,7 +125,7 @@ final class PortBinding {
                 refuse(why);
                 throw new NetdevException(why);
             } catch (NetdevException e) {
-                if (!slot.servable() || e instanceof AlreadyOpenException) {
+                if (!slot.servable() || e instanceof AlreadyOpenException || e instanceof PortUnavailableException) {
                     throw e;
                 }
                 LOG.warn("NIC {}: {}", options.id(), e.getMessage());
@@ -117,7 +135,7 @@ final class PortBinding {
 
     /** Loads another process's port; its settings are what the other process had applied. */
     void load(BackendState state, PortSettings settings, long deadlineNanos) throws NetdevException {
-        port = slot.load(state, options.pairs(), deadlineNanos);
+        serve(slot.load(state, options.pairs(), deadlineNanos));
         applied = settings;
     }
 
@@ -130,7 +148,7 @@ final class PortBinding {
     void settle(DeviceState s) throws NetdevException {
         if (port != null && applied == null && s.running()) {
             PortSettings wanted = wanted(s);
-            slot.apply(wanted);
+            slot.served().apply(wanted);
             applied = wanted;
         }
     }
@@ -144,6 +162,9 @@ final class PortBinding {
         long bits = RINGS | (options.pairs() > 1 ? VirtioNet.MQ : 0) | (options.mtu() != 0 ? VirtioNet.MTU : 0);
         if (of != null && !of.profile().headerLengths().equals(Set.of(0))) {
             bits |= of.profile().features() & OFFLOADS;
+        }
+        if (of != null && of.takesRings()) {
+            bits &= ~OF_RINGS | of.profile().features();
         }
         return bits & ~options.disabled();
     }
@@ -185,7 +206,7 @@ final class PortBinding {
                     engine.detach(i);
                 }
             }
-            slot.apply(wanted);
+            slot.served().apply(wanted);
             applied = wanted;
         }
         attach(s.enabledPairs());
@@ -198,7 +219,7 @@ final class PortBinding {
      */
     void confirm() throws NetdevException {
         if (port != null && applied != null) {
-            slot.apply(applied);
+            slot.served().apply(applied);
         }
         // else it will be told with the next settings
     }
@@ -213,11 +234,14 @@ final class PortBinding {
         if (port != null && applied == null) {
             // no driver yet: those that it is told later are others
             Set<Integer> lengths = port.profile().headerLengths();
-            slot.apply(PortSettings.of(lengths.contains(0) ? 0 : Collections.max(lengths), 0, s.enabledPairs()));
+            slot.served().apply(PortSettings.of(lengths.contains(0) ? 0 : Collections.max(lengths), 0, s.enabledPairs()));
         }
     }
 
     private void attach(BitSet pairs) throws EngineException, NetdevException {
+        if (lent != null) {
+            return;
+        }
         for (int i = 0; i < options.pairs(); i++) {
             if (pairs.get(i) && !engine.attached(i)) {
                 try {
@@ -249,7 +273,7 @@ final class PortBinding {
      */
     void exchange(OpenedPort other, PortSettings settings) {
         engine.forgetPort();
-        port = other;
+        serve(other);
         applied = settings;
     }
 
@@ -285,7 +309,7 @@ final class PortBinding {
     /** Lets go of the port, whose backend leaves: state and descriptors are kept. */
     boolean park() throws EngineException {
         detachAll();
-        port = null;
+        serve(null);
         applied = null;
         return slot.park();
     }
@@ -293,7 +317,7 @@ final class PortBinding {
     /** The backend that came is not good enough: what was parked stays parked. */
     void refuse(String why) throws EngineException {
         detachAll();
-        port = null;
+        serve(null);
         applied = null;
         slot.refuse(why);
     }
@@ -305,7 +329,7 @@ final class PortBinding {
      */
     void fail(boolean ours) throws EngineException {
         detachAll();
-        port = null;
+        serve(null);
         applied = null;
         slot.close(ours ? Disposal.RELEASE : Disposal.LEAVE);
     }
@@ -313,7 +337,7 @@ final class PortBinding {
     /** Forgets a port of which nothing may be called any more. */
     void forget() {
         engine.forgetPort();
-        port = null;
+        serve(null);
         applied = null;
     }
 }

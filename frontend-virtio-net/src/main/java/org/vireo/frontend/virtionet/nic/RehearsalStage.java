@@ -113,7 +113,9 @@ final class RehearsalStage implements AutoCloseable {
                 in.take();
                 long taken = System.nanoTime();
                 BooleanSupplier serves = () -> goesOn.getAsBoolean() && !in.nic().failed();
-                long moved = loads ? traffic.move(rounds, standIns.farEnds().getFirst().number(), serves) : 0;
+                // who has the rings moves frames elsewhere
+                boolean framesMove = loads && in.nic().binding().lent() == null;
+                long moved = framesMove ? traffic.move(rounds, standIns.farEnds().getFirst().number(), serves) : 0;
                 long each = (System.nanoTime() - taken) / Math.max(1, moved);
                 in.own();
                 SourceNic out = new SourceNic(in.nic(), () -> { });

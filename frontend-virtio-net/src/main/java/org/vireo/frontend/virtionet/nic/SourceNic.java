@@ -105,7 +105,7 @@ final class SourceNic implements TransferableNic {
             throw new NetdevException("netdev " + slot.id() + ": the state of its backend changes with the frames (LIVE): it can move to"
                     + " another backend in this process, not to another process (" + slot.servedBy() + ")");
         }
-        return slot.save(System.nanoTime() + SAVE_NANOS);
+        return slot.served().save(System.nanoTime() + SAVE_NANOS);
     }
 
     @Override

@@ -17,6 +17,7 @@ import org.vireo.frontend.virtionet.worker.BackendException;
 import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortBusyException;
+import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.StateTransferException;
 
 /**
@@ -133,6 +134,7 @@ final class BackendCalls {
         boolean plain = t.getClass() == NetdevException.class || t.getClass() == StateTransferException.class;
         return t instanceof AlreadyOpenException || plain && e.getCause() == null ? t
                 : t instanceof PortBusyException ? new PortBusyException(e.getMessage(), e.getCause())
+                : t instanceof PortUnavailableException ? new PortUnavailableException(e.getMessage(), e.getCause())
                 : t instanceof StateTransferException ? new StateTransferException(e.getMessage(), e.getCause())
                 : new NetdevException(e.getMessage(), e.getCause());
     }

@@ -9,13 +9,11 @@ import org.slf4j.LoggerFactory;
 import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fds;
-import org.vireo.net.api.FramePort;
 import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortBusyException;
-import org.vireo.net.api.PortSettings;
-import org.vireo.net.api.StateTransferException;
+import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.nic.NetdevStatus;
 
 /**
@@ -25,11 +23,8 @@ import org.vireo.net.api.nic.NetdevStatus;
 public final class NetdevSlot {
     private static final Logger LOG = LoggerFactory.getLogger(NetdevSlot.class);
     private static final long CONTROL_NANOS = TimeUnit.SECONDS.toNanos(2);
-    /** Guests wait meanwhile. */
-    private static final long QUIESCE_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
     private static final long VALIDATE_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long CLOSE_NANOS = TimeUnit.SECONDS.toNanos(3);
-    private static final long QUERY_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     private final String id;
     private final PortMaker maker;
@@ -37,6 +32,7 @@ public final class NetdevSlot {
     private final Arrivals arrivals = new Arrivals();
     private final Closing closing = new Closing();
     private final SlotSwap swap;
+    private final ServedPort served = new ServedPort(this);
     private SlotUser user;
     private Candidate serving;
     private OpenedPort port;
@@ -87,6 +83,15 @@ public final class NetdevSlot {
      */
     public SlotSwap swap() {
         return swap;
+    }
+
+    /**
+     * Calls to the port that serves.
+     *
+     * @return always the same, whoever serves
+     */
+    public ServedPort served() {
+        return served;
     }
 
     // ---- for SlotSwap, with the lock
@@ -256,11 +261,13 @@ public final class NetdevSlot {
         } catch (NetdevException e) {
             String why = e.getMessage().contains(c.bundle()) ? e.getMessage() : e.getMessage() + " (" + c + ")";
             synchronized (this) {
-                candidates.fail(c);
+                if (!(e instanceof PortUnavailableException)) {
+                    candidates.fail(c);
+                }
                 failure = why;
                 swap.refused(failure);
             }
-            throw e instanceof AlreadyOpenException ? e : new NetdevException(why, e);
+            throw e instanceof AlreadyOpenException || e instanceof PortUnavailableException ? e : new NetdevException(why, e);
         }
     }
 
@@ -320,55 +327,6 @@ public final class NetdevSlot {
     }
 
     /**
-     * Saves the port's state.
-     *
-     * @param deadlineNanos until when
-     * @return the state; the caller closes it
-     * @throws NetdevException it cannot be saved
-     */
-    public BackendState save(long deadlineNanos) throws NetdevException {
-        Service s = service();
-        if (s.port == null) {
-            throw new StateTransferException("netdev " + id + ": is not open");
-        }
-        return maker.save(s.of, s.port, deadlineNanos);
-    }
-
-    /**
-     * Brings the port to what was negotiated.
-     *
-     * @param settings the settings
-     * @throws NetdevException the backend refuses
-     */
-    public void apply(PortSettings settings) throws NetdevException {
-        Service s = service();
-        if (s.port != null) {
-            maker.calls(s.of).run("apply", s.of.bundle(), System.nanoTime() + CONTROL_NANOS, () -> s.port.apply(settings));
-        }
-    }
-
-    /**
-     * Stops the threads of the backend that serves, if it has any, so that nothing of it touches what the port has open. The port's queues
-     * are quiet.
-     *
-     * @throws NetdevException it cannot, or not in time: {@link #resume} is due
-     */
-    public void quiesce() throws NetdevException {
-        Service s = service();
-        maker.threads().quiesce(s.of, s.port, System.nanoTime() + QUIESCE_NANOS);
-    }
-
-    /**
-     * Undoes {@link #quiesce} of the port that serves, if anything is to be undone, before its queues are called.
-     *
-     * @throws NetdevException the port is of no use any more
-     */
-    public void resume() throws NetdevException {
-        Service s = service();
-        maker.threads().resume(s.of, s.port);
-    }
-
-    /**
      * The backend leaves: keeps the port's state and descriptors. The port's queues are detached.
      *
      * @return whether they are kept; false: the backend cannot, and the port was released
@@ -377,7 +335,7 @@ public final class NetdevSlot {
         BackendState state = null;
         try {
             standStill();
-            state = save(System.nanoTime() + CONTROL_NANOS);
+            state = served.save(System.nanoTime() + CONTROL_NANOS);
         } catch (NetdevException e) {
             LOG.warn("netdev {}: cannot be parked: {}", id, e.getMessage());
         }
@@ -426,7 +384,7 @@ public final class NetdevSlot {
     /** If it does not, what is saved is still better than nothing. */
     private void standStill() {
         try {
-            quiesce();
+            served.quiesce();
         } catch (NetdevException e) {
             LOG.warn("netdev {}: its threads may go on while its state is saved: {}", id, e.getMessage());
         }
@@ -464,10 +422,10 @@ public final class NetdevSlot {
      */
     public void close(Disposal how) {
         Candidate c;
-        FramePort p;
+        NetPort p;
         synchronized (this) {
             c = serving;
-            p = frames();
+            p = bare();
             serving = null;
             port = null;
             afresh = null;
@@ -537,24 +495,15 @@ public final class NetdevSlot {
         }
     }
 
-    /**
-     * The open port.
-     *
-     * @return the port, or null
-     */
-    public synchronized FramePort port() {
-        return frames();
+    /** Who serves, and its port; both null: none is open. */
+    record Service(Candidate of, NetPort port) { }
+
+    synchronized Service service() {
+        return new Service(serving, bare());
     }
 
-    private FramePort frames() {
+    private NetPort bare() {
         return port == null ? null : port.port();
-    }
-
-    /** Who serves, and its port; null: none is open. */
-    private record Service(Candidate of, FramePort port) { }
-
-    private synchronized Service service() {
-        return new Service(serving, frames());
     }
 
     /**
@@ -591,22 +540,6 @@ public final class NetdevSlot {
      */
     public synchronized int revision() {
         return serving != null ? serving.revision() : candidates.any().map(Candidate::revision).orElse(0);
-    }
-
-    /**
-     * Counters that only the backend has.
-     *
-     * @param to takes them
-     */
-    public void statistics(java.util.function.BiConsumer<String, Long> to) {
-        Service s = service();
-        if (s.port != null) {
-            try {
-                maker.statistics(s.of, s.port, System.nanoTime() + QUERY_NANOS).forEach(to);
-            } catch (NetdevException e) {
-                LOG.warn("netdev {}: {}", id, e.getMessage());
-            }
-        }
     }
 
     /** Somebody keeps it, a NIC or who waits for a backend, or does no more. */

@@ -7,8 +7,10 @@ import java.util.Optional;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.FrameQueue;
+import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortProfile;
+import org.vireo.net.api.VringPort;
 import org.vireo.posix.Descriptors;
 
 /**
@@ -18,16 +20,25 @@ import org.vireo.posix.Descriptors;
  * @param port the port
  * @param profile what it can do
  * @param news what it has said since
- * @param queues one for each pair of the NIC
+ * @param queues one for each pair of the NIC; none: it takes the rings
  * @param events the queues' descriptors
  */
-public record OpenedPort(FramePort port, PortProfile profile, PortNews news, List<FrameQueue> queues, List<Fd> events) {
+public record OpenedPort(NetPort port, PortProfile profile, PortNews news, List<FrameQueue> queues, List<Fd> events) {
     /**
      * Asks for them. On the backend's thread.
      *
      * @throws NetdevException what it gave is of no use
      */
-    static OpenedPort of(FramePort port, PortProfile profile, PortNews news, int pairs) throws NetdevException {
+    static OpenedPort of(NetPort given, PortProfile profile, PortNews news, int pairs) throws NetdevException {
+        boolean frames = given instanceof FramePort;
+        if (frames == given instanceof VringPort) {
+            throw new NetdevException("gave a port that is " + (frames ? "both a FramePort and a VringPort"
+                    : "neither a FramePort nor a VringPort"));
+        }
+        return frames ? of((FramePort) given, profile, news, pairs) : new OpenedPort(given, profile, news, List.of(), List.of());
+    }
+
+    private static OpenedPort of(FramePort port, PortProfile profile, PortNews news, int pairs) throws NetdevException {
         List<FrameQueue> queues = new ArrayList<>();
         List<Fd> events = new ArrayList<>();
         for (int i = 0; i < pairs; i++) {
@@ -41,6 +52,25 @@ public record OpenedPort(FramePort port, PortProfile profile, PortNews news, Lis
             events.add(fd);
         }
         return new OpenedPort(port, profile, news, List.copyOf(queues), List.copyOf(events));
+    }
+
+    /**
+     * What it can do: what it said last, or what it could when it was opened.
+     *
+     * @return the profile
+     */
+    @Override
+    public PortProfile profile() {
+        return news.latestProfile().filter(p -> p.pairs() >= profile.pairs()).orElse(profile);
+    }
+
+    /**
+     * Whether it takes the guest's rings: no frame passes this process.
+     *
+     * @return whether
+     */
+    public boolean takesRings() {
+        return port instanceof VringPort;
     }
 
     /**

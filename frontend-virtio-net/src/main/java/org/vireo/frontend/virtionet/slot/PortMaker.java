@@ -17,7 +17,6 @@ import org.vireo.frontend.virtionet.worker.BackendException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.BackendStateTransfer;
 import org.vireo.net.api.Fds;
-import org.vireo.net.api.FramePort;
 import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
@@ -166,7 +165,7 @@ final class PortMaker {
     }
 
     /** The state of an open port; the caller closes it. */
-    BackendState save(Candidate c, FramePort p, long deadlineNanos) throws NetdevException {
+    BackendState save(Candidate c, NetPort p, long deadlineNanos) throws NetdevException {
         requireTransfer(c);
         Loan loan = loans.get(p);
         return calls(c).call("save", c.bundle(), deadlineNanos, () -> {
@@ -198,7 +197,7 @@ final class PortMaker {
     }
 
     /** Counters that only the backend has. */
-    Map<String, Long> statistics(Candidate c, FramePort p, long deadlineNanos) throws NetdevException {
+    Map<String, Long> statistics(Candidate c, NetPort p, long deadlineNanos) throws NetdevException {
         return calls(c).call("statistics", c.bundle(), deadlineNanos, () -> {
             Counters counters = new Counters();
             try {
@@ -258,14 +257,13 @@ final class PortMaker {
         }
         loans.put(p, loan);
         try {
-            PortProfile profile = p instanceof FramePort ? p.profile() : null;
-            String wrong = !(p instanceof FramePort) ? "gave a port that is no FramePort"
-                    : profile == null ? "has no profile"
+            PortProfile profile = p.profile();
+            String wrong = profile == null ? "has no profile"
                     : profile.pairs() < pairs ? "has " + profile.pairs() + " queue pairs, the NIC wants " + pairs : null;
             if (wrong != null) {
                 throw new NetdevException("netdev " + id + ": backend " + c + " " + wrong);
             }
-            OpenedPort made = open(c, (FramePort) p, profile, loan.news(), pairs);
+            OpenedPort made = open(c, p, profile, loan.news(), pairs);
             made.events().forEach(loan::add);
             return made;
         } catch (Throwable t) {
@@ -279,7 +277,7 @@ final class PortMaker {
         }
     }
 
-    private OpenedPort open(Candidate c, FramePort p, PortProfile profile, PortNews news, int pairs) throws NetdevException {
+    private OpenedPort open(Candidate c, NetPort p, PortProfile profile, PortNews news, int pairs) throws NetdevException {
         try {
             return OpenedPort.of(p, profile, news, pairs);
         } catch (NetdevException e) {

@@ -39,7 +39,7 @@ final class Harness implements AutoCloseable {
     final List<String> events = new CopyOnWriteArrayList<>();
     private final List<Runnable> closing = new ArrayList<>();
     private final List<FakeNetwork> networks = new ArrayList<>();
-    private final Map<FakeBackend, ServiceReference<NetBackend>> references = new HashMap<>();
+    private final Map<NetBackend, ServiceReference<NetBackend>> references = new HashMap<>();
 
     Harness(int workers) throws IOException {
         folder = Files.createTempDirectory("vf");
@@ -61,23 +61,23 @@ final class Harness implements AutoCloseable {
         return b;
     }
 
-    void bind(String netdev, FakeBackend b, int ranking) {
+    void bind(String netdev, NetBackend b, int ranking) {
         bind(netdev, b, ranking, "fake");
     }
 
     /** As a backend of a type. */
-    void bind(String netdev, FakeBackend b, int ranking, String type) {
+    void bind(String netdev, NetBackend b, int ranking, String type) {
         bind(netdev, b, ranking, type, 0);
     }
 
     /** As a backend with a configuration of a revision. */
-    void bind(String netdev, FakeBackend b, int ranking, String type, int revision) {
+    void bind(String netdev, NetBackend b, int ranking, String type, int revision) {
         ServiceReference<NetBackend> r = reference(netdev, ranking, type, revision);
         references.put(b, r);
         registry.bindBackend(b, r);
     }
 
-    void unbind(FakeBackend b) {
+    void unbind(NetBackend b) {
         registry.unbindBackend(b, references.remove(b));
     }
 
@@ -162,7 +162,7 @@ final class Harness implements AutoCloseable {
 
     @Override
     public void close() {
-        references.keySet().forEach(b -> {
+        references.keySet().stream().filter(FakeBackend.class::isInstance).map(FakeBackend.class::cast).forEach(b -> {
             for (String call : List.of("transmit", "receive", "open", "load", "apply", "close", "save", "statistics", "profile")) {
                 b.wake(call);
             }

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import java.util.BitSet;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.vireo.frontend.virtionet.block.NicBlockMemory;
+import org.vireo.frontend.virtionet.device.EngineException;
+import org.vireo.frontend.virtionet.device.RingEngine;
+import org.vireo.frontend.virtionet.device.RingEngine.RingSpec;
+import org.vireo.frontend.virtionet.memory.MappedRegion;
+import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.frontend.virtionet.session.DeviceState;
+import org.vireo.frontend.virtionet.slot.ServedPort;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.GuestMemory;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.RingPosition;
+import org.vireo.net.api.VringPort;
+import org.vireo.net.api.VringSpec;
+import org.vireo.net.api.nic.Ownership.Phase;
+import org.vireo.vhostuser.VirtioNet;
+
+/**
+ * A NIC's rings while its port has them: no frame passes this process, whose workers have nothing to do with them. Where a ring was when
+ * it started or stopped is in its journal, as with rings of our own. Of the NIC's actor; each call has a deadline.
+ */
+final class LentRings {
+    /** What the NIC and its VMM do themselves, whoever has the rings. */
+    private static final long OF_NIC = VirtioNet.PROTOCOL_FEATURES | VirtioNet.MAC | VirtioNet.STATUS | VirtioNet.CTRL_VQ
+            | VirtioNet.CTRL_RX | VirtioNet.GUEST_ANNOUNCE | VirtioNet.MTU | VirtioNet.LOG_ALL;
+
+    private final ServedPort port;
+    private final NicBlockMemory block;
+    private final RingEngine engine;
+    /** Those that are started, and how. */
+    private final Map<Integer, RingSpec> started = new TreeMap<>();
+    private final BitSet enabled = new BitSet();
+    /** What the port was told; null: nothing yet. */
+    private MemoryTable memory;
+    private long features;
+
+    /**
+     * Rings of a port that serves.
+     *
+     * @param port calls it
+     * @param block for the journals
+     * @param engine knows where rings lie
+     */
+    LentRings(ServedPort port, NicBlockMemory block, RingEngine engine) {
+        this.port = port;
+        this.block = block;
+        this.engine = engine;
+    }
+
+    private interface Action {
+        void of(VringPort p) throws NetdevException;
+    }
+
+    private void tell(String what, Action a) throws NetdevException {
+        ask(what, p -> {
+            a.of(p);
+            return null;
+        });
+    }
+
+    private <T> T ask(String what, ServedPort.RingCall<T> call) throws NetdevException {
+        if (isElsewhere()) {
+            throw new NetdevException(what + ": another process has this NIC's rings");
+        }
+        return port.rings(what, call);
+    }
+
+    /** Another process talks with whoever has the rings, on the same connection perhaps. */
+    private boolean isElsewhere() {
+        return block.ownership().filter(o -> o.holder() != block.self() && o.phase() != Phase.FENCED && o.phase() != Phase.OFFERED)
+                .isPresent();
+    }
+
+    /** Tells all that rings need before one is started. */
+    void prepare(DeviceState s) throws NetdevException {
+        long acknowledged = s.features() & ~OF_NIC;
+        if (memory == null || acknowledged != features) {
+            tell("features", p -> p.features(acknowledged));
+            features = acknowledged;
+        }
+        if (memory != s.memory()) {
+            replace(s.memory());
+        }
+    }
+
+    private void replace(MemoryTable table) throws NetdevException {
+        tell("memory", p -> p.memory(new Shared(table)));
+        memory = table;
+    }
+
+    /** The guest's memory is another one: the port must not use the former any more, also if no ring runs. */
+    void memory(MemoryTable table) throws NetdevException {
+        if (memory != null) {
+            replace(table);
+        }
+    }
+
+    /** Starts a ring, for which all is prepared. */
+    void start(int ring, RingSpec spec, RingPosition at) throws NetdevException {
+        block.record(ring, at);
+        // also if it fails: who knows how far it came
+        started.put(ring, spec);
+        tell("start", p -> p.start(ring, new Lent(spec, at)));
+    }
+
+    void enable(int ring, boolean on) throws NetdevException {
+        if (enabled.get(ring) != on) {
+            tell("enable", p -> p.enable(ring, on));
+            enabled.set(ring, on);
+        }
+    }
+
+    void call(int ring, Fd call) throws NetdevException {
+        tell("call", p -> p.call(ring, call));
+    }
+
+    /**
+     * Stops a ring. When this returns it is in its journal where it goes on.
+     *
+     * @throws NetdevException the port did not answer, or the ring lies nowhere: it may still be used
+     */
+    void stop(int ring) throws NetdevException {
+        RingSpec spec = started.get(ring);
+        if (spec == null) {
+            return;
+        }
+        if (!isElsewhere()) {
+            RingPosition at = ask("stop", p -> p.stop(ring));
+            block.record(ring, at == null ? shown(spec) : at);
+        }
+        started.remove(ring);
+    }
+
+    /** Where a ring is of which the port knows no more than everybody. */
+    private RingPosition shown(RingSpec spec) throws NetdevException {
+        try {
+            int used = engine.usedIndex(spec);
+            return RingPosition.of(used, used);
+        } catch (EngineException e) {
+            throw new NetdevException(e.getMessage(), e);
+        }
+    }
+
+    /**
+     * Stops all rings, as far as the port answers.
+     *
+     * @throws NetdevException one was not stopped
+     */
+    void stopAll() throws NetdevException {
+        NetdevException failed = null;
+        for (int ring : List.copyOf(started.keySet())) {
+            try {
+                stop(ring);
+            } catch (NetdevException e) {
+                failed = e;
+            }
+        }
+        if (failed != null) {
+            throw failed;
+        }
+    }
+
+    /** The network learns where the guest is. */
+    void announce(byte[] mac) throws NetdevException {
+        tell("announce", p -> p.announce(mac));
+    }
+
+    /** The guest has gone, or another port has its rings: its memory is used no more. */
+    void forget() throws NetdevException {
+        for (int ring = enabled.nextSetBit(0); ring >= 0; ring = enabled.nextSetBit(ring + 1)) {
+            enable(ring, false);
+        }
+        if (memory != null && !memory.regions().isEmpty()) {
+            replace(MemoryTable.EMPTY);
+        }
+    }
+
+    private record Shared(List<GuestMemory.Region> regions) implements GuestMemory {
+        Shared(MemoryTable table) {
+            this(table.regions().stream().<GuestMemory.Region>map(SharedRegion::of).toList());
+        }
+    }
+
+    private record SharedRegion(long guestAddress, long bytes, long userAddress, long fileOffset, Fd file) implements GuestMemory.Region {
+        static SharedRegion of(MappedRegion r) {
+            MappedRegion.Spec s = r.spec();
+            return new SharedRegion(s.guest(), s.bytes(), s.user(), s.offset(), r.file());
+        }
+    }
+
+    private record Lent(RingSpec spec, RingPosition position) implements VringSpec {
+        @Override
+        public int size() {
+            return spec.size();
+        }
+
+        @Override
+        public long descriptors() {
+            return spec.descriptors();
+        }
+
+        @Override
+        public long driver() {
+            return spec.available();
+        }
+
+        @Override
+        public long device() {
+            return spec.used();
+        }
+
+        @Override
+        public long log() {
+            return -1;
+        }
+
+        @Override
+        public Fd kick() {
+            return spec.kick();
+        }
+
+        @Override
+        public Fd call() {
+            return spec.call();
+        }
+    }
+}
