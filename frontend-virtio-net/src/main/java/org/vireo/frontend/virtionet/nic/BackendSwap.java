@@ -420,14 +420,30 @@ final class BackendSwap {
     /** What was saved for the one that is being prepared is no more so: anew. */
     void stateChanged() {
         if (prepared != null) {
-            swaps.abandon(prepared);
-            prepared = null;
-            DressRehearsal d = rehearsal;
-            if (d != null) {
-                d.close();
-            }
+            abandonPrepared();
             // however often it says so
             later();
+        }
+    }
+
+    private void abandonPrepared() {
+        swaps.abandon(prepared);
+        prepared = null;
+        DressRehearsal d = rehearsal;
+        if (d != null) {
+            d.close();
+        }
+    }
+
+    /** The port goes to another NIC: who serves now goes on serving, and nothing is under way. */
+    void settle() {
+        if (prepared != null) {
+            abandonPrepared();
+        }
+        Replacement r = trial;
+        trial = null;
+        if (r != null) {
+            swaps.confirm(r);
         }
     }
 

@@ -46,7 +46,7 @@ final class Custody {
         }
         nic.endpoint().deafen();
         nic.rings().freeze(deadlineNanos);
-        if (nic.binding() == null) {
+        if (nic.binding() == null || nic.binding().port() == null) {
             return;
         }
         if (nic.block().ownership().filter(o -> o.holder() != nic.block().self()).isPresent()) {
@@ -68,6 +68,7 @@ final class Custody {
         if (nic.backend() != null) {
             // what came, or left, while nothing could be done
             nic.backend().backendArrived();
+            nic.backend().ringsChanged();
         }
     }
 
@@ -86,7 +87,7 @@ final class Custody {
             if (nic.session() != null) {
                 nic.session().listen(nic.environment().poller());
             }
-            if (nic.binding() == null || nic.binding().port() != null) {
+            if (nic.binding() == null || nic.binding().reachable()) {
                 nic.endpoint().start(nic.session() != null);
             }
         } catch (IOException e) {
@@ -124,7 +125,7 @@ final class Custody {
     }
 
     void startTaken() throws EngineException, NetdevException {
-        if (nic.binding() != null) {
+        if (nic.binding() != null && nic.binding().port() != null) {
             nic.binding().slot().served().resume();
             nic.binding().settle(nic.state());
         }
@@ -134,7 +135,7 @@ final class Custody {
 
     void stopTaken() throws EngineException {
         nic.rings().stopSurely();
-        if (nic.binding() != null) {
+        if (nic.binding() != null && nic.binding().port() != null) {
             standStill();
         }
     }
@@ -176,6 +177,7 @@ final class Custody {
                 nic.backend().broken(e);
             }
             nic.backend().swap().look();
+            nic.backend().ringsChanged();
         }
     }
 }

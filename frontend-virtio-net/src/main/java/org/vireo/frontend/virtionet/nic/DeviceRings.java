@@ -135,7 +135,7 @@ final class DeviceRings {
 
     private void start(DeviceState from, DeviceState next) throws EngineException, NetdevException {
         if (binding != null) {
-            if (binding.port() != null && idle()) {
+            if (binding.reachable() && idle()) {
                 engine.format(binding.format(next.features()));
             }
             binding.follow(next);
@@ -222,7 +222,7 @@ final class DeviceRings {
             return;
         }
         OpenedPort port = binding == null ? null : binding.port();
-        if (port != null && idle()) {
+        if (binding != null && binding.reachable() && idle()) {
             engine.format(binding.format(s.features()));
         }
         List<RingEngine.Resumption> rings = new ArrayList<>();

@@ -154,7 +154,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
             actor.call(Urgency.UNBIND, CALL_MILLIS, () -> {
                 endpoint.bind();
                 if (binding != null) {
-                    binding.slot().acquire(backend);
+                    binding.slot().users().add(backend);
                     backend.openFirst();
                 }
                 ready();
@@ -169,7 +169,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     /** With a port, or without a netdev at all, VMMs are accepted. */
     void ready() throws IOException {
         link.ofPort();
-        if (binding == null || binding.port() != null) {
+        if (binding == null || binding.reachable()) {
             block.features(offered(), device.features());
             endpoint.start(session != null);
         } else {
@@ -204,11 +204,11 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
                 fd.close();
                 return;
             }
-            if (binding != null && binding.port() == null) {
+            if (binding != null && !binding.reachable()) {
                 LOG.info("NIC {}: a VMM (pid {}) comes while netdev {} is not open", options.id(), pid, options.netdev());
                 backend.open();
             }
-            if (binding == null || binding.port() != null) {
+            if (binding == null || binding.reachable()) {
                 failure = null;
             }
             session = session(fd, null, pid);
@@ -274,6 +274,9 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
             rings.whenQuiet(former::close);
         }
         announce(former, device, null);
+        if (backend != null) {
+            backend.ringsChanged();
+        }
         try {
             if (!closed && !dead) {
                 listenAgain();
@@ -286,7 +289,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
 
     /** The next VMM is accepted as soon as there is a backend for it. */
     void listenAgain() throws IOException {
-        if (binding == null || binding.port() != null || binding.slot().servable()) {
+        if (binding == null || binding.reachable() || binding.slot().servable()) {
             endpoint.start(session != null);
         } else if (session == null) {
             endpoint.deafen();
@@ -306,7 +309,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         announce(former, next, backendSocket);
         try {
             device = rings.follow(former, next);
-            if (next.running() && !rings.halted() && (binding == null || binding.port() != null)) {
+            if (next.running() && !rings.halted() && (binding == null || binding.reachable())) {
                 failure = null;
             }
         } catch (EngineException | NetdevException e) {
@@ -318,6 +321,9 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         }
         block.features(offered(), device.features());
         device.closeReplaced(former);
+        if (backend != null && former.running() != device.running()) {
+            backend.ringsChanged();
+        }
         refresh();
     }
 
@@ -568,7 +574,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
             now = NicState.PREPARED;
         } else if (custody.isFrozen()) {
             now = NicState.FROZEN;
-        } else if (binding != null && binding.port() == null) {
+        } else if (binding != null && (device.running() ? binding.port() == null : !binding.reachable())) {
             now = NicState.NO_BACKEND;
         } else if (session == null) {
             now = NicState.LISTENING;
@@ -594,7 +600,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     /** With the counters of the port. */
     NicStatus measure() {
         Map<String, Long> counters = new LinkedHashMap<>(engine.counters());
-        if (binding != null && !dead) {
+        if (binding != null && binding.port() != null && !dead) {
             binding.slot().served().statistics((name, value) -> counters.put("port-" + name, value));
         }
         return status(counters);
@@ -613,5 +619,10 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
 
     NetdevSlot slot() {
         return binding == null ? null : binding.slot();
+    }
+
+    /** Whether another NIC holds the netdev, of which this one may get the port. */
+    boolean waitsForPort() {
+        return binding != null && !binding.slot().users().isHeldBy(backend);
     }
 }

@@ -41,6 +41,11 @@ final class NicBackend implements SlotUser {
     }
 
     @Override
+    public int pairs() {
+        return nic.options().pairs();
+    }
+
+    @Override
     public boolean opens() {
         return nic.block().ownership().filter(o -> o.holder() == nic.block().self()).isPresent();
     }
@@ -65,7 +70,7 @@ final class NicBackend implements SlotUser {
      * @throws NetdevException it cannot, and trying again would not help
      */
     void openFirst() throws NetdevException {
-        if (binding.slot().servable()) {
+        if (binding.slot().users().isHeldBy(this) && binding.slot().servable()) {
             try {
                 binding.open();
             } catch (PortUnavailableException e) {
@@ -84,13 +89,22 @@ final class NicBackend implements SlotUser {
         }
     }
 
-    /** Opens the best backend that there is, if there is none yet. On the actor. */
+    /** Opens the best backend that there is, or takes the port that another NIC had, if there is none yet. On the actor. */
     void open() {
-        if (!nic.alive() || !nic.custody().isServing() || binding.port() != null || !binding.slot().servable()) {
+        if (!nic.alive() || !nic.custody().isServing() || binding.port() != null || !binding.slot().users().isHeldBy(this)) {
+            return;
+        }
+        boolean given = binding.reachable();
+        if (!given && !binding.slot().servable()) {
             return;
         }
         try {
-            binding.openBest(nic.state().features());
+            if (given) {
+                nic.feed().abort("it has the port of another NIC now");
+                binding.adopt(nic.state());
+            } else {
+                binding.openBest(nic.state().features());
+            }
             absence.end();
             nic.recovered();
             if (nic.state().running()) {
@@ -109,12 +123,63 @@ final class NicBackend implements SlotUser {
         }
     }
 
+    /** Rings run where none did, or none runs any more: the port goes where it is needed. On the actor. */
+    void ringsChanged() {
+        if (!nic.alive() || !nic.custody().isServing()) {
+            return;
+        }
+        if (!nic.state().running()) {
+            binding.slot().users().unclaim(this);
+            handOn();
+        } else if (binding.port() == null) {
+            binding.slot().users().claim(this).ifPresent(holder -> {
+                nic.lacks("port-busy: " + holder + " has netdev " + binding.slot().id() + " and its rings run");
+                absence.begin(false);
+            });
+        }
+    }
+
+    @Override
+    public void portWanted() {
+        nic.actor().post(Urgency.UNBIND, this::handOn);
+    }
+
+    @Override
+    public void portGiven() {
+        nic.actor().post(Urgency.UNBIND, () -> {
+            open();
+            ringsChanged();
+        });
+    }
+
+    /** Another NIC's rings run and this one's do not: it gets the port, as it is. On the actor. */
+    private void handOn() {
+        if (!binding.slot().users().isHeldBy(this) || !binding.slot().users().isClaimed() || nic.state().running() || !nic.alive()
+                || !nic.custody().isServing() || nic.inHandover()) {
+            return;
+        }
+        swap.settle();
+        nic.feed().abort("another NIC has its port now");
+        try {
+            binding.handOn();
+        } catch (EngineException e) {
+            LOG.warn("NIC {}: {}", id(), e.getMessage());
+            return;
+        }
+        LOG.info("NIC {}: gives netdev {} to another NIC, whose rings run", id(), binding.slot().id());
+        binding.slot().users().pass(this);
+        nic.refresh();
+    }
+
     /**
      * Rings are to go on with the port that is there: so do its own threads. On the actor.
      *
      * @return false: it does not, the NIC has failed
      */
     boolean resume() {
+        if (binding.port() == null) {
+            return true;
+        }
         try {
             binding.slot().served().resume();
             return true;

@@ -32,6 +32,7 @@ final class NicImages {
     static final StateFormat FORMAT = StateFormat.of("virtio-net", 1, 1).build();
 
     private static final String BREAK_BEFORE_MAKE = "break-before-make";
+    private static final String PORT_ELSEWHERE = "port-elsewhere";
     private static final String NETDEV_REVISION = "netdev-revision";
     private static final Set<String> DEVICE_FIELDS = Set.of("features", "protocol-features", "status", "mtu", "pairs");
     private static final Set<String> MEMORY_FIELDS = Set.of("guest", "bytes", "user", "offset", "file");
@@ -149,6 +150,12 @@ final class NicImages {
         return s.has(BREAK_BEFORE_MAKE) && s.flag(BREAK_BEFORE_MAKE);
     }
 
+    /** Whether another NIC holds the netdev, of which this one may get the port. */
+    static boolean portElsewhere(NicImage image) throws StateTransferException {
+        Section s = require(image, "nic");
+        return s.has(PORT_ELSEWHERE) && s.flag(PORT_ELSEWHERE);
+    }
+
     private static Section nic(Nic nic, boolean breaks) {
         Section.Builder b = Section.builder("nic").flag("backend-transfer", nic.options().backendTransfer());
         nic.options().effective().forEach((k, v) -> b.text("option." + k, v));
@@ -161,6 +168,9 @@ final class NicImages {
         }
         if (breaks) {
             b.flag(BREAK_BEFORE_MAKE, true);
+        }
+        if (nic.waitsForPort()) {
+            b.flag(PORT_ELSEWHERE, true);
         }
         return b.build();
     }

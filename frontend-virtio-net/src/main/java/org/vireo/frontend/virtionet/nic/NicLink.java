@@ -24,8 +24,8 @@ final class NicLink {
 
     /** Another port is the NIC's: so is its link. */
     void ofPort() {
-        if (nic.binding() != null && nic.binding().port() != null) {
-            set(nic.binding().port().isLinkUp());
+        if (nic.binding() != null && nic.binding().reachable()) {
+            set(nic.binding().isLinkUp());
         }
     }
 

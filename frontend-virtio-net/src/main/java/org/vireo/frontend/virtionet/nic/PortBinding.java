@@ -153,9 +153,38 @@ final class PortBinding {
         }
     }
 
+    /** The port, also while another NIC holds it: what it can do is what this one offers. */
+    private OpenedPort known() {
+        return port != null ? port : slot.shared();
+    }
+
+    /** Whether there is a port, here or with another NIC of which this one may get it. */
+    boolean reachable() {
+        return known() != null;
+    }
+
+    /** Lets go of a port that another NIC is to have. Its rings do not run. */
+    void handOn() throws EngineException {
+        detachAll();
+        serve(null);
+        applied = null;
+    }
+
+    /**
+     * Takes the port that another NIC had.
+     *
+     * @param s what was negotiated
+     * @throws NetdevException it lacks what the guest acknowledged
+     */
+    void adopt(DeviceState s) throws NetdevException {
+        OpenedPort given = slot.shared();
+        requireFit(given, s);
+        exchange(given, null);
+    }
+
     /** Virtio features that this NIC offers over this port. */
     long offered() {
-        return offered(port);
+        return offered(known());
     }
 
     private long offered(OpenedPort of) {
@@ -169,12 +198,18 @@ final class PortBinding {
         return bits & ~options.disabled();
     }
 
+    /** The link of a port that is {@link #reachable}. */
+    boolean isLinkUp() {
+        return known().isLinkUp();
+    }
+
     int mtu() {
-        return port == null ? 0 : port.profile().mtu();
+        OpenedPort p = known();
+        return p == null ? 0 : p.profile().mtu();
     }
 
     FrameFormat format(long features) {
-        PortProfile p = port.profile();
+        PortProfile p = known().profile();
         int header = FrameFormat.headerLength(features);
         return FrameFormat.of(features, p.headerLengths().contains(header) ? header : 0, Math.max(options.mtu(), p.mtu()));
     }

@@ -12,6 +12,7 @@ import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.Section;
+import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.NicException;
@@ -28,13 +29,17 @@ final class ReceivedNic implements IncomingNic {
     private final boolean loaded;
     /** Whether the port is opened when the NIC is taken: the source has it until then. */
     private final boolean opensLate;
+    /** Whether another NIC has the port. */
+    private final boolean waits;
     private final DressRehearsal rehearsal;
     private volatile long seq;
     private boolean taken;
     private boolean closed;
 
-    private ReceivedNic(Nic nic, NicImage image, boolean loaded, boolean opensLate, Consumer<ReceivedNic> owned, Runnable dropped) {
+    private ReceivedNic(Nic nic, NicImage image, boolean loaded, boolean opensLate, Consumer<ReceivedNic> owned, Runnable dropped)
+            throws StateTransferException {
         this.nic = nic;
+        waits = NicImages.portElsewhere(image);
         rehearsal = DressRehearsal.of(image, nic.environment());
         this.loaded = loaded;
         this.opensLate = opensLate;
@@ -58,17 +63,18 @@ final class ReceivedNic implements IncomingNic {
         compare(sent, options);
         NicBlockMemory block = NicBlockMemory.open(NicImages.require(image, "block").descriptor("file").duplicate());
         Nic nic = new Nic(options, env, block);
-        boolean loads = transfer && options.backendTransfer();
+        boolean waits = NicImages.portElsewhere(image);
+        boolean loads = transfer && options.backendTransfer() && !waits;
         try {
             boolean opensLate = !loads && nic.binding() != null && NicImages.breaks(image);
             if (nic.binding() != null) {
-                nic.binding().slot().acquire(nic.backend());
-                if (!opensLate) {
+                nic.binding().slot().users().add(nic.backend(), !waits);
+                if (!opensLate && !waits) {
                     bind(nic, image, loads, deadlineNanos);
                 }
             }
             nic.custody().receive(NicImages.state(image, nic.state(), options.anyMemory()), session(nic, image));
-            if (!opensLate) {
+            if (!opensLate && !waits) {
                 checkFeatures(nic);
             }
             Section listener = image.section("listener").orElse(null);
@@ -165,7 +171,7 @@ final class ReceivedNic implements IncomingNic {
                 if (change.section("connection").isPresent()) {
                     nic.custody().update(session(nic, change));
                 }
-                if (!opensLate) {
+                if (!opensLate && !waits) {
                     checkFeatures(nic);
                 }
                 seq = change.seq();

@@ -51,7 +51,7 @@ final class SourceNic implements TransferableNic {
                 throw new NicException("NIC " + id() + ": is in a handover already");
             }
             boolean transfers = backendTransfer && nic.options().backendTransfer();
-            boolean closes = breakBeforeMake && !transfers && nic.binding() != null;
+            boolean closes = breakBeforeMake && !transfers && nic.binding() != null && !nic.waitsForPort();
             if (closes && nic.feed().hasStandby()) {
                 throw new NicException("NIC " + id() + ": a standby, or the descriptor store, has its backend's descriptors, so"
                         + " break-before-make would not free netdev " + nic.options().netdev() + ": end that first");
@@ -92,10 +92,10 @@ final class SourceNic implements TransferableNic {
         if (!nic.alive() || nic.failed()) {
             throw new NicException("NIC " + id() + ": is " + nic.nicState() + ", it cannot be handed over");
         }
-        if (nic.binding() != null && nic.binding().port() == null) {
+        if (nic.binding() != null && nic.binding().port() == null && !nic.waitsForPort()) {
             throw new NicException("NIC " + id() + ": netdev " + nic.options().netdev() + " has no backend now");
         }
-        sent = nic.binding() != null && withBackend;
+        sent = nic.binding() != null && nic.binding().port() != null && withBackend;
         return NicImages.whole(nic, sent ? save() : null, closes);
     }
 

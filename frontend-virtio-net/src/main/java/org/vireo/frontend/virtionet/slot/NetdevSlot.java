@@ -33,7 +33,7 @@ public final class NetdevSlot {
     private final Closing closing = new Closing();
     private final SlotSwap swap;
     private final ServedPort served = new ServedPort(this);
-    private SlotUser user;
+    private final SlotUsers users = new SlotUsers(this);
     private Candidate serving;
     private OpenedPort port;
     private BackendState parked;
@@ -117,7 +117,7 @@ public final class NetdevSlot {
     }
 
     SlotUser user() {
-        return user;
+        return users.holder();
     }
 
     void serve(Candidate c, OpenedPort p) {
@@ -141,7 +141,7 @@ public final class NetdevSlot {
         SlotUser waits;
         synchronized (this) {
             arrivals.fail(serviceId, why);
-            waits = port == null ? user : null;
+            waits = port == null ? users.holder() : null;
             swap.refused("netdev " + id + ": " + why);
         }
         LOG.warn("netdev {}: {}", id, why);
@@ -155,7 +155,7 @@ public final class NetdevSlot {
         synchronized (this) {
             arrivals.end(c.serviceId());
             candidates.add(c, configured);
-            arrived = user;
+            arrived = users.holder();
             notifyAll();
         }
         LOG.info("netdev {}: backend {} is there", id, c);
@@ -177,7 +177,7 @@ public final class NetdevSlot {
                 return;
             }
             if (leaving == serving && port != null) {
-                holder = user;
+                holder = users.holder();
             } else {
                 how = swap.disposal();
                 beside = swap.leaves(leaving);
@@ -195,7 +195,7 @@ public final class NetdevSlot {
     }
 
     synchronized boolean unused() {
-        return candidates.isEmpty() && arrivals.isEmpty() && user == null && parked == null && waiting == 0;
+        return candidates.isEmpty() && arrivals.isEmpty() && users.isEmpty() && parked == null && waiting == 0;
     }
 
     /**
@@ -221,16 +221,21 @@ public final class NetdevSlot {
     }
 
     /**
-     * Gives the netdev to a NIC.
+     * The NICs that name the netdev.
      *
-     * @param nic the NIC
-     * @throws NetdevException another NIC has it
+     * @return always the same
      */
-    public synchronized void acquire(SlotUser nic) throws NetdevException {
-        if (user != null && user != nic) {
-            throw new NetdevException("netdev " + id + ": is in use by NIC " + user.id());
-        }
-        user = nic;
+    public SlotUsers users() {
+        return users;
+    }
+
+    /**
+     * The port, whichever NIC holds it.
+     *
+     * @return the port, or null
+     */
+    public synchronized OpenedPort shared() {
+        return port;
     }
 
     /**
@@ -478,16 +483,26 @@ public final class NetdevSlot {
      * @param how what becomes of the thing outside
      */
     public void release(SlotUser nic, Disposal how) {
+        SlotUser heir = null;
         synchronized (this) {
-            if (user != nic) {
+            if (users.holder() != nic) {
+                users.remove(nic);
                 return;
+            }
+            if (how == Disposal.RELEASE) {
+                heir = users.heir(nic);
             }
         }
         swap.end();
+        if (heir != null) {
+            // with its port
+            heir.portGiven();
+            return;
+        }
         close(how);
         dropParked();
         synchronized (this) {
-            user = null;
+            users.leave(nic);
             // a NIC that comes later asks anew
             candidates.forgive();
             failure = "";
@@ -588,7 +603,7 @@ public final class NetdevSlot {
             String state = port != null ? "open" : parked != null ? "parked" : !failure.isEmpty() ? "failed: " + failure
                     : candidates.isEmpty() && !arrivals.isEmpty() ? "waits: " + arrivals.why() : "closed";
             bare = new SlotStatus(id, type(), c == null ? "" : c.bundle(), c == null ? -1 : c.bundleId(), state,
-                    user == null ? "" : user.id(), Map.copyOf(options()), "");
+                    users.holder() == null ? "" : users.holder().id(), Map.copyOf(options()), "");
         }
         return c == null || c.transfer() == null ? bare : bare.withFormat(maker, c);
     }
@@ -608,6 +623,6 @@ public final class NetdevSlot {
 
     /** Who is told the news of a backend's port; null: nobody. What stands beside has nothing to say. */
     synchronized SlotUser receiver(Candidate of) {
-        return serving == null || serving == of ? user : null;
+        return serving == null || serving == of ? users.holder() : null;
     }
 }

@@ -15,11 +15,24 @@ public interface SlotUser {
     String id();
 
     /**
+     * Its queue pairs.
+     *
+     * @return at least 1
+     */
+    int pairs();
+
+    /**
      * Whether it has its backend open, or will open one that comes: it does not wait for another process.
      *
      * @return whether
      */
     boolean opens();
+
+    /** Another NIC's rings run, and want the port that this one holds; must only post. */
+    void portWanted();
+
+    /** It holds the netdev now, with its port if there is one; must only post. */
+    void portGiven();
 
     /** A backend came that could serve; must only post. */
     void backendArrived();

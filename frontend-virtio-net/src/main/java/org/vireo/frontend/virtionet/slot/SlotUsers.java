@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.slot;
+
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
+import org.vireo.net.api.NetdevException;
+
+/**
+ * The NICs that name one netdev. One of them holds it, with its port; the other one, to which a VMM may migrate the first one's guest,
+ * gets it when its rings run and the holder's do not. Guarded by the slot; NICs are told without its lock. Any thread.
+ */
+public final class SlotUsers {
+    private static final int MOST = 2;
+
+    private final NetdevSlot slot;
+    /** The first one holds. */
+    private final List<SlotUser> all = new ArrayList<>();
+    private final Set<SlotUser> wanting = new LinkedHashSet<>();
+    /** Whether the one that held it has gone to another process with the port, and left another one behind: nobody here holds it. */
+    private boolean left;
+
+    SlotUsers(NetdevSlot slot) {
+        this.slot = slot;
+    }
+
+    /**
+     * A NIC names the netdev. The first one holds it.
+     *
+     * @param nic the NIC
+     * @throws NetdevException there are two, or the other one has another number of pairs
+     */
+    public void add(SlotUser nic) throws NetdevException {
+        add(nic, false);
+    }
+
+    /**
+     * A NIC that comes from another process names the netdev.
+     *
+     * @param nic the NIC
+     * @param holds whether it held the netdev there: then it does here too, though another one was here first
+     * @throws NetdevException there are two, or the other one has another number of pairs
+     */
+    public void add(SlotUser nic, boolean holds) throws NetdevException {
+        synchronized (slot) {
+            if (all.contains(nic)) {
+                return;
+            }
+            if (all.size() == MOST) {
+                String names = all.stream().map(SlotUser::id).collect(Collectors.joining(" and "));
+                throw new NetdevException("netdev " + slot.id() + ": is in use by NICs " + names + "; no more than " + MOST
+                        + " can name it");
+            }
+            if (!all.isEmpty() && holder().pairs() != nic.pairs()) {
+                throw new NetdevException("netdev " + slot.id() + ": NIC " + holder().id() + " has it with " + holder().pairs()
+                        + " queue pairs, NIC " + nic.id() + " wants " + nic.pairs() + ": give both the same queues=");
+            }
+            all.add(holds ? 0 : all.size(), nic);
+            left &= !holds;
+        }
+    }
+
+    /**
+     * Whether a NIC holds the netdev: no other one may use its port.
+     *
+     * @param nic the NIC
+     * @return whether
+     */
+    public boolean isHeldBy(SlotUser nic) {
+        synchronized (slot) {
+            return holder() == nic && !left;
+        }
+    }
+
+    /**
+     * A NIC's rings run, and it needs the port: the one that holds it is asked.
+     *
+     * @param nic the NIC
+     * @return who has it, for people; empty: the NIC itself does
+     */
+    public Optional<String> claim(SlotUser nic) {
+        SlotUser holder;
+        synchronized (slot) {
+            holder = holder();
+            if (isHeldBy(nic) || !all.contains(nic)) {
+                return Optional.empty();
+            }
+            if (left) {
+                return Optional.of("another process");
+            }
+            wanting.add(nic);
+        }
+        holder.portWanted();
+        return Optional.of("NIC " + holder.id());
+    }
+
+    /**
+     * A NIC's rings run no more: it wants the port no more.
+     *
+     * @param nic the NIC
+     */
+    public void unclaim(SlotUser nic) {
+        synchronized (slot) {
+            wanting.remove(nic);
+        }
+    }
+
+    /**
+     * Whether a NIC other than the one that holds the netdev wants it.
+     *
+     * @return whether
+     */
+    public boolean isClaimed() {
+        synchronized (slot) {
+            return next() != null;
+        }
+    }
+
+    private SlotUser next() {
+        return wanting.stream().filter(w -> w != holder()).findFirst().orElse(null);
+    }
+
+    /**
+     * The holder's rings do not run, and it has let go of the port: another NIC has it from now on, if one wants it.
+     *
+     * @param nic the holder
+     */
+    public void pass(SlotUser nic) {
+        SlotUser next;
+        synchronized (slot) {
+            next = holder() == nic ? next() : null;
+            if (next == null) {
+                return;
+            }
+            wanting.remove(next);
+            all.remove(next);
+            all.addFirst(next);
+        }
+        next.portGiven();
+    }
+
+    // ---- for the slot, with its lock
+
+    /** Who holds the netdev, or null. */
+    SlotUser holder() {
+        return all.isEmpty() ? null : all.getFirst();
+    }
+
+    boolean isEmpty() {
+        return all.isEmpty();
+    }
+
+    void remove(SlotUser nic) {
+        all.remove(nic);
+        wanting.remove(nic);
+        left &= !all.isEmpty();
+    }
+
+    /** The holder ends, and its port is not here any more. */
+    void leave(SlotUser nic) {
+        remove(nic);
+        // one that is only prepared here never had anything to do with it
+        left = !all.isEmpty() && holder().opens();
+    }
+
+    /**
+     * The holder ends: the other one holds the netdev.
+     *
+     * @return which, or null: there is none, and nothing has changed
+     */
+    SlotUser heir(SlotUser leaving) {
+        if (all.size() < MOST) {
+            return null;
+        }
+        remove(leaving);
+        return holder();
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.nic;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.vireo.guest.FrontEnd;
+import org.vireo.guest.GuestNic;
+import org.vireo.net.api.nic.IncomingNic;
+import org.vireo.net.api.nic.NicException;
+import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.nic.NicState;
+import org.vireo.net.api.nic.TransferableNic;
+import org.vireo.testsupport.Await;
+import org.vireo.vhostuser.VirtioNet;
+
+/** Two NICs name one netdev, as for a VM that its VMM migrates to another VMM on the same host: the port is where rings run. */
+class SharedNetdevTest {
+    private static final String[] SHARED = {"netdev", "neta"};
+
+    private Harness h;
+    private FakeNetwork net;
+    private FakeBackend backend;
+    private GuestNic a;
+    private GuestNic b;
+
+    @BeforeEach
+    void start() throws Exception {
+        h = new Harness(1);
+        net = h.network(1);
+        backend = h.backend("neta", net);
+    }
+
+    @AfterEach
+    void stop() {
+        h.close();
+    }
+
+    private void two() throws Exception {
+        h.nic("a");
+        h.nic("b", SHARED);
+        a = h.guest("a", GuestNic.options());
+        net.passBothWays(a, 1);
+    }
+
+    private static void stop(GuestNic g) throws Exception {
+        g.frontEnd().stop(0);
+        g.frontEnd().stop(1);
+    }
+
+    /** Where its queues are is what the driver counts: a guest of one thread knows. */
+    private static void startAgain(GuestNic g, int received, int transmitted) throws Exception {
+        g.frontEnd().start(g.receive(0), received);
+        g.frontEnd().start(g.transmit(0), transmitted);
+    }
+
+    @Test
+    void theSecondOneOffersWhatThePortOfTheFirstCan() throws Exception {
+        two();
+        assertEquals(NicState.LISTENING, h.status("b").state());
+        FrontEnd f = h.vmm("b");
+        long offered = f.getFeatures();
+        assertEquals(FakeBackend.OFFLOADS, offered & FakeBackend.OFFLOADS, VirtioNet.names(FakeBackend.OFFLOADS & ~offered));
+        h.awaitState("b", NicState.CONNECTED);
+        net.passBothWays(a, 2);
+        assertEquals("a", h.registry.netdevs().getFirst().nic());
+    }
+
+    /** As a VMM does it: the first one's rings stop, the second one's start, and back when it failed there. */
+    @Test
+    void thePortGoesWhereRingsRun() throws Exception {
+        two();
+        FakeBackend.Port port = backend.port;
+        for (int round = 0; round < 10; round++) {
+            stop(a);
+            h.awaitState("a", NicState.CONNECTED);
+            b = GuestNic.options().start(h.fds, h.vmm("b"));
+            h.awaitState("b", NicState.RUNNING);
+            net.passBothWays(b, 2 * round);
+            assertEquals("b", h.registry.netdevs().getFirst().nic());
+            b.close();
+            h.awaitState("b", NicState.LISTENING);
+            startAgain(a, 1 + round, 1 + round);
+            h.awaitState("a", NicState.RUNNING);
+            net.passBothWays(a, 2 * round + 1);
+        }
+        assertSame(port, backend.port, "it is the same port all the time");
+        assertEquals(List.of("open"), backend.calls.stream().filter(c -> !c.equals("apply")).toList());
+    }
+
+    @Test
+    void whereBothRunTheSecondOneSaysThatThePortIsBusy() throws Exception {
+        two();
+        b = h.guest("b", GuestNic.options());
+        Await.until(Harness.LIMIT, "the reason", () -> h.status("b").why().contains("port-busy: NIC a has netdev neta"));
+        assertEquals(NicState.NO_BACKEND, h.status("b").state());
+        net.passBothWays(a, 2);
+        assertTrue(b.transmit(0).send(FakeBackend.frame(0, 60, 77), Harness.soon()));
+        stop(a);
+        h.awaitState("b", NicState.RUNNING);
+        assertEquals("", h.status("b").why());
+        assertEquals(77, FakeBackend.number(net.take(0), 12), "what the second one sent meanwhile waited");
+        net.passBothWays(b, 3);
+        // and the first one is who waits now
+        startAgain(a, 2, 2);
+        Await.until(Harness.LIMIT, "the reason", () -> h.status("a").why().contains("port-busy: NIC b has netdev neta"));
+        b.frontEnd().close();
+        h.awaitState("a", NicState.RUNNING);
+        net.passBothWays(a, 4);
+    }
+
+    @Test
+    void theOneThatIsDeletedLeavesThePortToTheOther() throws Exception {
+        two();
+        b = h.guest("b", GuestNic.options());
+        Await.until(Harness.LIMIT, "the reason", () -> h.status("b").why().contains("port-busy"));
+        FakeBackend.Port port = backend.port;
+        h.registry.remove("a");
+        h.awaitState("b", NicState.RUNNING);
+        net.passBothWays(b, 5);
+        assertSame(port, backend.port);
+        h.registry.remove("b");
+        assertNull(backend.port);
+        h.nic("b", SHARED);
+        h.nic("a");
+        h.registry.remove("a");
+        assertNotNull(backend.port, "the one that did not hold it leaves it where it is");
+    }
+
+    @Test
+    void aThirdOneAndOtherPairsAreRefused() throws Exception {
+        h.nic("a");
+        NicException e = assertThrows(NicException.class, () -> h.nic("b", "netdev", "neta", "queues", "2"));
+        assertTrue(e.getMessage().contains("NIC a has it with 1 queue pairs, NIC b wants 2"), e.getMessage());
+        h.nic("b", SHARED);
+        e = assertThrows(NicException.class, () -> h.nic("c", SHARED));
+        assertTrue(e.getMessage().contains("is in use by NICs a and b; no more than 2"), e.getMessage());
+        h.registry.remove("b");
+        h.nic("c", SHARED);
+    }
+
+    @Test
+    void theBackendMayLeaveAndComeWhileTheSecondOneHoldsIt() throws Exception {
+        two();
+        stop(a);
+        b = h.guest("b", GuestNic.options());
+        h.awaitState("b", NicState.RUNNING);
+        h.unbind(backend);
+        h.awaitState("b", NicState.NO_BACKEND);
+        backend = h.backend("neta", net);
+        h.awaitState("b", NicState.RUNNING);
+        net.passBothWays(b, 6);
+        FakeBackend next = new FakeBackend(net);
+        h.bind("neta", next, 10);
+        Await.until(Harness.LIMIT, "the swap", () -> next.port != null && backend.port == null);
+        net.passBothWays(b, 7);
+        assertTrue(h.events.stream().anyMatch(s -> s.startsWith("BACKEND_SWAPPED b ")), h.events.toString());
+        b.frontEnd().close();
+        h.awaitState("b", NicState.LISTENING);
+        startAgain(a, 1, 1);
+        h.awaitState("a", NicState.RUNNING);
+        net.passBothWays(a, 8);
+    }
+
+    /** Vireo itself is replaced in the middle of the VM's move. */
+    @Test
+    void bothMoveToAnotherProcessAndThePortGoesOnBetweenThem() throws Exception {
+        two();
+        try (Harness target = new Harness(1)) {
+            FakeBackend there = target.backend("neta", net);
+            for (String id : List.of("a", "b")) {
+                TransferableNic out = h.registry.transferable(id).orElseThrow();
+                NicImage image = out.begin(1, true, false, NicImage::close);
+                IncomingNic in = target.registry.prepare(image, true, Harness.soon());
+                HandoverInsideTest.handOver(out, in);
+            }
+            target.awaitState("a", NicState.RUNNING);
+            net.passBothWays(a, 2);
+            stop(a);
+            b = GuestNic.options().start(h.fds, FrontEnd.connect(h.fds, h.socket("b"), Harness.LIMIT));
+            h.atEnd(b::close);
+            target.awaitState("b", NicState.RUNNING);
+            net.passBothWays(b, 3);
+            assertEquals(1, there.calls.stream().filter(c -> c.equals("load")).count());
+        }
+    }
+
+    /** The other order: the one that waits is there first, and does not take what is not its own. */
+    @Test
+    void theOneThatWaitsMayMoveFirst() throws Exception {
+        two();
+        try (Harness target = new Harness(1)) {
+            target.backend("neta", net);
+            for (String id : List.of("b", "a")) {
+                TransferableNic out = h.registry.transferable(id).orElseThrow();
+                NicImage image = out.begin(1, true, false, NicImage::close);
+                IncomingNic in = target.registry.prepare(image, true, Harness.soon());
+                HandoverInsideTest.handOver(out, in);
+            }
+            target.awaitState("a", NicState.RUNNING);
+            net.passBothWays(a, 2);
+            assertEquals("a", target.registry.netdevs().getFirst().nic());
+        }
+    }
+
+    /** A port that takes the rings goes from one NIC to the other too. */
+    @Test
+    void aPortThatTakesTheRingsGoesToo() throws Exception {
+        h.unbind(backend);
+        FakeRings rings = new FakeRings(net);
+        h.bind("neta", rings, 0, "rings");
+        two();
+        for (int round = 0; round < 3; round++) {
+            stop(a);
+            b = GuestNic.options().start(h.fds, h.vmm("b"));
+            h.awaitState("b", NicState.RUNNING);
+            net.passBothWays(b, round);
+            b.close();
+            h.awaitState("b", NicState.LISTENING);
+            startAgain(a, 1 + round, 1 + round);
+            h.awaitState("a", NicState.RUNNING);
+            net.passBothWays(a, round);
+        }
+        assertEquals(1, rings.calls.stream().filter("open"::equals).count());
+    }
+}
