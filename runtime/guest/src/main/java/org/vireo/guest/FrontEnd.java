@@ -252,19 +252,19 @@ public final class FrontEnd implements AutoCloseable {
      * Configures a ring and starts it: size, base, addresses, call, kick, and a kick injected for devices that wait for one.
      *
      * @param q the queue
-     * @param base where the device begins: 0 for a new ring, what {@link #stop} said for one that goes on
+     * @param base where the device begins: {@link DriverQueue#base()} for a new ring, what {@link #stop} said for one that goes on
      * @throws IOException no answer, or a refusal
      */
     public void start(DriverQueue q, int base) throws IOException {
-        vringSize(q.index(), q.ring().size());
+        vringSize(q.index(), q.ringSize());
         vringBase(q.index(), base);
-        vringAddress(q.ring().addresses(q.index()));
+        vringAddress(q.addresses());
         vringDescriptor(Request.SET_VRING_CALL, q.index(), q.callFd());
         vringDescriptor(Request.SET_VRING_KICK, q.index(), q.kickFd());
         q.kick();
     }
 
-    /** GET_VRING_BASE: stops a ring and says where it stands. */
+    /** GET_VRING_BASE: stops a ring and says where it stands; of a packed ring what {@link DriverQueue#base()} tells, or its low half. */
     public int stop(int ring) throws IOException {
         try (Message m = ask(Request.GET_VRING_BASE, new VringState(ring, 0).payload(), List.of())) {
             VringState s = m.vringState();
