@@ -43,7 +43,8 @@ class DpdkDeviceIT {
         // the guest's memory comes from the guest, so its own need not be shared: no huge pages
         testpmd = TestProcess.start(List.of("dpdk-testpmd", "--lcores", "0@0,1@1", "--no-huge", "--no-shconf", "-m", "128", "--no-pci",
                 "--no-telemetry", "--vdev", "net_vhost0,iface=" + folder.resolve("vu") + ",queues=1", "--", "--total-num-mbufs=2048",
-                "--forward-mode=io", "--port-topology=loop", "--no-flush-rx", "--auto-start", "--stats-period", "60"), Map.of(), folder);
+                "--forward-mode=io", "--port-topology=loop", "--no-flush-rx", "--auto-start", "--stats-period", "60"),
+                Map.of("RUNTIME_DIRECTORY", folder.toString()), folder);
     }
 
     @AfterEach
