@@ -6,21 +6,24 @@ import org.osgi.service.component.annotations.Activate;
 import org.osgi.service.component.annotations.Component;
 import org.osgi.service.component.annotations.ConfigurationPolicy;
 import org.osgi.service.metatype.annotations.Designate;
+import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.NetBackend;
 import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
 
 /**
- * Netdev type {@code vhost-user}, with the options path, server, reconnect-ms, queues and vhostforce. This version checks them and
- * refuses to open.
+ * Netdev type {@code vhost-user}, with the options path, server, reconnect-ms, queues and vhostforce.
+ *
+ * <p>A Declarative Services component, and a plain class for those who have no framework. Threads as {@link NetBackend} says.
  */
-@Component(service = NetBackend.class, configurationPid = "netdev.vhostuser", configurationPolicy = ConfigurationPolicy.REQUIRE,
-        property = "netdev.type=vhost-user")
+@Component(service = NetBackend.class, configurationPid = "netdev.vhostuser",
+        configurationPolicy = ConfigurationPolicy.REQUIRE, property = "netdev.type=vhost-user")
 @Designate(ocd = VhostUserConfiguration.class, factory = true)
 public final class VhostUserBackend implements NetBackend {
     private final String id;
     private final Map<String, ?> raw;
+    private VhostUserPort port;
 
     /**
      * For Declarative Services. The netdev's id is {@value NetBackend#NETDEV_ID} or, if that is missing, the instance's name: what
@@ -60,8 +63,14 @@ public final class VhostUserBackend implements NetBackend {
 
     @Override
     public NetPort open(OpenContext context) throws NetdevException {
-        VhostUserOptions o = VhostUserOptions.parse(id, raw);
-        throw new NetdevException("netdev " + id + ": type vhost-user (path=" + o.path()
-                + ") cannot be opened in this version: use type tap");
+        if (isOpen()) {
+            throw AlreadyOpenException.opening(id);
+        }
+        port = Opener.open(VhostUserOptions.parse(id, raw), context);
+        return port;
+    }
+
+    private boolean isOpen() {
+        return port != null && !port.isClosed();
     }
 }

@@ -12,12 +12,14 @@ import org.vireo.net.api.NetdevException;
 /**
  * The checked options of a netdev: those of QEMU's {@code -netdev vhost-user} and of the socket chardev that it names. Immutable.
  *
+ * @param id the netdev's id
  * @param path of the UNIX socket
  * @param server whether Vireo listens
  * @param reconnectMillis pause before it connects again, 0: never
  * @param queues queue pairs
+ * @param force whether vhostforce was given, which changes nothing
  */
-record VhostUserOptions(String path, boolean server, int reconnectMillis, int queues) {
+record VhostUserOptions(String id, String path, boolean server, int reconnectMillis, int queues, boolean force) {
     private static final Set<String> KNOWN = new TreeSet<>(Set.of("path", "server", "reconnect-ms", "queues", "vhostforce"));
     private static final Map<String, String> INSTEAD = Map.of(
             "chardev", "Vireo has no chardevs: give the socket with path=, server= and reconnect-ms=",
@@ -27,6 +29,11 @@ record VhostUserOptions(String path, boolean server, int reconnectMillis, int qu
     private static final List<String> FOREIGN = List.of("service.", "component.", "felix.", "osgi.", "netdev.", "objectClass");
     /** sun_path of sockaddr_un, without its end. */
     private static final int LONGEST_PATH = 107;
+
+    /** How messages about this netdev begin. */
+    String prefix() {
+        return "netdev " + id + ": ";
+    }
 
     static VhostUserOptions parse(String id, Map<String, ?> raw) throws NetdevException {
         Map<String, String> own = new TreeMap<>();
@@ -61,8 +68,7 @@ record VhostUserOptions(String path, boolean server, int reconnectMillis, int qu
             if (server && reconnect != 0) {
                 throw wrong("reconnect-ms", "is for server=off: a server waits for the back-end to connect again; leave it out");
             }
-            on("vhostforce");
-            return new VhostUserOptions(path, server, reconnect, number("queues", 1, 256, 1));
+            return new VhostUserOptions(id, path, server, reconnect, number("queues", 1, 256, 1), on("vhostforce"));
         }
 
         private int number(String name, int least, int most, int missing) throws NetdevException {

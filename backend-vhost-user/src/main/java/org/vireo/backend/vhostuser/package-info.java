@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /**
- * Netdev type {@code vhost-user}: gives the guest's rings to an external back-end process. In this version its options are checked, but
- * it is not opened yet.
+ * Netdev type {@code vhost-user}: gives the guest's rings to an external back-end process, and to the next one when that has gone.
  */
 // never imported: two versions of this bundle stand side by side during a swap, and each uses its own classes
 @Export(substitution = Export.Substitution.NOIMPORT)

@@ -11,15 +11,15 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.vireo.net.api.NetdevException;
 
-/** Options are checked as far as they will be used; opening says that this version does not. */
+/** Options are checked before anything is opened. */
 class VhostUserBackendTest {
     private static final String PATH = "/run/x.sock";
 
     @Test
     void optionsAreRead() throws Exception {
-        assertEquals(new VhostUserOptions(PATH, false, 0, 1), VhostUserOptions.parse("n", Map.of("path", PATH)));
-        assertEquals(new VhostUserOptions(PATH, false, 500, 4), VhostUserOptions.parse("n", Map.of("path", PATH, "reconnect-ms", 500,
-                "queues", "4",
+        assertEquals(new VhostUserOptions("n", PATH, false, 0, 1, false), VhostUserOptions.parse("n", Map.of("path", PATH)));
+        assertEquals(new VhostUserOptions("n", PATH, false, 500, 4, true), VhostUserOptions.parse("n", Map.of("path", PATH,
+                "reconnect-ms", 500, "queues", "4",
                 "vhostforce", "on", "service.pid", "netdev.vhostuser~n", "osgi.ds.satisfying.condition.target", "x")));
         assertTrue(VhostUserOptions.parse("n", Map.of("path", PATH, "server", true)).server());
     }
@@ -51,13 +51,5 @@ class VhostUserBackendTest {
                 .getMessage().startsWith("netdev net7: option path is missing"));
         assertThrows(NetdevException.class, () -> VhostUserOptions.parse("n", Map.of("path", PATH, "server", "on", "reconnect-ms", "5")));
         assertThrows(NetdevException.class, () -> VhostUserOptions.parse("n", Map.of("path", "/" + "x".repeat(107))));
-    }
-
-    @Test
-    void openingIsRefusedInThisVersion() throws Exception {
-        VhostUserBackend b = new VhostUserBackend("net0", Map.of("path", PATH));
-        b.validate();
-        String message = assertThrows(NetdevException.class, () -> b.open(null)).getMessage();
-        assertTrue(message.contains("cannot be opened in this version: use type tap") && message.contains(PATH), message);
     }
 }

@@ -27,6 +27,7 @@ import org.vireo.vhostuser.MessageChannel;
 import org.vireo.vhostuser.MessageHeader;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.Request;
+import org.vireo.vhostuser.Requester;
 import org.vireo.vhostuser.VirtioNet;
 import org.vireo.vhostuser.VringAddress;
 import org.vireo.vhostuser.VringState;
@@ -45,6 +46,7 @@ public final class FrontEnd implements AutoCloseable {
     private final Fds fds;
     private final Fd socket;
     private final MessageChannel channel;
+    private final Requester requester;
     private long timeoutNanos;
     private long offered;
     private long acknowledged;
@@ -62,6 +64,7 @@ public final class FrontEnd implements AutoCloseable {
         this.fds = fds;
         this.socket = socket;
         channel = MessageChannel.of(socket, fds, "from the device");
+        requester = new Requester(channel);
         timeoutNanos = timeout.toNanos();
     }
 
@@ -201,6 +204,7 @@ public final class FrontEnd implements AutoCloseable {
     public void setProtocolFeatures(long features) throws IOException {
         send(Request.SET_PROTOCOL_FEATURES, 0, MessageChannel.u64(features), List.of());
         protocol = features;
+        requester.acknowledged((features & ProtocolFeatures.REPLY_ACK) != 0);
     }
 
     /** SET_MEM_TABLE with all regions. */
@@ -397,11 +401,7 @@ public final class FrontEnd implements AutoCloseable {
     }
 
     private long askU64(Request request) throws IOException {
-        try (Message m = ask(request, EMPTY, List.of())) {
-            return m.u64();
-        } catch (MalformedMessageException e) {
-            throw new IOException(e.getMessage(), e);
-        }
+        return requester.askU64(request, System.nanoTime() + timeoutNanos);
     }
 
     /**
@@ -414,8 +414,7 @@ public final class FrontEnd implements AutoCloseable {
      * @throws IOException no answer in time, the device is gone, or the reply breaks the rules
      */
     public Message ask(Request request, MemorySegment payload, List<Fd> with) throws IOException {
-        send(request, 0, payload, with);
-        return reply(request, false);
+        return requester.ask(request, payload, with, System.nanoTime() + timeoutNanos);
     }
 
     /**
@@ -428,44 +427,15 @@ public final class FrontEnd implements AutoCloseable {
      * @throws IOException no answer in time, the device is gone, or the reply breaks the rules
      */
     public void tell(Request request, MemorySegment payload, List<Fd> with) throws IOException {
-        boolean acknowledge = (protocol & ProtocolFeatures.REPLY_ACK) != 0;
-        send(request, acknowledge ? MessageHeader.NEED_REPLY : 0, payload, with);
-        if (acknowledge) {
-            try (Message m = reply(request, true)) {
-                long value = m.u64();
-                if (value != 0) {
-                    throw new RefusedException(request.name(), value);
-                }
-            } catch (MalformedMessageException e) {
-                throw new IOException(e.getMessage(), e);
-            }
+        long value = requester.tell(request, payload, with, System.nanoTime() + timeoutNanos);
+        if (value != 0) {
+            throw new RefusedException(request.name(), value);
         }
     }
 
     /** Sends a request and waits for nothing. */
     public void send(Request request, int flags, MemorySegment payload, List<Fd> with) throws IOException {
-        channel.send(request, flags, payload, with, System.nanoTime() + timeoutNanos);
-    }
-
-    private Message reply(Request request, boolean acknowledgement) throws IOException {
-        try {
-            Message m = channel.receive(System.nanoTime() + timeoutNanos).orElseThrow(() ->
-                    new IOException("no answer to " + request + " within " + timeoutNanos / 1_000_000 + " ms"));
-            try {
-                if (m.id() != request.id()) {
-                    throw new IOException(request + " was answered with " + m);
-                }
-                m.checkReply(acknowledgement);
-                return m;
-            } catch (IOException | MalformedMessageException e) {
-                m.close();
-                throw e;
-            }
-        } catch (EOFException e) {
-            throw new EOFException("no answer to " + request + ": " + e.getMessage());
-        } catch (MalformedMessageException e) {
-            throw new IOException(e.getMessage(), e);
-        }
+        requester.send(request, flags, payload, with, System.nanoTime() + timeoutNanos);
     }
 
     /**

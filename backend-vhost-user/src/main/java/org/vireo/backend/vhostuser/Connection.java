@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.vhostuser;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.Fds;
+import org.vireo.net.api.NetdevException;
+import org.vireo.posix.Errno;
+import org.vireo.posix.linux.MessageSocket;
+import org.vireo.posix.linux.UnixSockets;
+import org.vireo.vhostuser.DeviceConfig;
+import org.vireo.vhostuser.MalformedMessageException;
+import org.vireo.vhostuser.Message;
+import org.vireo.vhostuser.MessageChannel;
+import org.vireo.vhostuser.ProtocolFeatures;
+import org.vireo.vhostuser.Request;
+import org.vireo.vhostuser.Requester;
+import org.vireo.vhostuser.VirtioNet;
+import org.vireo.vhostuser.VringState;
+
+/**
+ * One connection to a back-end: what can be asked and told on it, and what was. All that is said between two calls of {@link #until}
+ * has one deadline, so that a back-end that is slow at everything costs no more than one that hangs. One thread at a time, but for
+ * {@link #shutdown}.
+ */
+final class Connection implements AutoCloseable {
+    /** What of the protocol is used where the back-end has it, too. */
+    static final long PROTOCOL = ProtocolFeatures.MQ | ProtocolFeatures.LOG_SHMFD | ProtocolFeatures.RARP | ProtocolFeatures.REPLY_ACK
+            | ProtocolFeatures.CONFIG | ProtocolFeatures.INFLIGHT_SHMFD | ProtocolFeatures.RESET_DEVICE
+            | ProtocolFeatures.CONFIGURE_MEM_SLOTS | ProtocolFeatures.STATUS;
+    static final List<Fd> NO_DESCRIPTORS = List.of();
+    /** Features that were not told yet. */
+    static final long UNTOLD = -1;
+
+    private static final MemorySegment EMPTY = MemorySegment.ofArray(new byte[0]);
+    /** struct virtio_net_config: le16 at 10. */
+    private static final int MTU_OFFSET = 10;
+
+    private final Fd socket;
+    private final Requester requester;
+    private final MessageSocket looks;
+    private final MemorySegment looked;
+    private final MemoryTable memory;
+    private long deadlineNanos;
+    private Offer offer;
+    private long features = UNTOLD;
+    private int status;
+    private boolean inflightTold;
+    private boolean taken;
+
+    /** A connection on which nothing was said yet. */
+    Connection(Fd socket, Fds fds, String purpose) {
+        this(socket, fds, purpose, new MemoryTable(true));
+    }
+
+    /** A connection that somebody else has used; what he said is known but for the memory. */
+    Connection(Fd socket, Fds fds, String purpose, Offer offer, long features, int status) {
+        this(socket, fds, purpose, new MemoryTable(false));
+        this.offer = offer;
+        this.features = features;
+        this.status = status;
+        requester.acknowledged(offer.has(ProtocolFeatures.REPLY_ACK));
+    }
+
+    private Connection(Fd socket, Fds fds, String purpose, MemoryTable memory) {
+        this.socket = socket;
+        this.memory = memory;
+        requester = new Requester(MessageChannel.of(socket, fds, purpose));
+        looks = new MessageSocket(socket, fds, purpose);
+        looked = Arena.ofAuto().allocate(1);
+    }
+
+    Fd socket() {
+        return socket;
+    }
+
+    Offer offer() {
+        return offer;
+    }
+
+    /** What SET_FEATURES said last, or {@link #UNTOLD}. */
+    long features() {
+        return features;
+    }
+
+    int status() {
+        return status;
+    }
+
+    MemoryTable memory() {
+        return memory;
+    }
+
+    boolean isInflightTold() {
+        return inflightTold;
+    }
+
+    void inflightTold(boolean told) {
+        inflightTold = told;
+    }
+
+    /** Sets the deadline for what follows. */
+    void until(long nanos) {
+        deadlineNanos = nanos;
+    }
+
+    /**
+     * Finds out what the back-end can do.
+     *
+     * @param prefix how messages begin
+     * @param pairs that are needed
+     * @throws NetdevException it has fewer pairs
+     */
+    void negotiate(String prefix, int pairs) throws IOException, NetdevException {
+        long offered = requester.askU64(Request.GET_FEATURES, deadlineNanos);
+        long protocol = 0;
+        if ((offered & VirtioNet.PROTOCOL_FEATURES) != 0) {
+            protocol = requester.askU64(Request.GET_PROTOCOL_FEATURES, deadlineNanos) & PROTOCOL;
+            // never with need_reply: REPLY_ACK may only begin with it
+            requester.send(Request.SET_PROTOCOL_FEATURES, 0, MessageChannel.u64(protocol), NO_DESCRIPTORS, deadlineNanos);
+            requester.acknowledged((protocol & ProtocolFeatures.REPLY_ACK) != 0);
+        }
+        offer = new Offer(offered, protocol, 0, 0);
+        tell(Request.SET_OWNER, EMPTY, NO_DESCRIPTORS);
+        // net back-ends count pairs; one that counts rings says at least as many
+        long has = offer.has(ProtocolFeatures.MQ) ? requester.askU64(Request.GET_QUEUE_NUM, deadlineNanos) : 1;
+        if (Long.compareUnsigned(has, pairs) < 0) {
+            throw new NetdevException(prefix + "the back-end has " + Long.toUnsignedString(has) + " queue pair(s), but queues=" + pairs
+                    + " are configured: start it with more, or make queues= smaller");
+        }
+        long slots = offer.has(ProtocolFeatures.CONFIGURE_MEM_SLOTS) ? requester.askU64(Request.GET_MAX_MEM_SLOTS, deadlineNanos) : 0;
+        offer = new Offer(offered, protocol, mtu(), Math.clamp(slots, 0, Integer.MAX_VALUE));
+    }
+
+    private int mtu() throws IOException {
+        if (!offer.has(ProtocolFeatures.CONFIG) || (offer.features() & VirtioNet.MTU) == 0) {
+            return 0;
+        }
+        MemorySegment asked = new DeviceConfig(0, 0, MemorySegment.ofArray(new byte[MTU_OFFSET + 2])).payload();
+        try (Message m = requester.ask(Request.GET_CONFIG, asked, NO_DESCRIPTORS, deadlineNanos)) {
+            DeviceConfig c = m.config();
+            // nothing at all: it cannot tell
+            int mtu = c.size() < MTU_OFFSET + 2 ? 0 : c.bytes().get(ValueLayout.JAVA_SHORT_UNALIGNED, MTU_OFFSET) & 0xffff;
+            return mtu < 68 ? 0 : mtu;
+        } catch (MalformedMessageException e) {
+            throw new IOException(e.getMessage(), e);
+        }
+    }
+
+    /** Tells, and finds out whether it was taken, where the back-end says so. */
+    void tell(Request request, MemorySegment payload, List<Fd> with) throws IOException {
+        long answer = requester.tell(request, payload, with, deadlineNanos);
+        if (answer != 0) {
+            throw new RefusedException(request.name(), answer);
+        }
+    }
+
+    /** Asks; the caller closes the answer. */
+    Message ask(Request request, MemorySegment payload, List<Fd> with) throws IOException {
+        return requester.ask(request, payload, with, deadlineNanos);
+    }
+
+    /** Waits until all that was told before has been handled. */
+    void barrier() throws IOException {
+        if (!requester.isAcknowledged()) {
+            sentinel();
+        }
+    }
+
+    /** Asks what has always the same answer: something else comes if this side's and the other's messages do not belong together. */
+    void sentinel() throws IOException {
+        long now = requester.askU64(Request.GET_FEATURES, deadlineNanos);
+        if (now != offer.features()) {
+            throw new IOException("GET_FEATURES was answered with 0x" + Long.toHexString(now) + ", before with 0x"
+                    + Long.toHexString(offer.features()));
+        }
+    }
+
+    /** SET_FEATURES, if they are not what was told last. */
+    void features(long wanted) throws IOException {
+        if (features != wanted) {
+            tell(Request.SET_FEATURES, MessageChannel.u64(wanted), NO_DESCRIPTORS);
+            features = wanted;
+        }
+    }
+
+    /** SET_STATUS, if it is not what was told last and the back-end wants to know. */
+    void status(int wanted) throws IOException {
+        if (offer.has(ProtocolFeatures.STATUS) && status != wanted) {
+            tell(Request.SET_STATUS, MessageChannel.u64(wanted), NO_DESCRIPTORS);
+            status = wanted;
+            if (wanted == 0) {
+                features = UNTOLD;
+            }
+        }
+    }
+
+    /** RESET_DEVICE, where the back-end has it. */
+    void reset() throws IOException {
+        if (offer.has(ProtocolFeatures.RESET_DEVICE)) {
+            tell(Request.RESET_DEVICE, EMPTY, NO_DESCRIPTORS);
+        }
+    }
+
+    /** GET_VRING_BASE: stops a ring. */
+    int vringBase(int ring) throws IOException {
+        try (Message m = ask(Request.GET_VRING_BASE, new VringState(ring, 0).payload(), NO_DESCRIPTORS)) {
+            VringState s = m.vringState();
+            if (s.index() != ring) {
+                throw new IOException("GET_VRING_BASE of ring " + ring + " was answered for ring " + s.index());
+            }
+            return s.num();
+        } catch (MalformedMessageException e) {
+            throw new IOException(e.getMessage(), e);
+        }
+    }
+
+    /**
+     * Looks whether the connection is alive. Between requests a back-end has nothing to say.
+     *
+     * @return why it is of no further use, or null
+     */
+    String trouble() {
+        long n = looks.look(looked, 0, 1, MessageSocket.DONT_WAIT);
+        if (n == -Errno.EAGAIN || n == -Errno.EINTR) {
+            return null;
+        }
+        return n > 0 ? "it sent something that nobody asked for"
+                : n == 0 ? "it closed the connection" : "the connection failed: " + Errno.text((int) -n);
+    }
+
+    /** The port has it now: {@link #abort} comes too late. */
+    synchronized void take() {
+        taken = true;
+    }
+
+    /** Ends it, if it is only being brought up. Any thread. */
+    synchronized void abort() {
+        if (!taken) {
+            shutdown();
+        }
+    }
+
+    /** Ends it for both sides, and whoever waits for an answer. Any thread. */
+    synchronized void shutdown() {
+        if (socket.isOpen()) {
+            UnixSockets.shutdown(socket);
+        }
+    }
+
+    /** Closes this process's copy; others that hold the socket go on. */
+    @Override
+    public synchronized void close() {
+        socket.close();
+    }
+}

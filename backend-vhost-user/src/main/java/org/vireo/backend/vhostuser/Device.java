@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.vhostuser;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.net.api.DirtyLog;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.GuestMemory;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.RingPosition;
+import org.vireo.net.api.VringSpec;
+import org.vireo.posix.linux.EventFd;
+import org.vireo.vhostuser.LogSpec;
+import org.vireo.vhostuser.Message;
+import org.vireo.vhostuser.MessageChannel;
+import org.vireo.vhostuser.ProtocolFeatures;
+import org.vireo.vhostuser.Request;
+import org.vireo.vhostuser.VirtioNet;
+import org.vireo.vhostuser.VringAddress;
+import org.vireo.vhostuser.VringState;
+
+/**
+ * The device as the guest and the VMM want it, and how a back-end is told. It is the same whichever back-end is connected: a new one is
+ * told all of it ({@link #bringUp}). With the port's lock.
+ *
+ * <p>What takes a connection: null stands for no back-end, then it is only remembered. A {@link RefusedException} leaves the connection as
+ * good as it was; after another IOException it is of no further use.
+ */
+final class Device {
+    private static final Logger LOG = LoggerFactory.getLogger(Device.class);
+    private static final int FEATURES_OK = VirtioNet.ACKNOWLEDGE | VirtioNet.DRIVER | VirtioNet.FEATURES_OK;
+    /** Rings may grow so far without a new in-flight memory; a few more pages cost less. */
+    private static final int INFLIGHT_ENTRIES = 1024;
+
+    private final String prefix;
+    private final List<Ring> rings = new ArrayList<>();
+    /** What the driver acknowledged, or {@link Connection#UNTOLD}. */
+    private long acknowledged = Connection.UNTOLD;
+    private GuestMemory memory;
+    private DirtyLog log;
+    private Inflight inflight;
+
+    Device(String prefix, int pairs) {
+        this.prefix = prefix;
+        for (int i = 0; i < 2 * pairs; i++) {
+            rings.add(new Ring(i));
+        }
+    }
+
+    /** A device that somebody else has had. */
+    static Device of(String prefix, int pairs, long acknowledged, Inflight inflight) {
+        Device d = new Device(prefix, pairs);
+        d.acknowledged = acknowledged;
+        d.inflight = inflight;
+        return d;
+    }
+
+    List<Ring> rings() {
+        return rings;
+    }
+
+    long acknowledged() {
+        return acknowledged;
+    }
+
+    Inflight inflight() {
+        return inflight;
+    }
+
+    /** How a running ring is to be found again if the back-end dies; false: not at all. */
+    boolean survives() {
+        return !isPacked() || inflight != null || rings.stream().noneMatch(Ring::isForeignNext);
+    }
+
+    private boolean isPacked() {
+        return acknowledged != Connection.UNTOLD && (acknowledged & VirtioNet.RING_PACKED) != 0;
+    }
+
+    /** What of all this a back-end cannot do; null: nothing. */
+    String lacks(Offer offer) {
+        long missing = acknowledged == Connection.UNTOLD ? 0 : offer.missing(acknowledged);
+        if (missing != 0) {
+            return "it lacks " + VirtioNet.names(missing) + ", which the driver has acknowledged";
+        }
+        return log != null && !offer.logs() ? "it cannot log dirty pages (LOG_ALL, LOG_SHMFD), as it has to now" : null;
+    }
+
+    void features(Connection c, Offer offer, long now, boolean goesOn) throws NetdevException, IOException {
+        long missing = offer.missing(now);
+        if (missing != 0) {
+            throw new NetdevException(prefix + "the back-end lacks " + VirtioNet.names(missing) + ", which the driver has acknowledged");
+        }
+        boolean other = now != acknowledged;
+        acknowledged = now;
+        if (!goesOn) {
+            dropInflight(c);
+        }
+        if (c != null) {
+            if (other) {
+                // status bits are not taken back but by a reset
+                c.status(0);
+            }
+            tellFeatures(c);
+        }
+    }
+
+    private void tellFeatures(Connection c) throws IOException {
+        c.features(c.offer().told(acknowledged, log != null));
+        c.status(c.status() | FEATURES_OK);
+    }
+
+    void memory(Connection c, GuestMemory now) throws NetdevException, IOException {
+        memory = now;
+        if (now.regions().isEmpty()) {
+            dropInflight(c);
+        }
+        if (c == null) {
+            return;
+        }
+        MemoryTable.Change change = c.memory().change(prefix, c.offer(), now);
+        List<Ring> moved = rings.stream().filter(r -> r.running && disturbs(change, r.spec)).toList();
+        for (Ring r : moved) {
+            r.position = stopRunning(c, r);
+        }
+        change.tell(c);
+        for (Ring r : moved) {
+            startRunning(c, r);
+        }
+    }
+
+    private static boolean disturbs(MemoryTable.Change change, VringSpec s) {
+        return change.disturbs(s.descriptors()) || change.disturbs(s.driver()) || change.disturbs(s.device());
+    }
+
+    void log(Connection c, Offer offer, DirtyLog now) throws NetdevException, IOException {
+        if (now != null && !offer.logs()) {
+            throw new NetdevException(prefix + "the back-end cannot log dirty pages, since it lacks "
+                    + ((offer.features() & VirtioNet.LOG_ALL) == 0 ? "LOG_ALL" : "LOG_SHMFD")
+                    + ": the guest cannot migrate while it is used");
+        }
+        log = now;
+        if (c == null) {
+            return;
+        }
+        tellLog(c);
+        if (acknowledged != Connection.UNTOLD) {
+            tellFeatures(c);
+        }
+        for (Ring r : rings) {
+            if (r.running) {
+                c.tell(Request.SET_VRING_ADDR, address(r).payload(), Connection.NO_DESCRIPTORS);
+            }
+        }
+        c.barrier();
+    }
+
+    private void tellLog(Connection c) throws IOException {
+        if (log != null) {
+            // what the reply says differs between back-ends; that there is one counts
+            try (Message m = c.ask(Request.SET_LOG_BASE, new LogSpec(log.bytes(), log.offset()).payload(), List.of(log.file()))) {
+                m.descriptors();
+            }
+        }
+    }
+
+    void start(Connection c, Ring r, VringSpec spec) throws NetdevException, IOException {
+        if (acknowledged == Connection.UNTOLD || memory == null) {
+            throw new NetdevException(prefix + r + " cannot be started before features and memory are known");
+        }
+        r.spec = spec;
+        r.call = spec.call();
+        if (!r.foreign) {
+            r.position = spec.position();
+        }
+        r.foreign = false;
+        if (c == null) {
+            return;
+        }
+        try {
+            runIfWanted(c, r);
+        } catch (NetdevException | RefusedException e) {
+            r.spec = null;
+            r.call = null;
+            if (r.running) {
+                stopRunning(c, r);
+            }
+            throw e;
+        }
+    }
+
+    /** Where rings cannot be disabled, one that is disabled does not run. */
+    private void runIfWanted(Connection c, Ring r) throws NetdevException, IOException {
+        if (r.spec != null && !r.running && (r.enabled || c.offer().enables())) {
+            startRunning(c, r);
+        }
+    }
+
+    private void startRunning(Connection c, Ring r) throws NetdevException, IOException {
+        RingPosition at = r.position == null ? found(r) : r.position;
+        useInflight(c, r.spec.size());
+        c.status(c.status() | FEATURES_OK | VirtioNet.DRIVER_OK);
+        c.tell(Request.SET_VRING_NUM, new VringState(r.index, r.spec.size()).payload(), Connection.NO_DESCRIPTORS);
+        int base = isPacked() ? at.available() | at.used() << 16 : at.available();
+        c.tell(Request.SET_VRING_BASE, new VringState(r.index, base).payload(), Connection.NO_DESCRIPTORS);
+        c.tell(Request.SET_VRING_ADDR, address(r).payload(), Connection.NO_DESCRIPTORS);
+        tellDescriptor(c, Request.SET_VRING_CALL, r.index, r.call);
+        // from here on it may run
+        r.running = true;
+        tellDescriptor(c, Request.SET_VRING_KICK, r.index, r.spec.kick());
+        tellEnabled(c, r);
+        // some begin with a kick only
+        signal(r.spec.kick());
+        signal(r.call);
+    }
+
+    /** Where a ring goes on that the last back-end left without a word. */
+    private RingPosition found(Ring r) throws NetdevException, IOException {
+        if (!isPacked()) {
+            int used = SharedBytes.usedIndex(memory, r.spec.device());
+            return RingPosition.of(used, used);
+        }
+        if (inflight == null) {
+            throw new NetdevException(prefix + notFound(r));
+        }
+        return inflight.packedPosition(r.index);
+    }
+
+    static String notFound(Object what) {
+        return "where " + what + " goes on is not known: it is packed, and the back-end that had it has gone and had no INFLIGHT_SHMFD";
+    }
+
+    private VringAddress address(Ring r) {
+        boolean logged = log != null && r.spec.log() != -1;
+        return new VringAddress(r.index, logged ? VringAddress.LOG : 0, r.spec.descriptors(), r.spec.device(), r.spec.driver(),
+                logged ? r.spec.log() : 0);
+    }
+
+    private static void tellDescriptor(Connection c, Request request, int ring, Fd fd) throws IOException {
+        c.tell(request, MessageChannel.u64(fd == null ? ring | Message.NO_DESCRIPTOR : ring), fd == null ? List.of() : List.of(fd));
+    }
+
+    private static void tellEnabled(Connection c, Ring r) throws IOException {
+        if (c.offer().enables()) {
+            c.tell(Request.SET_VRING_ENABLE, new VringState(r.index, r.enabled ? 1 : 0).payload(), Connection.NO_DESCRIPTORS);
+        }
+    }
+
+    private static void signal(Fd event) {
+        if (event != null) {
+            EventFd.signal(event.number());
+        }
+    }
+
+    private void useInflight(Connection c, int entries) throws NetdevException, IOException {
+        if (!c.offer().has(ProtocolFeatures.INFLIGHT_SHMFD)) {
+            return;
+        }
+        if (inflight != null && inflight.spec().queueSize() < entries) {
+            if (rings.stream().anyMatch(r -> r.running || r.spec != null && r.position == null)) {
+                throw new NetdevException(prefix + "a ring of " + entries + " entries cannot be started beside running ones of at most "
+                        + inflight.spec().queueSize() + ": the back-end's in-flight memory is made for those");
+            }
+            dropInflight(c);
+        }
+        if (!c.isInflightTold()) {
+            if (inflight == null) {
+                inflight = Inflight.ask(c, rings.size(), Math.max(entries, INFLIGHT_ENTRIES));
+            }
+            if (inflight != null) {
+                inflight.tell(c);
+            }
+            c.inflightTold(true);
+        }
+    }
+
+    private void dropInflight(Connection c) {
+        if (inflight != null) {
+            inflight.close();
+            inflight = null;
+        }
+        if (c != null) {
+            c.inflightTold(false);
+        }
+    }
+
+    /**
+     * Stops a ring.
+     *
+     * @return where it goes on; null: where the used ring says
+     * @throws NetdevException that is not known
+     */
+    RingPosition stop(Connection c, Ring r) throws NetdevException, IOException {
+        if (r.spec == null) {
+            return null;
+        }
+        try {
+            if (r.running) {
+                r.position = stopRunning(c, r);
+            }
+            return r.position != null || !isPacked() ? r.position : found(r);
+        } finally {
+            r.spec = null;
+            r.call = null;
+        }
+    }
+
+    private RingPosition stopRunning(Connection c, Ring r) throws IOException {
+        int base = c.vringBase(r.index);
+        r.running = false;
+        return position(base, r.spec);
+    }
+
+    /**
+     * What GET_VRING_BASE means. Back-ends finish what they have taken before they answer, and some say nothing of the used position of a
+     * packed ring, since it is the same then; of a split ring's the used ring tells the truth in any case.
+     */
+    private RingPosition position(int base, VringSpec spec) throws IOException {
+        if (isPacked()) {
+            int available = base & 0xffff;
+            return RingPosition.of(available, base >>> 16 == 0 ? available : base >>> 16);
+        }
+        if (base >>> 16 != 0) {
+            throw new IOException("GET_VRING_BASE was answered with " + Integer.toUnsignedString(base) + ", which is no index");
+        }
+        return RingPosition.of(base, spec == null ? base : used(base, spec));
+    }
+
+    private int used(int base, VringSpec spec) {
+        try {
+            return SharedBytes.usedIndex(memory, spec.device());
+        } catch (IOException e) {
+            // the guest's memory is no fault of the back-end, which has finished what it had taken
+            LOG.warn("{}a used ring cannot be read: {}", prefix, e.getMessage());
+            return base;
+        }
+    }
+
+    void enable(Connection c, Ring r, boolean on) throws NetdevException, IOException {
+        r.enabled = on;
+        if (c == null) {
+            return;
+        }
+        if (c.offer().enables()) {
+            if (r.running) {
+                tellEnabled(c, r);
+            }
+        } else if (on) {
+            runIfWanted(c, r);
+        } else if (r.running) {
+            r.position = stopRunning(c, r);
+        }
+    }
+
+    void call(Connection c, Ring r, Fd call) throws IOException {
+        r.call = call;
+        if (c != null && r.running) {
+            tellDescriptor(c, Request.SET_VRING_CALL, r.index, call);
+        }
+        signal(call);
+    }
+
+    /** Tells a back-end that has just come all that is known. */
+    void bringUp(Connection c) throws NetdevException, IOException {
+        if (acknowledged == Connection.UNTOLD) {
+            return;
+        }
+        tellLog(c);
+        tellFeatures(c);
+        if (memory != null && !memory.regions().isEmpty()) {
+            c.memory().change(prefix, c.offer(), memory).tell(c);
+        }
+        if (inflight != null && !c.offer().has(ProtocolFeatures.INFLIGHT_SHMFD)) {
+            dropInflight(c);
+        }
+        for (Ring r : rings) {
+            runIfWanted(c, r);
+        }
+        c.barrier();
+    }
+
+    /** Takes the rings over that a former owner of the connection may have left running: stops them, and knows where they are. */
+    void adopt(Connection c) throws IOException {
+        c.sentinel();
+        for (Ring r : rings) {
+            if (r.foreign) {
+                r.position = position(c.vringBase(r.index), null);
+            }
+        }
+    }
+
+    /** The back-end has gone. */
+    void lost() {
+        rings.forEach(Ring::lost);
+    }
+
+    /** Ends it orderly: nothing touches the guest any more. */
+    void end(Connection c) throws IOException {
+        for (Ring r : rings) {
+            if (r.running || r.foreign) {
+                c.vringBase(r.index);
+                r.running = false;
+            }
+        }
+        c.status(0);
+        c.reset();
+    }
+
+    void close() {
+        dropInflight(null);
+    }
+}

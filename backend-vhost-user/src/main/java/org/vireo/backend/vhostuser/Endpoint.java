@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.vhostuser;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.Fds;
+import org.vireo.posix.linux.UnixSockets;
+
+/** Where back-ends come from: a socket that they listen on, or one that they connect to. */
+final class Endpoint {
+    private static final Logger LOG = LoggerFactory.getLogger(Endpoint.class);
+
+    private final VhostUserOptions options;
+    private final Fds fds;
+    private final Fd listener;
+
+    private Endpoint(VhostUserOptions options, Fds fds, Fd listener) {
+        this.options = options;
+        this.fds = fds;
+        this.listener = listener;
+    }
+
+    /** Listens, if that is this side's part. A dead socket file is replaced. */
+    static Endpoint open(VhostUserOptions options, Fds fds) throws IOException {
+        return new Endpoint(options, fds, options.server()
+                ? UnixSockets.listen(fds, Path.of(options.path()), 0600, options.prefix() + "listener") : null);
+    }
+
+    /** Goes on with a listener of somebody else; null where this side connects. */
+    static Endpoint of(VhostUserOptions options, Fds fds, Fd listener) {
+        return new Endpoint(options, fds, listener);
+    }
+
+    Fd listener() {
+        return listener;
+    }
+
+    /**
+     * The next connection, without waiting for it.
+     *
+     * @return a socket; null: nobody is there. Only who listens returns that
+     * @throws IOException nobody is there, for who connects; or there is no descriptor left
+     */
+    Fd next() throws IOException {
+        String purpose = options.prefix() + "back-end " + options.path();
+        return listener != null ? UnixSockets.accept(listener, fds, false, purpose)
+                : UnixSockets.connect(fds, Path.of(options.path()), purpose);
+    }
+
+    /** What an operator has to do so that a back-end comes. */
+    String advice() {
+        return listener != null ? "start one that connects to " + options.path() : "start one that listens on " + options.path();
+    }
+
+    /**
+     * Closes the listener.
+     *
+     * @param last whether nobody goes on with it: then its path is removed
+     */
+    void close(boolean last) {
+        if (listener == null) {
+            return;
+        }
+        if (last) {
+            try {
+                Files.deleteIfExists(Path.of(options.path()));
+            } catch (IOException e) {
+                LOG.warn("{}cannot remove {}: {}", options.prefix(), options.path(), e.getMessage());
+            }
+        }
+        listener.close();
+    }
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.vhostuser;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.ReentrantLock;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.OpenContext;
+import org.vireo.net.api.StatisticsSink;
+
+/**
+ * A port's link to its back-end: notices that it goes, waits for the next one, and brings that up. The {@link Watcher} does that on its
+ * thread; it speaks with a new back-end without the lock, and takes it to make it the port's.
+ *
+ * <p>With the port's lock, but for what says otherwise.
+ */
+final class Link implements Watcher.Duty {
+    private static final Logger LOG = LoggerFactory.getLogger(Link.class);
+    /** How long a new back-end has for its side of the negotiation, and as long again for being told. */
+    private static final long ATTEMPT_NANOS = TimeUnit.SECONDS.toNanos(1);
+    /** Quiesce has 200 ms. */
+    private static final long PAUSE_MILLIS = 150;
+    private static final long END_MILLIS = 2_000;
+    /** How often the same complaint is repeated. */
+    private static final long QUIET_NANOS = TimeUnit.SECONDS.toNanos(10);
+    /** When this side has hung up itself, it calls again, also where it would not do so otherwise. */
+    private static final long AFRESH_NANOS = TimeUnit.SECONDS.toNanos(5);
+    private static final int AFRESH_MILLIS = 100;
+
+    private final VhostUserOptions options;
+    private final OpenContext context;
+    private final ReentrantLock lock;
+    private final Device device;
+    private final Endpoint endpoint;
+    /** Lost ones, which the watcher may still be polling: it closes them. */
+    private final List<Connection> lost = new ArrayList<>();
+    private Connection connection;
+    private Offer offer;
+    private Watcher watcher;
+    private Exception failure;
+    /** Null: nothing that is still true. */
+    private Saved saved;
+    private long connects;
+    /** Until when this side calls again since it has hung up itself; 0: it has not. */
+    private long afreshUntil;
+    private long nextAttempt = System.nanoTime();
+    private String complaint = "";
+    private long complained;
+    /** A connection that is being brought up. */
+    private volatile Connection attempt;
+    private volatile boolean standing;
+
+    Link(VhostUserOptions options, OpenContext context, ReentrantLock lock, Device device, Endpoint endpoint, Connection connection,
+            Offer offer) {
+        this.options = options;
+        this.context = context;
+        this.lock = lock;
+        this.device = device;
+        this.endpoint = endpoint;
+        this.connection = connection;
+        this.offer = offer;
+        connects = connection == null ? 0 : 1;
+    }
+
+    /** Without the lock if nobody else knows the port. */
+    void start() throws IOException {
+        watcher = Watcher.start("vireo-vhost-user-" + options.id(), context.fds(), this);
+    }
+
+    /** The connection, or null: no back-end is there. */
+    Connection connection() {
+        return connection;
+    }
+
+    /** What the back-end that is there, or was there last, can do. */
+    Offer offer() {
+        return offer;
+    }
+
+    Fd listener() {
+        return endpoint.listener();
+    }
+
+    /** Whether a new back-end is being brought up just now. Any thread. */
+    boolean isChanging() {
+        return attempt != null;
+    }
+
+    /** Sends a back-end away that is being brought up. It is tried again. Any thread. */
+    void abortAttempt() {
+        Connection a = attempt;
+        if (a != null) {
+            a.abort();
+        }
+    }
+
+    private void stateChanged() {
+        saved = null;
+        context.listener().stateChanged();
+    }
+
+    /** What was saved last, of what may change without the connection. */
+    private record Saved(long acknowledged, int status, Inflight inflight, BitSet foreign) {
+        static Saved of(Connection c, Device d) {
+            BitSet foreign = new BitSet();
+            d.rings().stream().filter(Ring::isForeignNext).forEach(r -> foreign.set(r.index));
+            return new Saved(d.acknowledged(), c == null ? 0 : c.status(), d.inflight(), foreign);
+        }
+
+        /** Whether it can still be gone on with. A ring that was stopped meanwhile is where the back-end says, as before. */
+        boolean holds(Saved now) {
+            BitSet more = (BitSet) now.foreign.clone();
+            more.andNot(foreign);
+            return acknowledged == now.acknowledged && status == now.status && inflight == now.inflight && more.isEmpty();
+        }
+    }
+
+    /** The state is being saved. */
+    void saved() {
+        saved = Saved.of(connection, device);
+    }
+
+    /** Something was told: is what was saved still true? */
+    void told() {
+        if (saved != null && !saved.holds(Saved.of(connection, device))) {
+            stateChanged();
+        }
+    }
+
+    /** Takes a connection over that its former owner may have left in the middle of something. */
+    void adopt(Connection c) {
+        try {
+            String trouble = c.trouble();
+            if (trouble != null) {
+                throw new IOException(trouble);
+            }
+            device.adopt(c);
+        } catch (IOException e) {
+            startAfresh(c, "it cannot be gone on with: " + e.getMessage());
+        }
+    }
+
+    /** Hangs up and connects again. */
+    void startAfresh(Connection c, String why) {
+        afreshUntil = System.nanoTime() + AFRESH_NANOS;
+        nextAttempt = System.nanoTime();
+        drop(c, why);
+    }
+
+    /** The connection is of no further use. */
+    void lose(Connection c, String why) {
+        if (c == connection) {
+            nextAttempt = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(options.reconnectMillis());
+            drop(c, why);
+        }
+    }
+
+    private void drop(Connection c, String why) {
+        boolean survives = device.survives();
+        c.shutdown();
+        lost.add(c);
+        connection = null;
+        device.lost();
+        LOG.info("{}the back-end at {} has gone: {}", options.prefix(), options.path(), why);
+        context.listener().link(false);
+        stateChanged();
+        if (!survives) {
+            fail(new NetdevException(options.prefix() + Device.notFound("a ring") + " (" + why + "); restart the guest's driver"));
+        } else if (!comesBack()) {
+            fail(new NetdevException(options.prefix() + "the back-end at " + options.path() + " has gone (" + why
+                    + "); set reconnect-ms, so that it may come back"));
+        }
+        if (watcher != null) {
+            watcher.wake();
+        }
+    }
+
+    private boolean comesBack() {
+        return options.server() || options.reconnectMillis() > 0 || afreshUntil != 0;
+    }
+
+    private void fail(Exception why) {
+        if (failure == null) {
+            failure = why;
+            LOG.error("{}", why.getMessage());
+            context.listener().failed(why);
+        }
+    }
+
+    @Override
+    public int descriptor() {
+        lock.lock();
+        try {
+            lost.forEach(Connection::close);
+            lost.clear();
+            if (connection != null) {
+                return connection.socket().number();
+            }
+            return failure == null && endpoint.listener() != null && pauseNanos() <= 0 ? endpoint.listener().number() : -1;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    @Override
+    public int timeoutMillis() {
+        lock.lock();
+        try {
+            long left = pauseNanos();
+            if (connection != null || failure != null || endpoint.listener() != null && left <= 0) {
+                return -1;
+            }
+            return left <= 0 ? 0 : (int) Math.min(Integer.MAX_VALUE, TimeUnit.NANOSECONDS.toMillis(left) + 1);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** What is left of the pause before the next attempt. */
+    private long pauseNanos() {
+        return nextAttempt - System.nanoTime();
+    }
+
+    @Override
+    public void handle() {
+        lock.lock();
+        try {
+            if (failure != null) {
+                return;
+            }
+            if (connection != null) {
+                String trouble = connection.trouble();
+                if (trouble != null) {
+                    lose(connection, trouble);
+                }
+                return;
+            }
+        } finally {
+            lock.unlock();
+        }
+        reconnect();
+    }
+
+    /** Without the lock, on the watcher's thread. */
+    private void reconnect() {
+        Connection c = null;
+        boolean done = false;
+        try {
+            Fd socket = endpoint.next();
+            if (socket == null) {
+                return;
+            }
+            c = new Connection(socket, context.fds(), options.prefix() + "back-end");
+            attempt = c;
+            if (standing) {
+                return;
+            }
+            c.until(System.nanoTime() + ATTEMPT_NANOS);
+            c.negotiate(options.prefix(), options.queues());
+            lock.lock();
+            try {
+                done = !standing && bringUp(c);
+            } finally {
+                lock.unlock();
+            }
+        } catch (NetdevException | IOException e) {
+            complain(e.getMessage());
+        } finally {
+            if (c != null && !done) {
+                c.shutdown();
+                c.close();
+            }
+            attempt = null;
+        }
+    }
+
+    private boolean bringUp(Connection c) throws NetdevException, IOException {
+        String lacks = device.lacks(c.offer());
+        if (lacks != null) {
+            throw new NetdevException(options.prefix() + "the back-end at " + options.path() + " is not taken: " + lacks);
+        }
+        boolean done = false;
+        try {
+            c.until(System.nanoTime() + ATTEMPT_NANOS);
+            device.bringUp(c);
+            done = true;
+        } finally {
+            if (!done) {
+                device.lost();
+            }
+        }
+        c.take();
+        boolean same = c.offer().sameProfile(offer);
+        connection = c;
+        offer = c.offer();
+        afreshUntil = 0;
+        connects++;
+        complaint = "";
+        LOG.info("{}the back-end at {} is there", options.prefix(), options.path());
+        if (!same) {
+            context.listener().profile(offer.profile(options.queues(), true));
+        }
+        context.listener().link(true);
+        stateChanged();
+        return true;
+    }
+
+    private void complain(String why) {
+        lock.lock();
+        try {
+            long now = System.nanoTime();
+            nextAttempt = now + TimeUnit.MILLISECONDS.toNanos(options.reconnectMillis() == 0 ? AFRESH_MILLIS : options.reconnectMillis());
+            if (!complaint.equals(why) || now - complained > QUIET_NANOS) {
+                complaint = why;
+                complained = now;
+                LOG.info("{}no back-end at {} yet: {}", options.prefix(), options.path(), why);
+            }
+            if (!options.server() && options.reconnectMillis() == 0 && now - afreshUntil > 0) {
+                fail(new NetdevException(options.prefix() + "the back-end at " + options.path() + " did not come back: " + why
+                        + "; set reconnect-ms, so that it may come later"));
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    @Override
+    public void broken(Throwable why) {
+        lock.lock();
+        try {
+            fail(new NetdevException(options.prefix() + "the back-end is not watched any more: " + why, why));
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Makes the watcher stand still; a back-end that is being brought up is sent away. Without the lock. */
+    boolean pause() {
+        standing = true;
+        abortAttempt();
+        if (watcher == null || watcher.pause(PAUSE_MILLIS)) {
+            return true;
+        }
+        standing = false;
+        return false;
+    }
+
+    /** Without the lock. */
+    void goOn() {
+        standing = false;
+        if (watcher != null) {
+            watcher.goOn();
+        }
+    }
+
+    /** Ends the watcher. Without the lock. */
+    void end() {
+        standing = true;
+        abortAttempt();
+        if (watcher != null) {
+            watcher.end(END_MILLIS);
+        }
+    }
+
+    /** Closes this process's copies, after {@link #end}. */
+    void close(boolean last) {
+        lost.forEach(Connection::close);
+        lost.clear();
+        if (connection != null) {
+            connection.close();
+            connection = null;
+        }
+        endpoint.close(last);
+    }
+
+    void statistics(StatisticsSink to) {
+        lock.lock();
+        try {
+            to.counter("connects", connects);
+            to.counter("reconnects", Math.max(0, connects - 1));
+            to.counter("connected", connection == null ? 0 : 1);
+        } finally {
+            lock.unlock();
+        }
+    }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.vhostuser;
+
+import java.io.IOException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.OpenContext;
+import org.vireo.net.api.PortUnavailableException;
+import org.vireo.posix.linux.Poll;
+
+/** Opens a port: waits for the first back-end, as long as it may. */
+final class Opener {
+    private static final Logger LOG = LoggerFactory.getLogger(Opener.class);
+    private static final long RETRY_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+    private static final long NEGOTIATION_NANOS = TimeUnit.SECONDS.toNanos(2);
+
+    private Opener() {
+    }
+
+    static VhostUserPort open(VhostUserOptions options, OpenContext context) throws NetdevException {
+        if (options.queues() < context.pairs()) {
+            throw new NetdevException(options.prefix() + "queues=" + options.queues() + " are configured, but the NIC has "
+                    + context.pairs() + " pairs: give both the same queues=");
+        }
+        if (options.force()) {
+            LOG.info("{}vhostforce has no effect: the rings are always the back-end's", options.prefix());
+        }
+        Endpoint endpoint = null;
+        Connection connection = null;
+        boolean done = false;
+        try {
+            endpoint = Endpoint.open(options, context.fds());
+            connection = first(options, context, endpoint);
+            VhostUserPort port = new VhostUserPort(options, context, endpoint, connection);
+            done = true;
+            LOG.info("{}connected to the back-end at {}: {}", options.prefix(), options.path(), port.profile());
+            return port;
+        } catch (IOException e) {
+            throw new NetdevException(options.prefix() + e.getMessage(), e);
+        } finally {
+            if (!done && connection != null) {
+                connection.close();
+            }
+            if (!done && endpoint != null) {
+                endpoint.close(true);
+            }
+        }
+    }
+
+    private static Connection first(VhostUserOptions options, OpenContext context, Endpoint endpoint) throws NetdevException {
+        IOException last = null;
+        do {
+            Connection c = null;
+            boolean done = false;
+            try {
+                Fd socket = next(endpoint, context.deadlineNanos());
+                if (socket != null) {
+                    c = new Connection(socket, context.fds(), options.prefix() + "back-end");
+                    c.until(Math.min(context.deadlineNanos() - System.nanoTime(), NEGOTIATION_NANOS) + System.nanoTime());
+                    c.negotiate(options.prefix(), options.queues());
+                    c.take();
+                    done = true;
+                    return c;
+                }
+            } catch (IOException e) {
+                last = e;
+                LockSupport.parkNanos(RETRY_NANOS);
+            } finally {
+                if (c != null && !done) {
+                    c.close();
+                }
+            }
+        } while (context.deadlineNanos() - System.nanoTime() > 0);
+        throw new PortUnavailableException(options.prefix() + "no back-end" + (last == null ? "" : " (" + last.getMessage() + ")") + ": "
+                + endpoint.advice(), last);
+    }
+
+    private static Fd next(Endpoint endpoint, long deadlineNanos) throws IOException {
+        if (endpoint.listener() != null) {
+            long left = deadlineNanos - System.nanoTime();
+            Poll.readable(Math.clamp(TimeUnit.NANOSECONDS.toMillis(left) + 1, 0, Integer.MAX_VALUE), endpoint.listener().number());
+        }
+        return endpoint.next();
+    }
+}

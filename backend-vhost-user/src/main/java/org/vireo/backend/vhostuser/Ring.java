@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.vhostuser;
+
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.RingPosition;
+import org.vireo.net.api.VringSpec;
+
+/** A ring as it is to be, whether a back-end is there or not. With the port's lock. */
+final class Ring {
+    final int index;
+    /** What it was started with; null: it is stopped. */
+    VringSpec spec;
+    Fd call;
+    boolean enabled;
+    /** Whether the back-end that is connected now has it. */
+    boolean running;
+    /** Where it goes on when it runs next; null: where the memory it shares with the back-end says. */
+    RingPosition position;
+    /** Whether its position is the other side's to tell: a former owner may have left it running. Until it is started first. */
+    boolean foreign;
+
+    Ring(int index) {
+        this.index = index;
+    }
+
+    /** Whether its position is not what somebody said, but what the back-end made of it. */
+    boolean isForeignNext() {
+        return running || foreign || spec != null && position == null;
+    }
+
+    /** The back-end that had it has gone. */
+    void lost() {
+        if (running) {
+            running = false;
+            position = null;
+        }
+        if (foreign) {
+            position = null;
+        }
+    }
+
+    @Override
+    public String toString() {
+        return "ring " + index;
+    }
+}
