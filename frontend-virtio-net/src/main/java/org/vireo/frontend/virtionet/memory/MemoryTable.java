@@ -175,6 +175,31 @@ public final class MemoryTable {
     }
 
     /**
+     * The other way round: which guest address is mapped somewhere. A buffer that was translated lies in one region.
+     *
+     * @param at an address in this process
+     * @return the guest physical address, or {@link #NONE}
+     */
+    public long guestOfHost(long at) {
+        for (int i = 0; i < guest.length; i++) {
+            long address = at - delta[i];
+            if (address >= guest[i] && address < end[i]) {
+                return address;
+            }
+        }
+        return NONE;
+    }
+
+    /**
+     * Where guest memory ends.
+     *
+     * @return the first guest physical address behind all regions, 0 for none
+     */
+    public long guestEnd() {
+        return end.length == 0 ? 0 : end[end.length - 1];
+    }
+
+    /**
      * Whether all files still reach over their regions.
      *
      * @return the first that does not, or null
