@@ -40,11 +40,12 @@ class MigrationTest {
 
     /** How a guest may have its rings. */
     enum Guest {
-        MERGED, SMALL_BUFFERS, PLAIN_RING, PIECES, REGIONS, PAIRS, NO_HEADER;
+        MERGED, LARGE_RING, SMALL_BUFFERS, PLAIN_RING, PIECES, REGIONS, PAIRS, NO_HEADER;
 
         GuestNic.Options options() {
             return switch (this) {
                 case MERGED -> GuestNic.options().ringSize(64);
+                case LARGE_RING -> GuestNic.options().ringSize(2048).receiveBytes(1600);
                 case SMALL_BUFFERS -> GuestNic.options().ringSize(128).receiveBytes(300);
                 case PLAIN_RING -> GuestNic.options().ringSize(64).features(PLAIN).receiveBytes(2048);
                 case PIECES -> GuestNic.options().ringSize(64).receivePieces(3, 100).indirect(false).receiveBytes(700);
@@ -171,7 +172,7 @@ class MigrationTest {
             h.nic("a", "queues", String.valueOf(pairs));
             GuestNic g = h.guest("a", o);
             try (VmmMigration first = new VmmMigration(h.fds, g, 0, 0);
-                    VmmMigration second = new VmmMigration(h.fds, g, 4096 + 24, 0x10_0000)) {
+                    VmmMigration second = new VmmMigration(h.fds, g, 4096 + 24, 0x800_0000)) {
                 migrate(net, g, first, header);
                 // the migration failed: the VM runs on here, and is migrated again with another log
                 startRings(first, g);

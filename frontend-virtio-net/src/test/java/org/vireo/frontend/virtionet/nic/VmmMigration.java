@@ -45,7 +45,7 @@ final class VmmMigration implements AutoCloseable {
         this.offset = offset;
         this.shift = shift;
         MemoryRegionSpec last = guest.ram().specs().getLast();
-        bytes = ((last.guest() + last.size() + shift) / PAGE / 8 & -8) + 8;
+        bytes = ((last.guest() + last.size() + 2 * PAGE + shift) / PAGE / 8 & -8) + 8;
         file = SharedMemory.create(fds, "dirty log", offset + bytes, false);
         mapped = SharedMemory.map(file, 0, offset + bytes);
     }
@@ -71,7 +71,7 @@ final class VmmMigration implements AutoCloseable {
         for (DriverQueue q : queues()) {
             VringAddress a = q.ring().addresses(q.index());
             guest.frontEnd().vringAddress(new VringAddress(a.index(), on ? VringAddress.LOG : 0, a.descriptor(), a.used(), a.available(),
-                    q.ring().usedGuest() + shift));
+                    logAt(q)));
         }
     }
 
@@ -100,26 +100,29 @@ final class VmmMigration implements AutoCloseable {
     }
 
     private void page(long address) {
-        copy(address);
-        if (shift != 0) {
-            for (DriverQueue q : queues()) {
-                long from = q.ring().usedGuest() + shift;
-                if (address + PAGE > from && address < from + usedBytes(q)) {
-                    copy(Math.max(address - shift, 0));
-                    copy(Math.max(address - shift, 0) + PAGE);
-                }
+        copy(address, address + PAGE);
+        for (DriverQueue q : queues()) {
+            long move = q.ring().usedGuest() - logAt(q);
+            long from = Math.max(address, logAt(q));
+            long to = Math.min(address + PAGE, logAt(q) + usedBytes(q));
+            if (move != 0 && from < to) {
+                copy(from + move, to + move);
             }
         }
     }
 
-    private void copy(long address) {
+    private void copy(long from, long to) {
         for (int i = 0; i < copies.size(); i++) {
             MemoryRegionSpec r = guest.ram().specs().get(i);
-            long at = (address & -PAGE) - r.guest();
-            if (at >= 0 && at < r.size()) {
-                MemorySegment.copy(MEMORY, guest.ram().address(r.guest()) + at, MemorySegment.ofArray(copies.get(i)), at, PAGE);
+            if (from >= r.guest() && to <= r.guest() + r.size()) {
+                MemorySegment.copy(MEMORY, guest.ram().address(from), MemorySegment.ofArray(copies.get(i)), from - r.guest(), to - from);
             }
         }
+    }
+
+    /** Where writes to a used ring are logged; if not where it lies, its index is at a page's end and its entries in the next. */
+    private long logAt(DriverQueue q) {
+        return shift == 0 ? q.ring().usedGuest() : (q.ring().usedGuest() + shift & -PAGE) + PAGE - 4;
     }
 
     private static long usedBytes(DriverQueue q) {
