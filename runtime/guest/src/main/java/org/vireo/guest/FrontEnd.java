@@ -20,6 +20,7 @@ import org.vireo.posix.linux.UnixSockets;
 import org.vireo.vhostuser.DeviceConfig;
 import org.vireo.vhostuser.DeviceStateTransfer;
 import org.vireo.vhostuser.InflightSpec;
+import org.vireo.vhostuser.LogSpec;
 import org.vireo.vhostuser.MalformedMessageException;
 import org.vireo.vhostuser.MemoryRegionSpec;
 import org.vireo.vhostuser.Message;
@@ -230,6 +231,23 @@ public final class FrontEnd implements AutoCloseable {
     /** GET_QUEUE_NUM: virtqueues, as the device counts them. */
     public long queueNumber() throws IOException {
         return askU64(Request.GET_QUEUE_NUM);
+    }
+
+    /**
+     * SET_LOG_BASE: where the device marks the pages that it writes. LOG_SHMFD is acknowledged.
+     *
+     * @param size bytes of the log
+     * @param offset where it begins in its file
+     * @param file the file, which stays the caller's
+     * @throws IOException no answer, or a refusal
+     */
+    public void logBase(long size, long offset, Fd file) throws IOException {
+        MemorySegment payload = new LogSpec(size, offset).payload();
+        if ((protocol & ProtocolFeatures.REPLY_ACK) != 0) {
+            tell(Request.SET_LOG_BASE, payload, List.of(file));
+        } else {
+            ask(Request.SET_LOG_BASE, payload, List.of(file)).close();
+        }
     }
 
     /** SET_VRING_NUM. */

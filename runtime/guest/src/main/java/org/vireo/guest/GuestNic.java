@@ -29,7 +29,8 @@ public final class GuestNic implements AutoCloseable {
             | VirtioNet.GUEST_USO4 | VirtioNet.GUEST_USO6;
     /** Protocol features that the front-end here can use. */
     public static final long PROTOCOL = ProtocolFeatures.MQ | ProtocolFeatures.REPLY_ACK | ProtocolFeatures.CONFIG | ProtocolFeatures.RARP
-            | ProtocolFeatures.MTU | ProtocolFeatures.STATUS | ProtocolFeatures.RESET_DEVICE | ProtocolFeatures.CONFIGURE_MEM_SLOTS;
+            | ProtocolFeatures.MTU | ProtocolFeatures.STATUS | ProtocolFeatures.RESET_DEVICE | ProtocolFeatures.CONFIGURE_MEM_SLOTS
+            | ProtocolFeatures.LOG_SHMFD;
 
     private static final int FEATURES_OK = VirtioNet.ACKNOWLEDGE | VirtioNet.DRIVER | VirtioNet.FEATURES_OK;
 

@@ -15,6 +15,8 @@ public enum DescriptorRule {
     UNLESS_BIT_8("one, or none with bit 8 set"),
     /** One for each region of the table. */
     ONE_A_REGION("one a region"),
+    /** One with a {@link LogSpec}; with the u64 that comes without LOG_SHMFD it means nothing and is closed. */
+    ONE_A_LOG("one"),
     /** Any number; for kinds that are not served. */
     ANY("any");
 
@@ -32,6 +34,7 @@ public enum DescriptorRule {
             case OPTIONAL -> count <= 1;
             case UNLESS_BIT_8 -> count == ((m.payload().get(Wire.LONG, 0) & Message.NO_DESCRIPTOR) != 0 ? 0 : 1);
             case ONE_A_REGION -> count == m.payload().get(Wire.INT, 0);
+            case ONE_A_LOG -> count == 1 || count == 0 && !describesLog(m.payload());
             case ANY -> true;
         };
     }
@@ -45,13 +48,18 @@ public enum DescriptorRule {
             case ONE -> true;
             case UNLESS_BIT_8 -> (payload.get(Wire.LONG, 0) & Message.NO_DESCRIPTOR) == 0;
             case ONE_A_REGION -> payload.get(Wire.INT, 0) != 0;
+            case ONE_A_LOG -> describesLog(payload);
             case NONE, OPTIONAL, ANY -> false;
         };
     }
 
+    private static boolean describesLog(MemorySegment payload) {
+        return payload.byteSize() == LogSpec.BYTES;
+    }
+
     /** Whether descriptors that nobody wants make a message wrong. */
     boolean toleratesStray() {
-        return this == OPTIONAL || this == ANY;
+        return this == OPTIONAL || this == ONE_A_LOG || this == ANY;
     }
 
     @Override

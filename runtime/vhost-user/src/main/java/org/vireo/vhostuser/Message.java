@@ -187,8 +187,8 @@ public final class Message implements AutoCloseable {
 
     /** The payload as a log description. */
     public LogSpec log() throws MalformedMessageException {
-        if (payload.byteSize() != 16) {
-            throw new MalformedMessageException(name(), "payload size", payload.byteSize(), 16);
+        if (payload.byteSize() != LogSpec.BYTES) {
+            throw new MalformedMessageException(name(), "payload size", payload.byteSize(), LogSpec.BYTES);
         }
         return LogSpec.read(payload);
     }

@@ -13,7 +13,7 @@ public enum Request implements MessageKind {
     SET_OWNER(3, PayloadShape.EMPTY, null, DescriptorRule.NONE),
     RESET_OWNER(4, PayloadShape.EMPTY, null, DescriptorRule.NONE),
     SET_MEM_TABLE(5, PayloadShape.MEMORY_TABLE, null, DescriptorRule.ONE_A_REGION),
-    SET_LOG_BASE(6, PayloadShape.LOG, PayloadShape.ANY, DescriptorRule.OPTIONAL),
+    SET_LOG_BASE(6, PayloadShape.LOG, PayloadShape.ANY, DescriptorRule.ONE_A_LOG),
     SET_LOG_FD(7, PayloadShape.EMPTY, null, DescriptorRule.ONE),
     SET_VRING_NUM(8, PayloadShape.VRING_STATE, null, DescriptorRule.NONE),
     SET_VRING_ADDR(9, PayloadShape.VRING_ADDRESS, null, DescriptorRule.NONE),

@@ -2,6 +2,7 @@
 package org.vireo.vhostuser;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -69,7 +70,7 @@ class MessageRulesTest {
     private static int rightDescriptors(MessageKind kind) {
         return switch (kind.descriptors()) {
             case NONE, OPTIONAL, ANY -> 0;
-            case ONE, UNLESS_BIT_8 -> 1;
+            case ONE, ONE_A_LOG, UNLESS_BIT_8 -> 1;
             case ONE_A_REGION -> 2;
         };
     }
@@ -102,6 +103,14 @@ class MessageRulesTest {
             };
             assertEquals(right, passes(r, right(r), n), r + " with " + n + " descriptors");
         }
+    }
+
+    @Test
+    void aLogWithoutLogShmfdHasNoFile() {
+        assertTrue(passes(Request.SET_LOG_BASE, Wire.bytes(8), 0));
+        assertTrue(passes(Request.SET_LOG_BASE, Wire.bytes(8), 1), "a stray one is closed");
+        assertFalse(passes(Request.SET_LOG_BASE, Wire.bytes(8), 2));
+        assertFalse(passes(Request.SET_LOG_BASE, Wire.bytes(16), 0));
     }
 
     @ParameterizedTest

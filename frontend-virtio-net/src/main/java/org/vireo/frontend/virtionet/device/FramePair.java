@@ -9,6 +9,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.function.BiConsumer;
 import java.util.function.Supplier;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
+import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
 import org.vireo.frontend.virtionet.worker.BackendException;
 import org.vireo.frontend.virtionet.worker.Scratch;
@@ -183,6 +184,19 @@ public final class FramePair extends Task {
         if (ring != null) {
             ring.call(call);
             ring.callOnce();
+        }
+    }
+
+    /**
+     * Begins or ends to log what a ring's device writes.
+     *
+     * @param transmit which ring
+     * @param to what is logged from now on
+     */
+    public void log(boolean transmit, RingLog to) {
+        SplitVirtqueue ring = transmit ? tx : rx;
+        if (ring != null) {
+            ring.log(to);
         }
     }
 

@@ -296,6 +296,10 @@ final class PostedWindow implements ReceiveWindow {
         }
         delivered++;
         if (bytes > room()) {
+            if (!ownUsed && ring.logsBuffers()) {
+                // the port has filled them before it knew
+                log(iovecs + (long) firstIovec * SplitVirtqueue.IOVEC, room() + skip);
+            }
             counters.receiveDropped(DropReason.TOO_LONG);
             return next();
         }
@@ -348,6 +352,9 @@ final class PostedWindow implements ReceiveWindow {
         if (headerLength == 12) {
             numBuffers(header, chains);
         }
+        if (ring.logsBuffers()) {
+            log(header, bytes + skip);
+        }
         ring.record();
         counters.received(bytes);
         if (firstChain == lastChain) {
@@ -355,6 +362,16 @@ final class PostedWindow implements ReceiveWindow {
             lastChain = 0;
             firstIovec = 0;
             lastIovec = 0;
+        }
+    }
+
+    /** All of it is written: a VMM that migrates its VM has to know which pages, before the driver or a successor takes it for done. */
+    private void log(long from, long bytes) {
+        long left = bytes;
+        for (long iovec = from; left > 0; iovec += SplitVirtqueue.IOVEC) {
+            long part = Math.min(left, SplitVirtqueue.length(iovec));
+            ring.written(SplitVirtqueue.base(iovec), part);
+            left -= part;
         }
     }
 

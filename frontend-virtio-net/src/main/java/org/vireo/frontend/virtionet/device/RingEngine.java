@@ -8,6 +8,7 @@ import java.util.BitSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -15,10 +16,12 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.IntFunction;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
+import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
 import org.vireo.frontend.virtionet.ring.RingAreas;
 import org.vireo.frontend.virtionet.ring.RingJournal;
+import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
 import org.vireo.frontend.virtionet.worker.Worker;
 import org.vireo.net.api.Fd;
@@ -42,6 +45,9 @@ public final class RingEngine {
     private final Fd[] events;
     private CompletableFuture<Void> quiet = CompletableFuture.completedFuture(null);
     private volatile MemoryTable memory = MemoryTable.EMPTY;
+    /** That any ring uses, or null; {@code logs} are the rings'. */
+    private volatile DirtyLog log;
+    private final DirtyLog[] logs;
     private FrameFormat format = FrameFormat.NONE;
     private boolean discard;
 
@@ -68,11 +74,12 @@ public final class RingEngine {
      * @param used VMM address of the used ring
      * @param eventIndex VIRTIO_F_EVENT_IDX
      * @param indirect VIRTIO_F_INDIRECT_DESC
+     * @param log what of its writes is logged
      * @param kick its kicks
      * @param call its calls, or null
      */
-    public record RingSpec(int size, long descriptors, long available, long used, boolean eventIndex, boolean indirect, Fd kick,
-            Fd call) { }
+    public record RingSpec(int size, long descriptors, long available, long used, boolean eventIndex, boolean indirect, RingLog log,
+            Fd kick, Fd call) { }
 
     /**
      * Pairs without rings.
@@ -92,6 +99,7 @@ public final class RingEngine {
         pairs = new FramePair[workers.size()];
         queues = new FrameQueue[workers.size()];
         events = new Fd[workers.size()];
+        logs = new DirtyLog[2 * workers.size()];
         for (int i = 0; i < pairs.length; i++) {
             pairs[i] = pair(i, new PairCounters());
         }
@@ -99,9 +107,19 @@ public final class RingEngine {
 
     private FramePair pair(int i, PairCounters counters) {
         FramePair p = new FramePair(nic + " pair " + i, group, block.mark(i), counters, (pair, why) -> listener.broken(i, why),
-                listener::threadReturned, () -> memory.truncated() != null);
+                listener::threadReturned, this::truncated);
         p.format(format);
         return p;
+    }
+
+    private boolean truncated() {
+        DirtyLog l = log;
+        return memory.truncated() != null || l != null && !l.intact();
+    }
+
+    private void uses(int ring, DirtyLog file) {
+        logs[ring] = file;
+        log = Arrays.stream(logs).filter(Objects::nonNull).findFirst().orElse(null);
     }
 
     private <T> Worker.Command<T> post(int pair, Callable<T> command) {
@@ -187,8 +205,11 @@ public final class RingEngine {
         try {
             String name = nic + " ring " + ring;
             SplitVirtqueue.RingArea area = RingAreas.find(name, spec.size, spec.descriptors, spec.available, spec.used, memory);
-            return new SplitVirtqueue(new SplitVirtqueue.Kind(name, spec.size, spec.eventIndex, spec.indirect, ring % 2 == 0), area, memory,
-                    block.journal(ring), at.available(), at.used(), spec.call == null ? -1 : spec.call.number());
+            SplitVirtqueue q = new SplitVirtqueue(new SplitVirtqueue.Kind(name, spec.size, spec.eventIndex, spec.indirect, ring % 2 == 0),
+                    area, memory, block.journal(ring), at.available(), at.used(), spec.call == null ? -1 : spec.call.number());
+            uses(ring, spec.log.file());
+            q.log(spec.log);
+            return q;
         } catch (MalformedRingException e) {
             throw new EngineException(e.getMessage(), e);
         }
@@ -281,6 +302,7 @@ public final class RingEngine {
     public RingPosition stop(int ring) throws EngineException {
         int i = ring / 2;
         run(i, () -> ring % 2 == 1 ? pairs[i].stopTransmit() : pairs[i].stopReceive());
+        uses(ring, null);
         return position(ring);
     }
 
@@ -407,6 +429,21 @@ public final class RingEngine {
     }
 
     /**
+     * Begins or ends to log what a running ring's device writes. When this returns the former log is no longer used by it.
+     *
+     * @param ring its number
+     * @param to what is logged from now on
+     * @throws EngineException the worker did not answer
+     */
+    public void log(int ring, RingLog to) throws EngineException {
+        uses(ring, to.file());
+        run(ring / 2, () -> {
+            pairs[ring / 2].log(ring % 2 == 1, to);
+            return null;
+        });
+    }
+
+    /**
      * Attaches a port's queue to a pair.
      *
      * @param i the pair
@@ -527,6 +564,8 @@ public final class RingEngine {
      */
     public void replace(int i) {
         pairs[i] = pair(i, pairs[i].counters());
+        uses(2 * i, null);
+        uses(2 * i + 1, null);
     }
 
     /**

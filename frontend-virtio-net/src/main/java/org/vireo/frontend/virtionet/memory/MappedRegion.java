@@ -12,13 +12,9 @@ import org.vireo.posix.linux.SharedMemory;
  */
 public final class MappedRegion {
     private static final long MAX_ADDRESS = 1L << 62;
-    private static final long PAGE = 4096;
 
     private final Spec spec;
-    private final Fd file;
-    private final long mapping;
-    private final long mappedBytes;
-    private final long host;
+    private final MappedFile mapped;
     private final AtomicInteger users = new AtomicInteger(1);
 
     /**
@@ -37,12 +33,9 @@ public final class MappedRegion {
         }
     }
 
-    private MappedRegion(Spec spec, Fd file, long mapping, long mappedBytes, long host) {
+    private MappedRegion(Spec spec, MappedFile mapped) {
         this.spec = spec;
-        this.file = file;
-        this.mapping = mapping;
-        this.mappedBytes = mappedBytes;
-        this.host = host;
+        this.mapped = mapped;
     }
 
     /**
@@ -57,28 +50,11 @@ public final class MappedRegion {
     public static MappedRegion map(Spec spec, Fd file, boolean anyFileSystem) throws InvalidMemoryException {
         try {
             checkNumbers(spec);
-            long fileSystem = SharedMemory.fileSystem(file);
-            if (!anyFileSystem && fileSystem != SharedMemory.TMPFS && fileSystem != SharedMemory.HUGETLBFS) {
-                throw new InvalidMemoryException(spec + ": its file is on a file system of type 0x" + Long.toHexString(fileSystem)
-                        + "; guest memory has to be on tmpfs, memfd or hugetlbfs (or set guest-memory=any, at the price of stalls)");
-            }
-            long size = SharedMemory.size(file);
-            if (size < spec.offset + spec.bytes) {
-                throw new InvalidMemoryException(spec + ": its file has only 0x" + Long.toHexString(size) + " bytes");
-            }
-            long unit = Math.max(PAGE, fileSystem == SharedMemory.HUGETLBFS ? SharedMemory.blockSize(file) : PAGE);
-            long start = spec.offset & -unit;
-            long bytes = spec.offset + spec.bytes - start + unit - 1 & -unit;
-            long at = SharedMemory.map(file, start, bytes);
-            return new MappedRegion(spec, file, at, bytes, at + spec.offset - start);
-        } catch (IOException e) {
-            file.close();
-            throw new InvalidMemoryException(spec + ": cannot be mapped: " + e.getMessage()
-                    + "; the VMM has to share guest memory for reading and writing (QEMU: share=on, Cloud Hypervisor: shared=on)", e);
         } catch (InvalidMemoryException e) {
             file.close();
             throw e;
         }
+        return new MappedRegion(spec, MappedFile.map(spec, file, spec.offset, spec.bytes, anyFileSystem));
     }
 
     private static void checkNumbers(Spec s) throws InvalidMemoryException {
@@ -105,7 +81,7 @@ public final class MappedRegion {
      * @return owned by the region
      */
     public Fd file() {
-        return file;
+        return mapped.file();
     }
 
     /**
@@ -114,7 +90,7 @@ public final class MappedRegion {
      * @return an address
      */
     public long host() {
-        return host;
+        return mapped.host();
     }
 
     /**
@@ -123,11 +99,7 @@ public final class MappedRegion {
      * @return false if it was truncated: accesses fault
      */
     public boolean intact() {
-        try {
-            return SharedMemory.size(file) >= spec.offset + spec.bytes;
-        } catch (IOException e) {
-            return false;
-        }
+        return mapped.intact();
     }
 
     boolean overlaps(MappedRegion o) {
@@ -144,16 +116,15 @@ public final class MappedRegion {
     /** One user less: the last one unmaps it and closes its file. */
     public void release() {
         if (users.decrementAndGet() == 0) {
-            SharedMemory.unmap(mapping, mappedBytes);
-            file.close();
+            mapped.close();
         }
     }
 
     void unload() {
-        SharedMemory.unload(mapping, mappedBytes);
+        SharedMemory.unload(mapped.mapping(), mapped.mappedBytes());
     }
 
     void revoke() throws IOException {
-        SharedMemory.revoke(mapping, mappedBytes);
+        SharedMemory.revoke(mapped.mapping(), mapped.mappedBytes());
     }
 }

@@ -175,6 +175,47 @@ public final class MemoryTable {
     }
 
     /**
+     * The other way round: which guest address is mapped somewhere. A buffer that was translated lies in one region.
+     *
+     * @param at an address in this process
+     * @return the guest physical address, or {@link #NONE}
+     */
+    public long guestOfHost(long at) {
+        for (int i = 0; i < guest.length; i++) {
+            long address = at - delta[i];
+            if (address >= guest[i] && address < end[i]) {
+                return address;
+            }
+        }
+        return NONE;
+    }
+
+    /**
+     * Where guest memory ends.
+     *
+     * @return the first guest physical address behind all regions, 0 for none
+     */
+    public long guestEnd() {
+        return end.length == 0 ? 0 : end[end.length - 1];
+    }
+
+    /**
+     * The guest address of what the VMM names by its own address.
+     *
+     * @param user address in the VMM
+     * @return guest physical address, or {@link #NONE}
+     */
+    public long guestOfUser(long user) {
+        for (MappedRegion r : regions) {
+            long at = user - r.spec().user();
+            if (at >= 0 && at < r.spec().bytes()) {
+                return r.spec().guest() + at;
+            }
+        }
+        return NONE;
+    }
+
+    /**
      * Whether all files still reach over their regions.
      *
      * @return the first that does not, or null

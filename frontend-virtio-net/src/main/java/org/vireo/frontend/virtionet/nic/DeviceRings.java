@@ -12,6 +12,8 @@ import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.RingEngine;
+import org.vireo.frontend.virtionet.ring.RingLog;
+import org.vireo.frontend.virtionet.ring.SplitRingLayout;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.session.RingState;
 import org.vireo.frontend.virtionet.slot.OpenedPort;
@@ -46,7 +48,7 @@ final class DeviceRings {
     private RingEngine.RingSpec spec(DeviceState s, int ring) {
         RingState r = s.rings().get(ring);
         return new RingEngine.RingSpec(r.size(), r.descriptors(), r.available(), r.used(), (s.features() & VirtioNet.EVENT_IDX) != 0,
-                (s.features() & VirtioNet.INDIRECT_DESC) != 0, r.kick(), r.call());
+                (s.features() & VirtioNet.INDIRECT_DESC) != 0, s.log(ring), r.kick(), r.call());
     }
 
     /**
@@ -93,7 +95,7 @@ final class DeviceRings {
         LentRings lent = lent();
         DeviceState next = to;
         halted &= from.memory() == to.memory();
-        boolean reformat = from.features() != to.features();
+        boolean reformat = ((from.features() ^ to.features()) & ~VirtioNet.LOG_ALL) != 0;
         for (int i = 0; i < running.length; i++) {
             RingState was = from.rings().get(i);
             RingState now = to.rings().get(i);
@@ -127,10 +129,44 @@ final class DeviceRings {
                 }
             }
         }
+        log(from, to);
         if (next.running() && !halted) {
             start(from, next);
         }
         return next;
+    }
+
+    /** A VMM that migrates its VM begins and ends to log while rings run: they go on, and so does what they have parsed. */
+    private void log(DeviceState from, DeviceState to) throws EngineException, NetdevException {
+        LentRings lent = lent();
+        if (lent != null) {
+            lent.log(to);
+        }
+        for (int i = 0; i < running.length; i++) {
+            if (lent == null && running[i] && !from.log(i).equals(to.log(i))) {
+                engine.log(i, to.log(i));
+            }
+        }
+        if (from.logsAll() && !to.logsAll() && to.log() != null) {
+            to.log().end();
+        }
+        if (from.log() != to.log() && from.logsAll() && (from.log() == null || from.log().isEnded())) {
+            // rings may have run since logging was asked for: nobody remembers what they wrote
+            logAll(to);
+        }
+    }
+
+    /** Marks all that this device, or one before it, can have written. */
+    private void logAll(DeviceState s) {
+        for (int i = 0; i < running.length; i++) {
+            RingLog l = s.log(i);
+            if (l.buffers()) {
+                l.file().markAll(s.memory());
+            }
+            if (l.usedAt() >= 0) {
+                l.file().mark(l.usedAt(), SplitRingLayout.usedBytes(s.rings().get(i).size()));
+            }
+        }
     }
 
     private void start(DeviceState from, DeviceState next) throws EngineException, NetdevException {
@@ -233,6 +269,8 @@ final class DeviceRings {
                 running[i] = true;
             }
         }
+        // a process that was killed can have written, and not logged, where nobody knows
+        logAll(s);
         BitSet attach = port != null && s.running() ? s.enabledPairs() : new BitSet();
         engine.resume(rings, attach, port == null ? List.of() : port.queues(), port == null ? List.of() : port.events());
     }

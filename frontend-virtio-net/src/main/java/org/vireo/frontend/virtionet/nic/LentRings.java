@@ -9,6 +9,7 @@ import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.RingEngine;
 import org.vireo.frontend.virtionet.device.RingEngine.RingSpec;
+import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.session.DeviceState;
@@ -39,6 +40,7 @@ final class LentRings {
     private final BitSet enabled = new BitSet();
     /** What the port was told; null: nothing yet. */
     private MemoryTable memory;
+    private DirtyLog log;
     private long features;
 
     /**
@@ -88,6 +90,32 @@ final class LentRings {
         if (memory != s.memory()) {
             replace(s.memory());
         }
+        log(s);
+    }
+
+    /** A VMM that migrates its VM begins or ends to log: so does who has the rings. */
+    void log(DeviceState s) throws NetdevException {
+        DirtyLog wanted = s.logsAll() ? s.log() : null;
+        if (memory != null && wanted != log) {
+            tell("log", p -> p.log(wanted == null ? null : new SharedLog(wanted.file(), wanted.offset(), wanted.bytes())));
+            log = wanted;
+        }
+        for (int ring : List.copyOf(started.keySet())) {
+            RingSpec spec = started.get(ring);
+            long at = s.log(ring).usedAt();
+            if (log != null && at >= 0 && at != loggedAt(spec)) {
+                // not where the ring lies, and not where it was said to be when it was started
+                stop(ring);
+                RingSpec moved = new RingSpec(spec.size(), spec.descriptors(), spec.available(), spec.used(), spec.eventIndex(),
+                        spec.indirect(), s.log(ring), spec.kick(), spec.call());
+                start(ring, moved, engine.position(ring));
+            }
+        }
+    }
+
+    /** Where writes to a ring's used ring are logged: where the VMM says, or else where it lies. */
+    private long loggedAt(RingSpec spec) {
+        return spec.log().usedAt() >= 0 ? spec.log().usedAt() : memory.guestOfUser(spec.used());
     }
 
     private void replace(MemoryTable table) throws NetdevException {
@@ -107,7 +135,7 @@ final class LentRings {
         block.record(ring, at);
         // also if it fails: who knows how far it came
         started.put(ring, spec);
-        tell("start", p -> p.start(ring, new Lent(spec, at)));
+        tell("start", p -> p.start(ring, new Lent(spec, loggedAt(spec), at)));
     }
 
     void enable(int ring, boolean on) throws NetdevException {
@@ -178,6 +206,10 @@ final class LentRings {
             enable(ring, false);
         }
         if (memory != null && !memory.regions().isEmpty()) {
+            if (log != null) {
+                tell("log", p -> p.log(null));
+                log = null;
+            }
             replace(MemoryTable.EMPTY);
         }
     }
@@ -195,7 +227,9 @@ final class LentRings {
         }
     }
 
-    private record Lent(RingSpec spec, RingPosition position) implements VringSpec {
+    private record SharedLog(Fd file, long offset, long bytes) implements org.vireo.net.api.DirtyLog { }
+
+    private record Lent(RingSpec spec, long log, RingPosition position) implements VringSpec {
         @Override
         public int size() {
             return spec.size();
@@ -214,11 +248,6 @@ final class LentRings {
         @Override
         public long device() {
             return spec.used();
-        }
-
-        @Override
-        public long log() {
-            return -1;
         }
 
         @Override

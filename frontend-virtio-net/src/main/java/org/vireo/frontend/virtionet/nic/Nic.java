@@ -397,6 +397,9 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         if (truncated != null) {
             rings.halt();
             fail("guest memory was truncated: " + truncated.spec());
+        } else if (reason instanceof InternalError && device.log() != null && !device.log().intact()) {
+            rings.halt();
+            fail("the VMM's log of written pages was truncated: " + device.log());
         } else if (reason instanceof MalformedRingException) {
             rings.halt();
             fail(reason.getMessage());

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
@@ -24,8 +25,8 @@ import org.vireo.net.api.nic.NicImage;
 
 /**
  * Writes and reads {@link NicImage}s. Sections: {@code nic} (options, netdev), {@code block}, {@code device}, {@code memory} and
- * {@code memory N}, {@code ring N}, {@code port}, {@code connection}, {@code listener}, {@code counters}. A change holds the sections
- * that changed: {@code device} always; memory whole or not at all.
+ * {@code memory N}, {@code log} while a VM is migrated, {@code ring N}, {@code port}, {@code connection}, {@code listener},
+ * {@code counters}. A change holds the sections that changed: {@code device} always; memory whole or not at all.
  */
 final class NicImages {
     /** Versions of the image that are written and read. */
@@ -36,6 +37,7 @@ final class NicImages {
     private static final String NETDEV_REVISION = "netdev-revision";
     private static final Set<String> DEVICE_FIELDS = Set.of("features", "protocol-features", "status", "mtu", "pairs");
     private static final Set<String> MEMORY_FIELDS = Set.of("guest", "bytes", "user", "offset", "file");
+    private static final Set<String> LOG_FIELDS = Set.of("bytes", "offset", "file");
     private static final Set<String> RING_FIELDS = Set.of("size", "descriptors", "available", "used", "flags", "log", "base", "started",
             "enabled", "kick", "call", "error");
 
@@ -55,6 +57,9 @@ final class NicImages {
             s.add(Section.builder("block").descriptor("file", nic.block().file().duplicate()).build());
             s.add(device(nic.state()));
             memory(nic.state(), s);
+            if (nic.state().log() != null) {
+                s.add(log(nic.state().log()));
+            }
             for (int i = 0; i < nic.state().rings().size(); i++) {
                 s.add(ring(i, nic.state().rings().get(i)));
             }
@@ -119,6 +124,9 @@ final class NicImages {
             s.add(device(to));
             if (from.memory() != to.memory()) {
                 memory(to, s);
+            }
+            if (from.log() != to.log()) {
+                s.add(log(to.log()));
             }
             for (int i = 0; i < to.rings().size(); i++) {
                 if (from.rings().get(i) != to.rings().get(i)) {
@@ -188,6 +196,14 @@ final class NicImages {
             to.add(Section.builder("memory " + i).number("guest", r.guest()).number("bytes", r.bytes()).number("user", r.user())
                     .number("offset", r.offset()).descriptor("file", regions.get(i).file().duplicate()).build());
         }
+    }
+
+    private static Section log(DirtyLog log) throws IOException {
+        if (log == null) {
+            return Section.builder("log").build();
+        }
+        return Section.builder("log").number("bytes", log.bytes()).number("offset", log.offset())
+                .descriptor("file", log.file().duplicate()).build();
     }
 
     private static Section ring(int i, RingState r) throws IOException {
@@ -280,20 +296,24 @@ final class NicImages {
                     String.valueOf(d.number("pairs")));
         }
         MemoryTable memory = image.section("memory").isPresent() ? memory(image, anyMemory) : former.memory();
+        DirtyLog log = former.log();
         List<RingState> rings = new ArrayList<>(former.rings());
         try {
+            if (image.section("log").isPresent()) {
+                log = log(require(image, "log"), anyMemory);
+            }
             for (int i = 0; i < former.rings().size(); i++) {
                 Section r = image.section("ring " + i).orElse(null);
                 if (r != null) {
                     rings.set(i, ring(r));
                 }
             }
-        } catch (StateTransferException | IOException e) {
-            former.closeReplaced(new DeviceState(0, 0, 0, 0, memory, rings));
+        } catch (StateTransferException | InvalidMemoryException | IOException e) {
+            former.closeReplaced(new DeviceState(0, 0, 0, 0, memory, log, rings));
             throw e;
         }
         return new DeviceState(d.number("features"), d.number("protocol-features"), (int) d.number("status"), (int) d.number("mtu"), memory,
-                List.copyOf(rings));
+                log, List.copyOf(rings));
     }
 
     private static RingState ring(Section r) throws StateTransferException, IOException {
@@ -305,6 +325,11 @@ final class NicImages {
 
     static Fd optional(Section s, String field) throws StateTransferException, IOException {
         return s.has(field) ? s.descriptor(field).duplicate() : null;
+    }
+
+    private static DirtyLog log(Section l, boolean anyMemory) throws StateTransferException, InvalidMemoryException, IOException {
+        l.requireKnown(LOG_FIELDS);
+        return l.has("file") ? DirtyLog.map(l.number("bytes"), l.number("offset"), l.descriptor("file").duplicate(), anyMemory) : null;
     }
 
     private static MemoryTable memory(NicImage image, boolean anyMemory)

@@ -9,6 +9,7 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
+import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
 import org.vireo.posix.linux.EventFd;
@@ -39,6 +40,10 @@ public final class SplitVirtqueue {
     private RingArea area;
     private MemoryTable memory;
     private int call;
+    /** Where what is written into buffers is logged, and what into the used ring; null while it is not. */
+    private DirtyLog bufferLog;
+    private DirtyLog usedLog;
+    private long usedLogAt;
 
     private int seen;
     private int ahead;
@@ -121,6 +126,36 @@ public final class SplitVirtqueue {
      */
     public void call(int number) {
         call = number;
+    }
+
+    /**
+     * Begins or ends to log what is written.
+     *
+     * @param to what is logged from now on
+     */
+    public void log(RingLog to) {
+        bufferLog = to.buffers() ? to.file() : null;
+        usedLog = to.usedAt() >= 0 ? to.file() : null;
+        usedLogAt = to.usedAt();
+    }
+
+    /**
+     * Whether what is written into buffers is logged.
+     *
+     * @return whether {@link #written} has to be told of it
+     */
+    public boolean logsBuffers() {
+        return bufferLog != null;
+    }
+
+    /**
+     * Logs what was written into a buffer. Only while {@link #logsBuffers}.
+     *
+     * @param at its address, of an iovec of {@link #gather}
+     * @param bytes how much
+     */
+    public void written(long at, long bytes) {
+        bufferLog.mark(memory.guestOfHost(at), bytes);
     }
 
     /**
@@ -387,8 +422,12 @@ public final class SplitVirtqueue {
             return false;
         }
         int old = signalled;
+        int from = published;
         SHORT.setRelease(MEMORY, area.used + SplitRingLayout.INDEX, (short) used);
         published = used;
+        if (usedLog != null) {
+            logUsed(from);
+        }
         VarHandle.fullFence();
         boolean first = !signalledValid;
         signalledValid = true;
@@ -398,6 +437,21 @@ public final class SplitVirtqueue {
         }
         int event = MEMORY.get(JAVA_SHORT, area.available + SplitRingLayout.RING + 2L * size) & 0xffff;
         return first || (used - event - 1 & 0xffff) < (used - old & 0xffff);
+    }
+
+    /** The index, with the flags beside it, and the entries that it shows. */
+    private void logUsed(int from) {
+        usedLog.mark(usedLogAt, SplitRingLayout.RING);
+        int n = used - from & 0xffff;
+        int first = Math.min(n, size - (from & mask));
+        usedLog.mark(usedLogAt + SplitRingLayout.RING + 8L * (from & mask), 8L * first);
+        usedLog.mark(usedLogAt + SplitRingLayout.RING, 8L * (n - first));
+    }
+
+    private void logUsed(long offset, long bytes) {
+        if (usedLog != null) {
+            usedLog.mark(usedLogAt + offset, bytes);
+        }
     }
 
     /** Shows the driver what was given back and calls it if it wants to be. */
@@ -421,6 +475,7 @@ public final class SplitVirtqueue {
     public void kicksOff() {
         if (!eventIndex) {
             MEMORY.set(JAVA_SHORT, area.used, (short) SplitRingLayout.NO_NOTIFY);
+            logUsed(0, 2);
         }
     }
 
@@ -434,8 +489,10 @@ public final class SplitVirtqueue {
         int before = seen;
         if (eventIndex) {
             MEMORY.set(JAVA_SHORT, area.used + SplitRingLayout.RING + 8L * size, (short) before);
+            logUsed(SplitRingLayout.RING + 8L * size, 2);
         } else {
             MEMORY.set(JAVA_SHORT, area.used, (short) 0);
+            logUsed(0, 2);
         }
         VarHandle.fullFence();
         look();

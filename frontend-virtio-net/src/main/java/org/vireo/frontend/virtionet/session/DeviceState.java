@@ -5,9 +5,12 @@ import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Collections;
 import java.util.List;
+import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.net.api.Fd;
 import org.vireo.vhostuser.VirtioNet;
+import org.vireo.vhostuser.VringAddress;
 
 /**
  * All that a VMM told of a device. Immutable: a message makes a new one, which is announced to successors before it takes effect.
@@ -17,9 +20,11 @@ import org.vireo.vhostuser.VirtioNet;
  * @param status device status
  * @param mtu of NET_SET_MTU, 0: not told
  * @param memory the guest's memory
+ * @param log where a VMM that migrates its VM wants to know what was written, or null
  * @param rings two a pair: receive, transmit
  */
-public record DeviceState(long features, long protocolFeatures, int status, int mtu, MemoryTable memory, List<RingState> rings) {
+public record DeviceState(long features, long protocolFeatures, int status, int mtu, MemoryTable memory, DirtyLog log,
+        List<RingState> rings) {
     /**
      * Before the first message.
      *
@@ -27,7 +32,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
      * @return the state
      */
     public static DeviceState initial(int pairs) {
-        return new DeviceState(0, 0, 0, 0, MemoryTable.EMPTY, Collections.nCopies(2 * pairs, RingState.NEW));
+        return new DeviceState(0, 0, 0, 0, MemoryTable.EMPTY, null, Collections.nCopies(2 * pairs, RingState.NEW));
     }
 
     /**
@@ -40,11 +45,11 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
     public DeviceState withRing(int index, RingState ring) {
         List<RingState> all = new ArrayList<>(rings);
         all.set(index, ring);
-        return new DeviceState(features, protocolFeatures, status, mtu, memory, List.copyOf(all));
+        return new DeviceState(features, protocolFeatures, status, mtu, memory, log, List.copyOf(all));
     }
 
     DeviceState withFeatures(long bits) {
-        DeviceState s = new DeviceState(bits, protocolFeatures, status, mtu, memory, rings);
+        DeviceState s = new DeviceState(bits, protocolFeatures, status, mtu, memory, log, rings);
         if ((bits & VirtioNet.PROTOCOL_FEATURES) != 0) {
             return s;
         }
@@ -56,15 +61,15 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
     }
 
     DeviceState withProtocolFeatures(long bits) {
-        return new DeviceState(features, bits, status, mtu, memory, rings);
+        return new DeviceState(features, bits, status, mtu, memory, log, rings);
     }
 
     DeviceState withStatus(int bits) {
-        return new DeviceState(features, protocolFeatures, bits, mtu, memory, rings);
+        return new DeviceState(features, protocolFeatures, bits, mtu, memory, log, rings);
     }
 
     DeviceState withMtu(int bytes) {
-        return new DeviceState(features, protocolFeatures, status, bytes, memory, rings);
+        return new DeviceState(features, protocolFeatures, status, bytes, memory, log, rings);
     }
 
     /**
@@ -74,7 +79,37 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
      * @return the state
      */
     public DeviceState withMemory(MemoryTable table) {
-        return new DeviceState(features, protocolFeatures, status, mtu, table, rings);
+        return new DeviceState(features, protocolFeatures, status, mtu, table, log, rings);
+    }
+
+    /**
+     * With another log.
+     *
+     * @param file the log
+     * @return the state
+     */
+    DeviceState withLog(DirtyLog file) {
+        return new DeviceState(features, protocolFeatures, status, mtu, memory, file, rings);
+    }
+
+    /**
+     * What of a ring's writes is logged.
+     *
+     * @param index its number
+     * @return {@link RingLog#NONE} while no VM is migrated
+     */
+    public RingLog log(int index) {
+        RingState r = rings.get(index);
+        return RingLog.of(log, logsAll(), (r.flags() & VringAddress.LOG) != 0, r.log());
+    }
+
+    /**
+     * Whether everything that is written into buffers is to be logged, if there is a log.
+     *
+     * @return VHOST_F_LOG_ALL
+     */
+    public boolean logsAll() {
+        return (features & VirtioNet.LOG_ALL) != 0;
     }
 
     /** After a reset: rings stopped and disabled, nothing negotiated with the driver; memory and descriptors stay. */
@@ -83,7 +118,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
         for (RingState r : rings) {
             all.add(r.withStarted(false).withEnabled(false).withBase(0));
         }
-        return new DeviceState(features, protocolFeatures, 0, mtu, memory, List.copyOf(all));
+        return new DeviceState(features, protocolFeatures, 0, mtu, memory, log, List.copyOf(all));
     }
 
     /**
@@ -113,6 +148,9 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
     /** Closes all descriptors and lets go of the memory. */
     public void close() {
         memory.release();
+        if (log != null) {
+            log.close();
+        }
         for (RingState r : rings) {
             close(r.kick());
             close(r.call());
@@ -121,7 +159,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
     }
 
     /**
-     * Closes the descriptors that a former state has and this one has not.
+     * Closes the descriptors, and what is mapped, that a former state has and this one has not.
      *
      * @param former the former state
      */
@@ -135,6 +173,9 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
         }
         if (former.memory != memory) {
             former.memory.release();
+        }
+        if (former.log != log && former.log != null) {
+            former.log.close();
         }
     }
 

@@ -5,6 +5,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
@@ -13,6 +14,7 @@ import org.vireo.net.api.Fd;
 import org.vireo.posix.Posix;
 import org.vireo.posix.linux.EventFd;
 import org.vireo.vhostuser.DeviceConfig;
+import org.vireo.vhostuser.LogSpec;
 import org.vireo.vhostuser.MalformedMessageException;
 import org.vireo.vhostuser.MemoryRegionSpec;
 import org.vireo.vhostuser.Message;
@@ -31,9 +33,9 @@ public final class RequestHandler {
     /** Most memory regions, told by GET_MAX_MEM_SLOTS. */
     public static final int MEMORY_SLOTS = 509;
     /** What this back-end can do. */
-    public static final long PROTOCOL_FEATURES = ProtocolFeatures.MQ | ProtocolFeatures.RARP | ProtocolFeatures.REPLY_ACK
-            | ProtocolFeatures.MTU | ProtocolFeatures.BACKEND_REQ | ProtocolFeatures.CONFIG | ProtocolFeatures.RESET_DEVICE
-            | ProtocolFeatures.CONFIGURE_MEM_SLOTS | ProtocolFeatures.STATUS;
+    public static final long PROTOCOL_FEATURES = ProtocolFeatures.MQ | ProtocolFeatures.LOG_SHMFD | ProtocolFeatures.RARP
+            | ProtocolFeatures.REPLY_ACK | ProtocolFeatures.MTU | ProtocolFeatures.BACKEND_REQ | ProtocolFeatures.CONFIG
+            | ProtocolFeatures.RESET_DEVICE | ProtocolFeatures.CONFIGURE_MEM_SLOTS | ProtocolFeatures.STATUS;
 
     private final Device device;
 
@@ -104,6 +106,17 @@ public final class RequestHandler {
     public Outcome handle(DeviceState s, Message m) throws MalformedMessageException, RefusedException {
         m.check();
         Request request = m.request().orElseThrow(() -> new RefusedException(m.name() + ": not known here"));
+        Outcome o = outcome(s, m, request);
+        try {
+            checkLog(request, o.next);
+        } catch (RefusedException e) {
+            s.closeReplaced(o.next);
+            throw e;
+        }
+        return o;
+    }
+
+    private Outcome outcome(DeviceState s, Message m, Request request) throws MalformedMessageException, RefusedException {
         return switch (request) {
             case GET_FEATURES -> reply(s, device.offered());
             case SET_FEATURES -> setFeatures(s, m.u64());
@@ -111,6 +124,7 @@ public final class RequestHandler {
             case SET_PROTOCOL_FEATURES -> setProtocolFeatures(s, m.u64());
             case SET_OWNER, RESET_OWNER -> Outcome.of(s);
             case SET_MEM_TABLE -> setMemory(s, m);
+            case SET_LOG_BASE -> setLog(s, m);
             case GET_MAX_MEM_SLOTS -> reply(s, MEMORY_SLOTS);
             case ADD_MEM_REG -> addRegion(s, m);
             case REM_MEM_REG -> removeRegion(s, m);
@@ -199,6 +213,44 @@ public final class RequestHandler {
             return Outcome.of(s.withMemory(s.memory().without(r.guest(), r.size(), r.user())));
         } catch (InvalidMemoryException e) {
             throw new RefusedException("REM_MEM_REG: " + e.getMessage(), e);
+        }
+    }
+
+    private Outcome setLog(DeviceState s, Message m) throws MalformedMessageException, RefusedException {
+        if ((s.protocolFeatures() & ProtocolFeatures.LOG_SHMFD) == 0) {
+            throw new RefusedException("SET_LOG_BASE: the VMM did not acknowledge LOG_SHMFD; a log can only be a file that it shares");
+        }
+        LogSpec log = m.log();
+        DirtyLog mapped;
+        try {
+            mapped = DirtyLog.map(log.size(), log.offset(), m.takeDescriptor(), device.anyMemory());
+        } catch (InvalidMemoryException e) {
+            throw new RefusedException("SET_LOG_BASE: " + e.getMessage(), e);
+        }
+        // it has an answer in any case: nothing, or what need_reply asks for
+        Optional<MemorySegment> reply = m.needsReply() ? Optional.empty() : Optional.of(MemorySegment.ofArray(new byte[0]));
+        return new Outcome(s.withLog(mapped), reply, -1, null, null);
+    }
+
+    /** A page that the log has no bit for would be missing in the VM that was migrated. */
+    private static void checkLog(Request request, DeviceState next) throws RefusedException {
+        DirtyLog log = next.log();
+        // one that logging ended with is replaced soon: QEMU, for a device that starts while the VM is migrated, sets features first
+        if (log == null || request != Request.SET_LOG_BASE && (!next.logsAll() || log.isEnded())) {
+            return;
+        }
+        long end = next.memory().guestEnd();
+        if (end > 0 && !log.covers(0, end)) {
+            throw new RefusedException(request + ": the " + log + " does not cover guest memory, which ends at 0x" + Long.toHexString(end)
+                    + "; the VMM has to give a larger one with SET_LOG_BASE first");
+        }
+        for (int i = 0; i < next.rings().size(); i++) {
+            RingState r = next.rings().get(i);
+            long bytes = SplitRingLayout.usedBytes(r.size());
+            if (next.log(i).usedAt() != -1 && r.size() > 0 && !log.covers(r.log(), bytes)) {
+                throw new RefusedException(request + ": the " + log + " does not cover the used ring of ring " + i + ", which is logged as "
+                        + bytes + " bytes at 0x" + Long.toHexString(r.log()));
+            }
         }
     }
 

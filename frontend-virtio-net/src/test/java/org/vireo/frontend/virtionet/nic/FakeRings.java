@@ -14,14 +14,15 @@ import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.FrameFormat;
 import org.vireo.frontend.virtionet.device.RingEngine;
+import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.frontend.virtionet.worker.Watchdog;
 import org.vireo.frontend.virtionet.worker.Worker;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.BackendStateTransfer;
-import org.vireo.net.api.DirtyLog;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.GuestMemory;
@@ -43,7 +44,8 @@ import org.vireo.vhostuser.VirtioNet;
 
 /** A backend that takes the guest's rings: a second device on a thread of its own runs them, with the frames of a {@link FakeNetwork}. */
 final class FakeRings implements NetBackend, BackendStateTransfer {
-    static final long RING_BITS = VirtioNet.VERSION_1 | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC | VirtioNet.MRG_RXBUF;
+    static final long RING_BITS = VirtioNet.VERSION_1 | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC | VirtioNet.MRG_RXBUF
+            | VirtioNet.LOG_ALL;
     private static final long HANG_SECONDS = 10;
 
     /** What was called of a port that is not one of a rehearsal. */
@@ -130,6 +132,9 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
         private final RingEngine engine;
         private final BitSet enabled = new BitSet();
         private MemoryTable memory = MemoryTable.EMPTY;
+        private DirtyLog log;
+        /** By where a used ring lies. */
+        private final Map<Long, Long> loggedAt = new HashMap<>();
         private long acknowledged;
         private boolean closed;
 
@@ -225,16 +230,36 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
         }
 
         @Override
-        public void log(DirtyLog log) throws NetdevException {
-            throw new NetdevException("keeps no log");
+        public void log(org.vireo.net.api.DirtyLog to) throws NetdevException {
+            log("log " + (to != null));
+            DirtyLog former = log;
+            try {
+                log = to == null ? null : DirtyLog.map(to.bytes(), to.offset(), to.file().duplicate(), true);
+            } catch (InvalidMemoryException | IOException e) {
+                throw new NetdevException(e.getMessage(), e);
+            }
+            for (Integer ring : List.copyOf(started.keySet())) {
+                RingEngine.RingSpec spec = with(started.get(ring), started.get(ring).call());
+                engine(() -> engine.log(ring, spec.log()));
+                started.put(ring, spec);
+            }
+            if (former != null) {
+                former.close();
+            }
+        }
+
+        private RingEngine.RingSpec with(RingEngine.RingSpec s, Fd call) {
+            return new RingEngine.RingSpec(s.size(), s.descriptors(), s.available(), s.used(), s.eventIndex(), s.indirect(),
+                    RingLog.of(log, log != null, log != null, loggedAt.get(s.used())), s.kick(), call);
         }
 
         @Override
         public void start(int ring, VringSpec s) throws NetdevException {
             log("start " + ring + " at " + s.position().available());
-            RingEngine.RingSpec spec = new RingEngine.RingSpec(s.size(), s.descriptors(), s.driver(), s.device(),
-                    (acknowledged & VirtioNet.EVENT_IDX) != 0, (acknowledged & VirtioNet.INDIRECT_DESC) != 0, copy(s.kick()),
-                    copy(s.call()));
+            loggedAt.put(s.device(), s.log());
+            RingEngine.RingSpec spec = with(new RingEngine.RingSpec(s.size(), s.descriptors(), s.driver(), s.device(),
+                    (acknowledged & VirtioNet.EVENT_IDX) != 0, (acknowledged & VirtioNet.INDIRECT_DESC) != 0, RingLog.NONE,
+                    copy(s.kick()), null), copy(s.call()));
             engine(() -> {
                 if (started.isEmpty()) {
                     engine.format(FrameFormat.of(acknowledged, FrameFormat.headerLength(acknowledged), 1500));
@@ -296,8 +321,7 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
             if (was == null) {
                 return;
             }
-            RingEngine.RingSpec spec = new RingEngine.RingSpec(was.size(), was.descriptors(), was.available(), was.used(),
-                    was.eventIndex(), was.indirect(), was.kick(), copy(call));
+            RingEngine.RingSpec spec = with(was, copy(call));
             engine(() -> engine.call(ring, spec.call()));
             started.put(ring, spec);
             if (was.call() != null) {
@@ -327,6 +351,9 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
             worker.close();
             watchdog.close();
             memory.release();
+            if (log != null) {
+                log.close();
+            }
             block.close();
             inner.close(how);
             if (port == this) {
