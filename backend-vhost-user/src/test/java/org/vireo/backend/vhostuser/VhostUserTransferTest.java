@@ -24,6 +24,7 @@ import org.vireo.net.api.StateTransferException;
 import org.vireo.testsupport.Await;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.Request;
+import org.vireo.vhostuser.VirtioNet;
 
 /** The connection moves to another port, orderly or from one that died, and the back-end goes on. */
 final class VhostUserTransferTest extends PortCase {
@@ -280,7 +281,7 @@ final class VhostUserTransferTest extends PortCase {
         first.save(p, 1).close();
         p.stop(0);
         p.stop(1);
-        p.features(SPLIT & ~org.vireo.vhostuser.VirtioNet.EVENT_IDX);
+        p.features(SPLIT & ~VirtioNet.EVENT_IDX);
         assertEquals(List.of("state"), news.take());
     }
 
