@@ -252,7 +252,7 @@ final class Link implements Watcher.Duty {
         Connection c = null;
         boolean done = false;
         try {
-            Fd socket = endpoint.next();
+            Fd socket = standing ? null : endpoint.next();
             if (socket == null) {
                 return;
             }
@@ -302,7 +302,7 @@ final class Link implements Watcher.Duty {
         afreshUntil = 0;
         connects++;
         complaint = "";
-        LOG.info("{}the back-end at {} is there", options.prefix(), options.path());
+        LOG.info("{}the back-end at {} is there: {}", options.prefix(), options.path(), offer);
         if (!same) {
             context.listener().profile(offer.profile(options.queues(), true));
         }
@@ -380,13 +380,8 @@ final class Link implements Watcher.Duty {
     }
 
     void statistics(StatisticsSink to) {
-        lock.lock();
-        try {
-            to.counter("connects", connects);
-            to.counter("reconnects", Math.max(0, connects - 1));
-            to.counter("connected", connection == null ? 0 : 1);
-        } finally {
-            lock.unlock();
-        }
+        to.counter("connects", connects);
+        to.counter("reconnects", Math.max(0, connects - 1));
+        to.counter("connected", connection == null ? 0 : 1);
     }
 }

@@ -2,6 +2,7 @@
 package org.vireo.backend.vhostuser;
 
 import org.vireo.net.api.PortProfile;
+import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.VirtioNet;
 
 /**
@@ -38,7 +39,7 @@ record Offer(long features, long protocol, int mtu, long memorySlots) {
 
     /** Whether it can log what it writes. */
     boolean logs() {
-        return (features & VirtioNet.LOG_ALL) != 0 && has(org.vireo.vhostuser.ProtocolFeatures.LOG_SHMFD);
+        return (features & VirtioNet.LOG_ALL) != 0 && has(ProtocolFeatures.LOG_SHMFD);
     }
 
     /** What of the acknowledged features it lacks. */
@@ -54,6 +55,11 @@ record Offer(long features, long protocol, int mtu, long memorySlots) {
     PortProfile profile(int pairs, boolean linkUp) {
         return PortProfile.builder().pairs(pairs).headerLengths(10, 12).features(features & (RINGS | OFFLOADS)).mtu(mtu).linkUp(linkUp)
                 .lasting(true).build();
+    }
+
+    @Override
+    public String toString() {
+        return "features " + VirtioNet.names(features) + "; protocol features " + ProtocolFeatures.names(protocol) + "; mtu " + mtu;
     }
 
     /** Whether a guest that negotiates now would notice a difference. */

@@ -37,7 +37,7 @@ final class Opener {
             connection = first(options, context, endpoint);
             VhostUserPort port = new VhostUserPort(options, context, endpoint, connection);
             done = true;
-            LOG.info("{}connected to the back-end at {}: {}", options.prefix(), options.path(), port.profile());
+            LOG.info("{}connected to the back-end at {}: {}", options.prefix(), options.path(), port.link().offer());
             return port;
         } catch (IOException e) {
             throw new NetdevException(options.prefix() + e.getMessage(), e);

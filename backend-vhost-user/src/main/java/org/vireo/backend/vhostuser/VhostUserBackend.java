@@ -7,20 +7,24 @@ import org.osgi.service.component.annotations.Component;
 import org.osgi.service.component.annotations.ConfigurationPolicy;
 import org.osgi.service.metatype.annotations.Designate;
 import org.vireo.net.api.AlreadyOpenException;
+import org.vireo.net.api.BackendState;
+import org.vireo.net.api.BackendStateTransfer;
 import org.vireo.net.api.NetBackend;
 import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
+import org.vireo.net.api.StateFormat;
+import org.vireo.net.api.StateTransferException;
 
 /**
  * Netdev type {@code vhost-user}, with the options path, server, reconnect-ms, queues and vhostforce.
  *
  * <p>A Declarative Services component, and a plain class for those who have no framework. Threads as {@link NetBackend} says.
  */
-@Component(service = NetBackend.class, configurationPid = "netdev.vhostuser",
+@Component(service = {NetBackend.class, BackendStateTransfer.class}, configurationPid = "netdev.vhostuser",
         configurationPolicy = ConfigurationPolicy.REQUIRE, property = "netdev.type=vhost-user")
 @Designate(ocd = VhostUserConfiguration.class, factory = true)
-public final class VhostUserBackend implements NetBackend {
+public final class VhostUserBackend implements NetBackend, BackendStateTransfer {
     private final String id;
     private final Map<String, ?> raw;
     private VhostUserPort port;
@@ -70,7 +74,59 @@ public final class VhostUserBackend implements NetBackend {
         return port;
     }
 
+    @Override
+    public StateFormat stateFormat() {
+        return VhostUserState.FORMAT;
+    }
+
+    @Override
+    public void check(NetPort p) throws StateTransferException {
+        if (mine(p).link().isChanging()) {
+            throw new StateTransferException("netdev " + id + ": its back-end is connecting just now: try again");
+        }
+    }
+
+    @Override
+    public BackendState save(NetPort p, int version) throws StateTransferException {
+        VhostUserPort vhost = mine(p);
+        if (!VhostUserState.FORMAT.writes().contains(version)) {
+            throw new StateTransferException("netdev " + id + ": state vhost-user version " + version
+                    + " cannot be written, only version " + VhostUserState.VERSION);
+        }
+        vhost.enter();
+        try {
+            return VhostUserState.save(vhost);
+        } finally {
+            vhost.leave();
+        }
+    }
+
+    @Override
+    public NetPort load(BackendState state, OpenContext context) throws StateTransferException, AlreadyOpenException {
+        if (isOpen() && !context.rehearsal()) {
+            throw AlreadyOpenException.loading(id);
+        }
+        try {
+            VhostUserPort loaded = VhostUserState.load(VhostUserOptions.parse(id, raw), state, context);
+            if (!context.rehearsal()) {
+                port = loaded;
+            }
+            return loaded;
+        } catch (StateTransferException e) {
+            throw e;
+        } catch (NetdevException e) {
+            throw new StateTransferException(e.getMessage(), e);
+        }
+    }
+
     private boolean isOpen() {
         return port != null && !port.isClosed();
+    }
+
+    private VhostUserPort mine(NetPort p) throws StateTransferException {
+        if (p != port || !isOpen()) {
+            throw new StateTransferException("netdev " + id + ": the port to move is not the open one of this netdev");
+        }
+        return port;
     }
 }

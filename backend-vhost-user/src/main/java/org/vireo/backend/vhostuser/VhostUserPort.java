@@ -274,7 +274,12 @@ final class VhostUserPort implements VringPort, ThreadedPort {
 
     @Override
     public void statistics(StatisticsSink to) {
-        link.statistics(to);
+        enter();
+        try {
+            link.statistics(to);
+        } finally {
+            leave();
+        }
     }
 
     @Override

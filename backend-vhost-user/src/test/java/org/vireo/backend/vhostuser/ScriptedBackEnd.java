@@ -40,6 +40,7 @@ final class ScriptedBackEnd implements AutoCloseable {
 
     private static final long LIMIT_NANOS = 5_000_000_000L;
     private static final int POLL_MILLIS = 10;
+    private static final int NEVER = -1;
 
     /** What it does instead of answering. */
     enum Twist {
@@ -70,7 +71,7 @@ final class ScriptedBackEnd implements AutoCloseable {
     private final Map<Integer, Integer> bases = new TreeMap<>();
     private final Thread thread;
     private int mtu = 1500;
-    private int dieAt = Integer.MAX_VALUE;
+    private int dieAt = NEVER;
     private int connections;
     private boolean inForce;
     private Fd current;
@@ -87,6 +88,11 @@ final class ScriptedBackEnd implements AutoCloseable {
         this.pairs = pairs;
         listener = listens ? UnixSockets.listen(FDS, path, 0600, "back-end") : null;
         thread = Thread.ofPlatform().daemon().name("scripted back-end").start(this::run);
+    }
+
+    /** What it has heard so far. */
+    synchronized List<String> hears() {
+        return List.copyOf(heard);
     }
 
     /** What it has heard since it was last asked: request, payload, descriptors. */
@@ -106,7 +112,7 @@ final class ScriptedBackEnd implements AutoCloseable {
 
     synchronized void straight() {
         twists.clear();
-        dieAt = Integer.MAX_VALUE;
+        dieAt = NEVER;
     }
 
     /** Hangs up at the nth message from now on, counted from 0. */
@@ -114,8 +120,9 @@ final class ScriptedBackEnd implements AutoCloseable {
         dieAt = message;
     }
 
-    synchronized boolean isDead() {
-        return dieAt < 0;
+    /** Whether that has not happened yet. */
+    synchronized boolean isToDie() {
+        return dieAt != NEVER;
     }
 
     synchronized void mtu(int bytes) {
@@ -208,6 +215,8 @@ final class ScriptedBackEnd implements AutoCloseable {
                     if (!handle(channel, whole)) {
                         return;
                     }
+                } catch (IOException e) {
+                    return; // it does not want the answer any more
                 }
             }
         }
@@ -215,7 +224,8 @@ final class ScriptedBackEnd implements AutoCloseable {
 
     private synchronized boolean handle(MessageChannel channel, Message m) throws IOException, MalformedMessageException {
         Request r = m.request().orElseThrow();
-        if (dieAt-- <= 0) {
+        if (dieAt != NEVER && dieAt-- == 0) {
+            dieAt = NEVER;
             return false;
         }
         heard.add(describe(r, m));

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.vhostuser;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.time.Duration;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.NetPort.Disposal;
+import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.RingPosition;
+import org.vireo.posix.linux.SharedMemory;
+import org.vireo.testsupport.Await;
+import org.vireo.vhostuser.ProtocolFeatures;
+import org.vireo.vhostuser.Request;
+import org.vireo.vhostuser.VirtioNet;
+
+/** A port outlives its back-end: whatever that does, nothing waits long, and the next one goes on where it was. */
+final class BackEndReturnsTest extends PortCase {
+    /** More messages than any bring-up here has. */
+    private static final int MANY = 60;
+    private static final long CALL_LIMIT_NANOS = 2_000_000_000L;
+
+    @Test
+    void itIsToldAllAndRingsGoOnAtTheUsedIndex() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT);
+        try (Fd file = SharedMemory.create(ScriptedBackEnd.FDS, "log", 4096, false)) {
+            p.log(VhostUserPortTest.log(file));
+            g.used(0, 5);
+            g.used(1, 0xfffe);
+            b.heard();
+            news.take();
+            b.hangUp();
+            news.await("link up");
+            assertOrder(b.heard(), "GET_FEATURES", "SET_OWNER", "SET_LOG_BASE +1",
+                    "SET_FEATURES 0x" + Long.toHexString(SPLIT | VirtioNet.PROTOCOL_FEATURES | VirtioNet.LOG_ALL), "SET_STATUS 0xb",
+                    "SET_MEM_TABLE 1 regions +1", "SET_STATUS 0xf", "SET_VRING_BASE 0 5", "SET_VRING_ADDR 0 flags 1",
+                    "SET_VRING_CALL 0x0 +1", "SET_VRING_KICK 0x0 +1", "SET_VRING_ENABLE 0 1", "SET_VRING_BASE 1 65534",
+                    "SET_VRING_KICK 0x1 +1");
+            assertEquals(List.of("link down", "state", "link up", "state"), news.take());
+        }
+    }
+
+    @Test
+    void onAServersSocketAnotherOneIsTaken() throws Exception {
+        ScriptedBackEnd b = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
+        TestGuest g = guest();
+        VhostUserPort p = open("server=on");
+        run(p, g, SPLIT);
+        b.heard();
+        b.hangUp();
+        news.await("link up");
+        assertOrder(b.heard(), "GET_FEATURES", "SET_VRING_KICK 0x0 +1", "SET_VRING_KICK 0x1 +1");
+    }
+
+    @Test
+    void whenItDiesAtAnyStepOfItsReturnTheNextOneIsTold() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=1");
+        run(p, g, SPLIT);
+        for (int n = 0; n < MANY; n++) {
+            news.take();
+            b.heard();
+            b.dieAt(n);
+            b.hangUp();
+            news.await("link up");
+            boolean more = !b.isToDie();
+            b.straight();
+            assertOrder(b.heard(), "SET_VRING_KICK 0x0 +1", "SET_VRING_KICK 0x1 +1");
+            if (!more) {
+                assertTrue(n > 20, "only " + n + " messages");
+                return;
+            }
+        }
+        throw new AssertionError("there are more than " + MANY + " messages");
+    }
+
+    @Test
+    void whenItDiesAtAnyStepOfACallTheCallIsRemembered() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
+        TestGuest g = guest();
+        for (int n = 0; n < MANY; n++) {
+            VhostUserPort p = (VhostUserPort) netdev("reconnect-ms=1").open(news.context());
+            try {
+                b.heard();
+                news.take();
+                b.dieAt(n);
+                run(p, g, SPLIT);
+                if (b.isToDie()) {
+                    assertTrue(n > 10, "only " + n + " messages");
+                    return;
+                }
+                news.await("link up");
+                assertOrder(b.heard(), "SET_MEM_TABLE", "SET_VRING_KICK 0x0 +1", "SET_VRING_ENABLE 0 1", "SET_VRING_KICK 0x1 +1",
+                        "SET_VRING_ENABLE 1 1");
+            } finally {
+                b.straight();
+                p.close(Disposal.RELEASE);
+            }
+        }
+        throw new AssertionError("there are more than " + MANY + " messages");
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = "REFUSE", mode = EnumSource.Mode.EXCLUDE)
+    void whenItMisbehavesInACallItIsHungUpOnAndTriedAgain(ScriptedBackEnd.Twist twist) throws Exception {
+        for (Request r : List.of(Request.SET_FEATURES, Request.SET_MEM_TABLE, Request.SET_VRING_KICK)) {
+            try (ScriptedBackEnd b = new ScriptedBackEnd(path(), true, OFFERED, PLAIN, 2); TestGuest g = guest()) {
+                VhostUserPort p = (VhostUserPort) netdev("reconnect-ms=1").open(news.context());
+                try {
+                    news.take();
+                    b.twist(r, twist);
+                    long start = System.nanoTime();
+                    run(p, g, SPLIT);
+                    assertTrue(System.nanoTime() - start < 3 * CALL_LIMIT_NANOS, "it took long");
+                    news.await("link down");
+                    b.heard();
+                    b.straight();
+                    Await.until(LIMIT, "both rings are started", () -> b.hears().containsAll(List.of("SET_VRING_KICK 0x0 +1",
+                            "SET_VRING_KICK 0x1 +1")));
+                } finally {
+                    p.close(Disposal.RELEASE);
+                }
+            }
+        }
+    }
+
+    @Test
+    void aFloodIsNotRead() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        open("reconnect-ms=10");
+        b.say(new byte[100_000]);
+        news.await("link up");
+        assertEquals(2, b.connections());
+    }
+
+    @Test
+    void whileItIsAwayAllIsRememberedAndReturnsAtOnce() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT);
+        b.twist(Request.GET_FEATURES, ScriptedBackEnd.Twist.DIE);
+        b.hangUp();
+        news.await("link down");
+        assertNull(p.stop(0));
+        p.enable(1, false);
+        p.memory(g.memory());
+        p.announce(new byte[6]);
+        p.start(0, g.spec(0, 8));
+        assertEquals(RingPosition.of(8, 8), p.stop(0), "nobody has had it since");
+        p.start(0, g.spec(0, 9));
+        b.heard();
+        b.straight();
+        news.await("link up");
+        assertOrder(b.heard(), "SET_VRING_BASE 0 9", "SET_VRING_ENABLE 0 1", "SET_VRING_BASE 1 0", "SET_VRING_ENABLE 1 0");
+    }
+
+    @Test
+    void aRingThatWasStoppedIsNotStarted() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT);
+        p.stop(0);
+        b.heard();
+        b.hangUp();
+        news.await("link up");
+        assertFalse(b.heard().stream().anyMatch(h -> h.startsWith("SET_VRING_KICK 0x0")));
+    }
+
+    @Test
+    void oneThatDoesNotAnswerAStopIsHungUpOnAndThePositionIsTheUsedRings() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT);
+        b.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.HANG);
+        long start = System.nanoTime();
+        assertNull(p.stop(1));
+        assertTrue(System.nanoTime() - start < CALL_LIMIT_NANOS, "it took long");
+        b.heard();
+        b.straight();
+        news.await("link up");
+        List<String> heard = b.heard();
+        assertOrder(heard, "SET_VRING_KICK 0x0 +1");
+        assertFalse(heard.contains("SET_VRING_KICK 0x1 +1"));
+    }
+
+    @Test
+    void oneThatOffersLessThanWasAcknowledgedIsNotTaken() throws Exception {
+        TestGuest g = guest();
+        VhostUserPort p;
+        try (ScriptedBackEnd b = new ScriptedBackEnd(path(), true, OFFERED, PLAIN, 2)) {
+            p = open("reconnect-ms=10");
+            run(p, g, SPLIT);
+            assertEquals(1, b.connections());
+        }
+        try (ScriptedBackEnd less = new ScriptedBackEnd(path(), true, OFFERED & ~VirtioNet.MRG_RXBUF, PLAIN, 2)) {
+            Await.until(LIMIT, "it is tried again", () -> less.connections() > 2);
+            assertFalse(less.heard().stream().anyMatch(h -> h.startsWith("SET_FEATURES")));
+            assertFalse(news.has("link up"));
+        }
+        try (ScriptedBackEnd fewer = new ScriptedBackEnd(path(), true, OFFERED, PLAIN, 0)) {
+            Await.until(LIMIT, "it is tried again", () -> fewer.connections() > 2);
+            assertFalse(news.has("link up"));
+        }
+        try (ScriptedBackEnd more = new ScriptedBackEnd(path(), true, OFFERED | VirtioNet.HOST_TSO4, PLAIN, 2)) {
+            news.await("link up");
+            assertTrue(news.has("profile"), "what it can do now is told");
+            assertOrder(more.heard(), "SET_VRING_KICK 0x1 +1");
+            p.close(Disposal.RELEASE);
+        }
+    }
+
+    @Test
+    void withoutReconnectThePortFailsAndSaysWhatToSet() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        open();
+        b.hangUp();
+        news.await("failed: netdev net0: the back-end at " + path() + " has gone (it closed the connection); set reconnect-ms");
+        assertEquals(1, b.connections());
+    }
+
+    @Test
+    void packedRingsAreNotFoundAgainWithoutInflightMemory() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT | VirtioNet.RING_PACKED);
+        b.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.DIE);
+        String m = assertThrows(NetdevException.class, () -> p.stop(0)).getMessage();
+        assertTrue(m.contains("ring 0 goes on is not known: it is packed") && m.contains("INFLIGHT_SHMFD"), m);
+        assertTrue(news.has("failed: netdev net0: where a ring goes on is not known"));
+    }
+
+    @Test
+    void packedRingsGoOnWhereTheInflightMemorySays() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT | VirtioNet.RING_PACKED);
+        assertOrder(b.heard(), "GET_INFLIGHT_FD 2 of 1024", "SET_INFLIGHT_FD 2 of 1024 +1", "SET_VRING_KICK");
+        b.inflight(18, (byte) 3, (byte) 0, (byte) 0, (byte) 1);
+        b.inflight((1 << 19) + 18, (byte) 7, (byte) 0, (byte) 0, (byte) 0);
+        b.hangUp();
+        news.await("link up");
+        List<String> heard = b.heard();
+        assertFalse(heard.stream().anyMatch(h -> h.startsWith("GET_INFLIGHT_FD")), "it is asked for once");
+        assertOrder(heard, "SET_INFLIGHT_FD 2 of 1024 +1", "SET_VRING_BASE 0 " + (0x8003 | 0x8003 << 16), "SET_VRING_BASE 1 "
+                + (7 | 7 << 16));
+    }
+
+    @Test
+    void whileQuietItNoticesNothingAndAfterwardsAll() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        VhostUserPort p = open("reconnect-ms=10");
+        p.quiesce();
+        b.hangUp();
+        Await.until(LIMIT, "the connection is closed", () -> p.link().connection().trouble() != null);
+        assertEquals(List.of(), news.take());
+        p.resume();
+        news.await("link up");
+        assertEquals(2, b.connections());
+    }
+
+    @Test
+    void quietAtOnceWhileABackEndIsBroughtUp() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT);
+        for (Request r : List.of(Request.GET_FEATURES, Request.SET_MEM_TABLE)) {
+            b.heard();
+            b.twist(r, ScriptedBackEnd.Twist.HANG);
+            b.hangUp();
+            b.awaitHeard(r.name());
+            long start = System.nanoTime();
+            p.quiesce();
+            assertTrue(System.nanoTime() - start < Duration.ofMillis(200).toNanos(), "it took long");
+            b.straight();
+            news.take();
+            p.resume();
+            news.await("link up");
+        }
+    }
+
+    @Test
+    void aCallDoesNotWaitForABackEndThatHangsWhileItIsBroughtUp() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT);
+        b.heard();
+        b.twist(Request.SET_MEM_TABLE, ScriptedBackEnd.Twist.HANG);
+        b.hangUp();
+        b.awaitHeard("SET_MEM_TABLE");
+        long start = System.nanoTime();
+        assertNull(p.stop(0));
+        assertTrue(System.nanoTime() - start < CALL_LIMIT_NANOS, "it took long");
+    }
+}
