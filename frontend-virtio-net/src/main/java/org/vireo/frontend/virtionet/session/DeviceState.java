@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Collections;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.RingLog;
@@ -112,13 +113,22 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
         return (features & VirtioNet.LOG_ALL) != 0;
     }
 
-    /** After a reset: rings stopped and disabled, nothing negotiated with the driver; memory and descriptors stay. */
+    /** After RESET_DEVICE: all is as at first, but for memory and descriptors, which stay. */
     DeviceState reset() {
-        List<RingState> all = new ArrayList<>();
-        for (RingState r : rings) {
-            all.add(r.withStarted(false).withEnabled(false).withBase(0));
-        }
-        return new DeviceState(features, protocolFeatures, 0, mtu, memory, log, List.copyOf(all));
+        return resetBy(r -> r.withStarted(false).withBase(0));
+    }
+
+    /**
+     * After the driver has reset the device: rings are stopped and disabled, but tell where they were. QEMU 7.2 stops a VM by resetting the
+     * status first and asking afterwards, and restores what it is told; who starts a ring anew says where.
+     */
+    DeviceState resetByStatus() {
+        return resetBy(r -> r.started() ? r.withStarted(false).withBase(RingState.JOURNAL) : r);
+    }
+
+    private DeviceState resetBy(UnaryOperator<RingState> ring) {
+        List<RingState> all = rings.stream().map(r -> ring.apply(r).withEnabled(false)).toList();
+        return new DeviceState(features, protocolFeatures, 0, mtu, memory, log, all);
     }
 
     /**

@@ -374,6 +374,6 @@ public final class RequestHandler {
         if ((status & ~0xffL) != 0) {
             throw new RefusedException("SET_STATUS 0x" + Long.toHexString(status) + ": more than 8 bits");
         }
-        return Outcome.of(status == 0 ? s.reset() : s.withStatus((int) status));
+        return Outcome.of(status == 0 ? s.resetByStatus() : s.withStatus((int) status));
     }
 }
