@@ -125,6 +125,7 @@ final class ScriptedBackEnd implements AutoCloseable {
         return dieAt != NEVER;
     }
 
+    /** What its configuration space says; 0: it cannot be read. */
     synchronized void mtu(int bytes) {
         mtu = bytes;
     }
@@ -268,6 +269,10 @@ final class ScriptedBackEnd implements AutoCloseable {
             case GET_QUEUE_NUM -> channel.replyU64(m, pairs, deadline);
             case GET_MAX_MEM_SLOTS -> channel.replyU64(m, 32, deadline);
             case GET_CONFIG -> {
+                if (mtu == 0) {
+                    channel.reply(m, MemorySegment.ofArray(new byte[0]), List.of(), deadline);
+                    return;
+                }
                 MemorySegment space = MemorySegment.ofArray(new byte[m.config().size()]);
                 space.set(ValueLayout.JAVA_SHORT_UNALIGNED, 10, (short) mtu);
                 channel.reply(m, new DeviceConfig(m.config().offset(), 0, space).payload(), List.of(), deadline);

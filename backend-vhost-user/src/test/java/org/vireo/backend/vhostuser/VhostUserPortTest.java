@@ -44,6 +44,12 @@ final class VhostUserPortTest extends PortCase {
     }
 
     @Test
+    void aConfigurationSpaceThatCannotBeReadTellsNoMtu() throws Exception {
+        backEnd(PLAIN).mtu(0);
+        assertEquals(0, open().profile().mtu());
+    }
+
+    @Test
     void aBackEndWithoutProtocolFeaturesIsTakenAndItsRingsRunWhileEnabled() throws Exception {
         ScriptedBackEnd b = backEnd(SPLIT, 0);
         TestGuest g = guest();
@@ -277,6 +283,10 @@ final class VhostUserPortTest extends PortCase {
     }
 
     static DirtyLog log(Fd file) {
+        return log(file, 4096);
+    }
+
+    static DirtyLog log(Fd file, long bytes) {
         return new DirtyLog() {
             @Override
             public Fd file() {
@@ -290,7 +300,7 @@ final class VhostUserPortTest extends PortCase {
 
             @Override
             public long bytes() {
-                return 4096;
+                return bytes;
             }
         };
     }
