@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
@@ -20,6 +21,7 @@ import org.vireo.net.api.DirtyLog;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.RingPosition;
 import org.vireo.posix.linux.EventFd;
@@ -118,6 +120,18 @@ final class VhostUserPortTest extends PortCase {
         assertTrue(Files.exists(path()));
         p.close(Disposal.RELEASE);
         assertFalse(Files.exists(path()));
+    }
+
+    @Test
+    void aSocketThatSomebodyListensOnIsBusyAndOtherFilesAreRefused() throws Exception {
+        keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
+        open("server=on");
+        String m = assertThrows(PortBusyException.class, () -> netdev("server=on").open(news.context())).getMessage();
+        assertTrue(m.startsWith("netdev net0: cannot listen on " + path() + ": another process listens there"), m);
+        Path file = Files.createFile(folder.resolve("file"));
+        NetdevException e = assertThrows(NetdevException.class, () -> netdev("server=on", "path=" + file).open(news.context()));
+        assertTrue(!(e instanceof PortBusyException) && e.getMessage().contains("there is a file"), e.getMessage());
+        assertTrue(Files.exists(file));
     }
 
     @Test
