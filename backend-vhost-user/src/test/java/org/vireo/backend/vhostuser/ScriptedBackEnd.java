@@ -12,7 +12,9 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.posix.Descriptors;
@@ -74,6 +76,8 @@ final class ScriptedBackEnd implements AutoCloseable {
     private int dieAt = NEVER;
     private int connections;
     private boolean inForce;
+    private final Set<Integer> running = new TreeSet<>();
+    private final Set<Integer> enabled = new TreeSet<>();
     private Fd current;
     private Fd inflight;
     private volatile boolean ending;
@@ -133,6 +137,13 @@ final class ScriptedBackEnd implements AutoCloseable {
     /** Where a ring is, as GET_VRING_BASE says it. */
     synchronized void base(int ring, int base) {
         bases.put(ring, base);
+    }
+
+    /** The rings that it was told to run, and those of them that are enabled. */
+    synchronized String rings() {
+        Set<Integer> both = new TreeSet<>(running);
+        both.retainAll(enabled);
+        return "running " + running + ", enabled " + both;
     }
 
     /** Hangs up. */
@@ -201,6 +212,8 @@ final class ScriptedBackEnd implements AutoCloseable {
             current = s;
             connections++;
             inForce = false;
+            running.clear();
+            enabled.clear();
         }
         MessageChannel channel = MessageChannel.of(s, FDS, "front-end");
         while (!ending) {
@@ -279,18 +292,32 @@ final class ScriptedBackEnd implements AutoCloseable {
             }
             case GET_VRING_BASE -> {
                 int ring = m.vringState().index();
+                running.remove(ring);
                 channel.reply(m, new VringState(ring, bases.getOrDefault(ring, 0)).payload(), List.of(), deadline);
             }
             case SET_LOG_BASE -> channel.reply(m, MemorySegment.ofArray(new byte[0]), List.of(), deadline);
             case GET_INFLIGHT_FD -> inflight(channel, m, deadline);
             default -> {
-                if (r == Request.SET_VRING_BASE) {
-                    bases.put(m.vringState().index(), m.vringState().num());
-                }
+                note(r, m);
                 if (inForce && m.needsReply()) {
                     channel.replyU64(m, acknowledgement, deadline);
                 }
             }
+        }
+    }
+
+    private void note(Request r, Message m) throws MalformedMessageException {
+        switch (r) {
+            case SET_VRING_BASE -> bases.put(m.vringState().index(), m.vringState().num());
+            case SET_VRING_KICK -> running.add(m.descriptorRing());
+            case SET_VRING_ENABLE -> {
+                if (m.vringState().num() != 0) {
+                    enabled.add(m.vringState().index());
+                } else {
+                    enabled.remove(m.vringState().index());
+                }
+            }
+            default -> { }
         }
     }
 
