@@ -39,6 +39,7 @@ final class Connection implements AutoCloseable {
     private static final MemorySegment EMPTY = MemorySegment.ofArray(new byte[0]);
     /** struct virtio_net_config: le16 at 10. */
     private static final int MTU_OFFSET = 10;
+    private static final int LEAST_MTU = 68;
 
     private final Fd socket;
     private final Requester requester;
@@ -140,12 +141,13 @@ final class Connection implements AutoCloseable {
         if (!offer.has(ProtocolFeatures.CONFIG) || (offer.features() & VirtioNet.MTU) == 0) {
             return 0;
         }
-        MemorySegment asked = new DeviceConfig(0, 0, MemorySegment.ofArray(new byte[MTU_OFFSET + 2])).payload();
+        MemorySegment asked = new DeviceConfig(0, 0, MemorySegment.ofArray(new byte[MTU_OFFSET + Short.BYTES])).payload();
         try (Message m = requester.ask(Request.GET_CONFIG, asked, NO_DESCRIPTORS, deadlineNanos)) {
-            DeviceConfig c = m.config();
-            // nothing at all: it cannot tell
-            int mtu = c.size() < MTU_OFFSET + 2 ? 0 : c.bytes().get(ValueLayout.JAVA_SHORT_UNALIGNED, MTU_OFFSET) & 0xffff;
-            return mtu < 68 ? 0 : mtu;
+            if (m.payload().byteSize() == 0 || m.config().size() < MTU_OFFSET + Short.BYTES) {
+                return 0; // it cannot tell
+            }
+            int mtu = m.config().bytes().get(ValueLayout.JAVA_SHORT_UNALIGNED, MTU_OFFSET) & 0xffff;
+            return mtu < LEAST_MTU ? 0 : mtu;
         } catch (MalformedMessageException e) {
             throw new IOException(e.getMessage(), e);
         }

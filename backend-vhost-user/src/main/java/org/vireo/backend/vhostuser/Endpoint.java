@@ -8,6 +8,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
+import org.vireo.net.api.PortBusyException;
 import org.vireo.posix.linux.UnixSockets;
 
 /** Where back-ends come from: a socket that they listen on, or one that they connect to. */
@@ -24,10 +25,33 @@ final class Endpoint {
         this.listener = listener;
     }
 
-    /** Listens, if that is this side's part. A dead socket file is replaced. */
-    static Endpoint open(VhostUserOptions options, Fds fds) throws IOException {
-        return new Endpoint(options, fds, options.server()
-                ? UnixSockets.listen(fds, Path.of(options.path()), 0600, options.prefix() + "listener") : null);
+    /**
+     * Listens, if that is this side's part. A dead socket file is replaced.
+     *
+     * @throws PortBusyException somebody listens there, perhaps the port that this one is to replace
+     */
+    static Endpoint open(VhostUserOptions options, Fds fds) throws IOException, PortBusyException {
+        if (!options.server()) {
+            return new Endpoint(options, fds, null);
+        }
+        Path path = Path.of(options.path());
+        try {
+            return new Endpoint(options, fds, UnixSockets.listen(fds, path, 0600, options.prefix() + "listener"));
+        } catch (IOException e) {
+            if (isListening(path, fds)) {
+                throw new PortBusyException(options.prefix() + e.getMessage(), e);
+            }
+            throw e;
+        }
+    }
+
+    private static boolean isListening(Path path, Fds fds) {
+        try {
+            UnixSockets.connect(fds, path, "probe of " + path).close();
+            return true;
+        } catch (IOException e) {
+            return false;
+        }
     }
 
     /** Goes on with a listener of somebody else; null where this side connects. */

@@ -9,9 +9,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
@@ -134,6 +138,53 @@ final class BackEndReturnsTest extends PortCase {
                 }
             }
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3})
+    void whateverIsCalledWhileBackEndsComeAndGoTheLastOneHasItRight(long seed) throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD | ProtocolFeatures.CONFIGURE_MEM_SLOTS);
+        TestGuest g = guest();
+        TestGuest other = guest();
+        VhostUserPort p = open("reconnect-ms=1");
+        p.features(SPLIT);
+        p.memory(g.memory());
+        Random random = new Random(seed);
+        Set<Integer> running = new TreeSet<>();
+        Set<Integer> enabled = new TreeSet<>();
+        for (int i = 0; i < 300; i++) {
+            int ring = random.nextInt(2);
+            long start = System.nanoTime();
+            switch (random.nextInt(8)) {
+                case 0 -> b.hangUp();
+                case 1 -> b.dieAt(random.nextInt(20));
+                case 2 -> p.memory(random.nextBoolean() ? g.memory() : other.memory());
+                case 3 -> {
+                    p.stop(ring);
+                    running.remove(ring);
+                }
+                case 4, 5 -> {
+                    if (running.add(ring)) {
+                        p.start(ring, g.spec(ring, 0));
+                    }
+                }
+                case 6 -> {
+                    boolean on = random.nextBoolean();
+                    p.enable(ring, on);
+                    enabled.remove(ring);
+                    if (on) {
+                        enabled.add(ring);
+                    }
+                }
+                default -> p.call(ring, running.contains(ring) ? g.queue(ring).callFd() : null);
+            }
+            assertTrue(System.nanoTime() - start < CALL_LIMIT_NANOS, "step " + i + " took long");
+        }
+        b.straight();
+        enabled.retainAll(running);
+        Await.until(LIMIT, "running " + running + ", enabled " + enabled + " of " + b.rings(),
+                () -> b.rings().equals("running " + running + ", enabled " + enabled));
+        assertFalse(news.has("failed"));
     }
 
     @Test

@@ -12,7 +12,9 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.posix.Descriptors;
@@ -74,6 +76,8 @@ final class ScriptedBackEnd implements AutoCloseable {
     private int dieAt = NEVER;
     private int connections;
     private boolean inForce;
+    private final Set<Integer> running = new TreeSet<>();
+    private final Set<Integer> enabled = new TreeSet<>();
     private Fd current;
     private Fd inflight;
     private volatile boolean ending;
@@ -125,6 +129,7 @@ final class ScriptedBackEnd implements AutoCloseable {
         return dieAt != NEVER;
     }
 
+    /** What its configuration space says; 0: it cannot be read. */
     synchronized void mtu(int bytes) {
         mtu = bytes;
     }
@@ -132,6 +137,13 @@ final class ScriptedBackEnd implements AutoCloseable {
     /** Where a ring is, as GET_VRING_BASE says it. */
     synchronized void base(int ring, int base) {
         bases.put(ring, base);
+    }
+
+    /** The rings that it was told to run, and those of them that are enabled. */
+    synchronized String rings() {
+        Set<Integer> both = new TreeSet<>(running);
+        both.retainAll(enabled);
+        return "running " + running + ", enabled " + both;
     }
 
     /** Hangs up. */
@@ -200,6 +212,8 @@ final class ScriptedBackEnd implements AutoCloseable {
             current = s;
             connections++;
             inForce = false;
+            running.clear();
+            enabled.clear();
         }
         MessageChannel channel = MessageChannel.of(s, FDS, "front-end");
         while (!ending) {
@@ -268,24 +282,42 @@ final class ScriptedBackEnd implements AutoCloseable {
             case GET_QUEUE_NUM -> channel.replyU64(m, pairs, deadline);
             case GET_MAX_MEM_SLOTS -> channel.replyU64(m, 32, deadline);
             case GET_CONFIG -> {
+                if (mtu == 0) {
+                    channel.reply(m, MemorySegment.ofArray(new byte[0]), List.of(), deadline);
+                    return;
+                }
                 MemorySegment space = MemorySegment.ofArray(new byte[m.config().size()]);
                 space.set(ValueLayout.JAVA_SHORT_UNALIGNED, 10, (short) mtu);
                 channel.reply(m, new DeviceConfig(m.config().offset(), 0, space).payload(), List.of(), deadline);
             }
             case GET_VRING_BASE -> {
                 int ring = m.vringState().index();
+                running.remove(ring);
                 channel.reply(m, new VringState(ring, bases.getOrDefault(ring, 0)).payload(), List.of(), deadline);
             }
             case SET_LOG_BASE -> channel.reply(m, MemorySegment.ofArray(new byte[0]), List.of(), deadline);
             case GET_INFLIGHT_FD -> inflight(channel, m, deadline);
             default -> {
-                if (r == Request.SET_VRING_BASE) {
-                    bases.put(m.vringState().index(), m.vringState().num());
-                }
+                note(r, m);
                 if (inForce && m.needsReply()) {
                     channel.replyU64(m, acknowledgement, deadline);
                 }
             }
+        }
+    }
+
+    private void note(Request r, Message m) throws MalformedMessageException {
+        switch (r) {
+            case SET_VRING_BASE -> bases.put(m.vringState().index(), m.vringState().num());
+            case SET_VRING_KICK -> running.add(m.descriptorRing());
+            case SET_VRING_ENABLE -> {
+                if (m.vringState().num() != 0) {
+                    enabled.add(m.vringState().index());
+                } else {
+                    enabled.remove(m.vringState().index());
+                }
+            }
+            default -> { }
         }
     }
 

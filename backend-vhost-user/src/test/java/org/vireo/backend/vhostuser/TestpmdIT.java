@@ -18,11 +18,14 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.guest.ReceiveQueue;
 import org.vireo.net.api.BackendState;
+import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.RingPosition;
+import org.vireo.posix.linux.SharedMemory;
 import org.vireo.testsupport.Await;
 import org.vireo.testsupport.Requirements;
 import org.vireo.testsupport.TestProcess;
+import org.vireo.vhostuser.MemoryRegionSpec;
 import org.vireo.vhostuser.VirtioNet;
 
 /** DPDK's testpmd as the back-end: what a guest transmits comes back to it, whatever happens to testpmd and to the port. */
@@ -158,6 +161,52 @@ final class TestpmdIT extends PortCase {
             awaitEcho(g);
             assertEchoes(g, 0, 160);
         }
+    }
+
+    @Test
+    void whatItWritesIsLogged() throws Exception {
+        Requirements.dpdk();
+        testpmd(1, false);
+        TestGuest g = guestOf(1);
+        VhostUserPort p = openWhenItIsThere(netdev(), 1);
+        start(p, g, 1);
+        awaitEcho(g);
+        MemoryRegionSpec last = g.ram.specs().getLast();
+        long bytes = (last.guest() + last.size() + (1 << 15) - 1) / (1 << 15) + 4096 & -4096;
+        try (Fd file = SharedMemory.create(ScriptedBackEnd.FDS, "log", bytes, false)) {
+            p.log(VhostUserPortTest.log(file, bytes));
+            assertEchoes(g, 0, 320);
+            assertTrue(isLogged(file, g.queue(0).ring().usedGuest()), "the receive ring's used ring");
+            assertTrue(isLogged(file, g.queue(1).ring().usedGuest()), "the transmit ring's used ring");
+            assertTrue(isLogged(file, g.queue(0).bufferGuest(0)), "a receive buffer");
+            assertFalse(isLogged(file, g.queue(1).bufferGuest(RING / 2)), "a transmit buffer");
+            p.log(null);
+        }
+        awaitEcho(g);
+        assertEchoes(g, 0, 160);
+    }
+
+    private static boolean isLogged(Fd log, long guest) throws Exception {
+        return (SharedBytes.read(log, guest >> 15, 1)[0] >> (guest >> 12 & 7) & 1) != 0;
+    }
+
+    @Test
+    void theGuestIsAnnounced() throws Exception {
+        Requirements.dpdk();
+        testpmd(1, false);
+        TestGuest g = guestOf(1);
+        VhostUserPort p = openWhenItIsThere(netdev(), 1);
+        start(p, g, 1);
+        awaitEcho(g);
+        byte[] mac = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
+        p.announce(mac);
+        // it goes out with the next frames
+        Await.until(LIMIT, "a RARP frame of the guest's address", () -> {
+            g.transmit.getFirst().send(frame(), System.nanoTime() + LIMIT.toNanos());
+            byte[] back = g.receive.getFirst().take(System.nanoTime() + 100_000_000);
+            return back != null && back[HEADER + 12] == (byte) 0x80 && back[HEADER + 13] == 0x35
+                    && Arrays.equals(mac, Arrays.copyOfRange(back, HEADER + 6, HEADER + 12));
+        });
     }
 
     @ParameterizedTest

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
@@ -20,6 +21,7 @@ import org.vireo.net.api.DirtyLog;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.RingPosition;
 import org.vireo.posix.linux.EventFd;
@@ -41,6 +43,12 @@ final class VhostUserPortTest extends PortCase {
         assertEquals(SPLIT | VirtioNet.CSUM | VirtioNet.RING_PACKED, p.profile().features());
         assertEquals(List.of("GET_FEATURES", "GET_PROTOCOL_FEATURES", "SET_PROTOCOL_FEATURES 0x" + Long.toHexString(PLAIN), "SET_OWNER",
                 "GET_QUEUE_NUM", "GET_CONFIG"), b.heard());
+    }
+
+    @Test
+    void aConfigurationSpaceThatCannotBeReadTellsNoMtu() throws Exception {
+        backEnd(PLAIN).mtu(0);
+        assertEquals(0, open().profile().mtu());
     }
 
     @Test
@@ -112,6 +120,18 @@ final class VhostUserPortTest extends PortCase {
         assertTrue(Files.exists(path()));
         p.close(Disposal.RELEASE);
         assertFalse(Files.exists(path()));
+    }
+
+    @Test
+    void aSocketThatSomebodyListensOnIsBusyAndOtherFilesAreRefused() throws Exception {
+        keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
+        open("server=on");
+        String m = assertThrows(PortBusyException.class, () -> netdev("server=on").open(news.context())).getMessage();
+        assertTrue(m.startsWith("netdev net0: cannot listen on " + path() + ": another process listens there"), m);
+        Path file = Files.createFile(folder.resolve("file"));
+        NetdevException e = assertThrows(NetdevException.class, () -> netdev("server=on", "path=" + file).open(news.context()));
+        assertTrue(!(e instanceof PortBusyException) && e.getMessage().contains("there is a file"), e.getMessage());
+        assertTrue(Files.exists(file));
     }
 
     @Test
@@ -277,6 +297,10 @@ final class VhostUserPortTest extends PortCase {
     }
 
     static DirtyLog log(Fd file) {
+        return log(file, 4096);
+    }
+
+    static DirtyLog log(Fd file, long bytes) {
         return new DirtyLog() {
             @Override
             public Fd file() {
@@ -290,7 +314,7 @@ final class VhostUserPortTest extends PortCase {
 
             @Override
             public long bytes() {
-                return 4096;
+                return bytes;
             }
         };
     }

@@ -14,6 +14,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
+import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
@@ -21,6 +22,7 @@ import org.vireo.net.api.RingPosition;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
+import org.vireo.posix.linux.UnixSockets;
 import org.vireo.testsupport.Await;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.Request;
@@ -183,6 +185,25 @@ final class VhostUserTransferTest extends PortCase {
     }
 
     @Test
+    void aRehearsalTakesStandInsForItsDescriptors() throws Exception {
+        backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
+        TestGuest g = guest();
+        VhostUserBackend first = netdev();
+        VhostUserPort p = kept((VhostUserPort) first.open(news.context()));
+        run(p, g, SPLIT);
+        Fd[] pair = UnixSockets.pair(ScriptedBackEnd.FDS, 5, true, "stand-in");
+        keep(pair[0]::close);
+        keep(pair[1]::close);
+        try (BackendState s = first.save(p, 1)) {
+            BackendState standIns = changed(s, null, pair[0]);
+            VhostUserPort q = (VhostUserPort) first.load(standIns, toldSecond.context(LIMIT, 1, true));
+            run(q, g, SPLIT);
+            q.close(Disposal.LEAVE);
+            assertThrows(StateTransferException.class, () -> netdev().load(standIns, toldSecond.context()), "a socket is no memory");
+        }
+    }
+
+    @Test
     void savedWhileTheBackEndIsAwayTheNextOneWaitsForIt() throws Exception {
         ScriptedBackEnd b = backEnd(PLAIN);
         TestGuest g = guest();
@@ -315,7 +336,7 @@ final class VhostUserTransferTest extends PortCase {
                     continue;
                 }
                 try {
-                    NetPort q = netdev().load(without(s, field), toldSecond.context());
+                    NetPort q = netdev().load(changed(s, field, null), toldSecond.context());
                     q.close(Disposal.LEAVE);
                     accepted.add(field);
                 } catch (StateTransferException e) {
@@ -330,7 +351,8 @@ final class VhostUserTransferTest extends PortCase {
         }
     }
 
-    private static BackendState without(BackendState s, String left) throws StateTransferException {
+    /** Without a field, or with another descriptor in all places. */
+    private static BackendState changed(BackendState s, String left, Fd standIn) throws StateTransferException {
         Section.Builder b = Section.builder("port");
         for (String field : s.port().names()) {
             if (!field.equals(left)) {
@@ -338,7 +360,7 @@ final class VhostUserTransferTest extends PortCase {
                     case Long n -> b.number(field, n);
                     case Boolean f -> b.flag(field, f);
                     case String t -> b.text(field, t);
-                    default -> b.descriptor(field, s.port().descriptor(field));
+                    default -> b.descriptor(field, standIn == null ? s.port().descriptor(field) : standIn);
                 }
             }
         }

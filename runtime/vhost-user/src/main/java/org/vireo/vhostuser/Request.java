@@ -31,7 +31,8 @@ public enum Request implements MessageKind {
     SET_BACKEND_REQ_FD(21, PayloadShape.EMPTY, null, DescriptorRule.ONE),
     IOTLB_MSG(22, PayloadShape.IOTLB, null, DescriptorRule.NONE),
     SET_VRING_ENDIAN(23, PayloadShape.VRING_STATE, null, DescriptorRule.NONE),
-    GET_CONFIG(24, PayloadShape.CONFIG, PayloadShape.CONFIG, DescriptorRule.NONE),
+    /** The reply is a {@link DeviceConfig}, or nothing: it cannot be read. */
+    GET_CONFIG(24, PayloadShape.CONFIG, PayloadShape.ANY, DescriptorRule.NONE),
     SET_CONFIG(25, PayloadShape.CONFIG, null, DescriptorRule.NONE),
     CREATE_CRYPTO_SESSION(26, PayloadShape.ANY, PayloadShape.ANY, DescriptorRule.ANY),
     CLOSE_CRYPTO_SESSION(27, PayloadShape.ANY, null, DescriptorRule.ANY),
