@@ -57,6 +57,15 @@ final class Arguments {
         throw new IllegalArgumentException("--" + name + ": " + v + " is not between " + min + " and " + max);
     }
 
+    /** "on" or "off". */
+    boolean on(String name, boolean otherwise) {
+        String v = values.get(name);
+        if (v != null && !v.equals("on") && !v.equals("off")) {
+            throw new IllegalArgumentException("--" + name + ": '" + v + "' is neither on nor off");
+        }
+        return v == null ? otherwise : v.equals("on");
+    }
+
     double seconds(String name, double otherwise) {
         String v = values.get(name);
         try {

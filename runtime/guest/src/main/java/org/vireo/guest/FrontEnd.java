@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.locks.LockSupport;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
@@ -17,6 +18,8 @@ import org.vireo.posix.linux.MessageSocket;
 import org.vireo.posix.linux.Poll;
 import org.vireo.posix.linux.UnixSockets;
 import org.vireo.vhostuser.DeviceConfig;
+import org.vireo.vhostuser.DeviceStateTransfer;
+import org.vireo.vhostuser.InflightSpec;
 import org.vireo.vhostuser.LogSpec;
 import org.vireo.vhostuser.MalformedMessageException;
 import org.vireo.vhostuser.MemoryRegionSpec;
@@ -37,6 +40,8 @@ import org.vireo.vhostuser.VringState;
 public final class FrontEnd implements AutoCloseable {
     private static final MemorySegment EMPTY = MemorySegment.ofArray(new byte[0]);
     private static final long RETRY_NANOS = 5_000_000;
+    /** Of the answer to SET_DEVICE_STATE_FD. */
+    private static final long STATE_ERROR = 0xff;
 
     private final Fds fds;
     private final Fd socket;
@@ -270,19 +275,19 @@ public final class FrontEnd implements AutoCloseable {
      * Configures a ring and starts it: size, base, addresses, call, kick, and a kick injected for devices that wait for one.
      *
      * @param q the queue
-     * @param base where the device begins: 0 for a new ring, what {@link #stop} said for one that goes on
+     * @param base where the device begins: {@link DriverQueue#base()} for a new ring, what {@link #stop} said for one that goes on
      * @throws IOException no answer, or a refusal
      */
     public void start(DriverQueue q, int base) throws IOException {
-        vringSize(q.index(), q.ring().size());
+        vringSize(q.index(), q.ringSize());
         vringBase(q.index(), base);
-        vringAddress(q.ring().addresses(q.index()));
+        vringAddress(q.addresses());
         vringDescriptor(Request.SET_VRING_CALL, q.index(), q.callFd());
         vringDescriptor(Request.SET_VRING_KICK, q.index(), q.kickFd());
         q.kick();
     }
 
-    /** GET_VRING_BASE: stops a ring and says where it stands. */
+    /** GET_VRING_BASE: stops a ring and says where it stands; of a packed ring what {@link DriverQueue#base()} tells, or its low half. */
     public int stop(int ring) throws IOException {
         try (Message m = ask(Request.GET_VRING_BASE, new VringState(ring, 0).payload(), List.of())) {
             VringState s = m.vringState();
@@ -319,6 +324,71 @@ public final class FrontEnd implements AutoCloseable {
     public void setStatus(int status) throws IOException {
         if ((protocol & ProtocolFeatures.STATUS) != 0) {
             tell(Request.SET_STATUS, MessageChannel.u64(status), List.of());
+        }
+    }
+
+    /**
+     * GET_INFLIGHT_FD. INFLIGHT_SHMFD is acknowledged.
+     *
+     * @param queues how many rings
+     * @param queueSize entries of each
+     * @return the area that the device made, which the caller closes; empty if it wants none
+     * @throws IOException no answer
+     */
+    public Optional<InflightArea> inflight(int queues, int queueSize) throws IOException {
+        MemorySegment asked = new InflightSpec(0, 0, queues, queueSize).payload();
+        try (Message m = ask(Request.GET_INFLIGHT_FD, asked, List.of())) {
+            InflightSpec spec = m.inflight();
+            if (spec.size() == 0) {
+                return Optional.empty();
+            }
+            if (m.descriptors().size() != 1) {
+                throw new IOException("GET_INFLIGHT_FD was answered with " + m.descriptors().size() + " descriptors, must be one");
+            }
+            return Optional.of(new InflightArea(spec, m.takeDescriptor()));
+        } catch (MalformedMessageException e) {
+            throw new IOException(e.getMessage(), e);
+        }
+    }
+
+    /** SET_INFLIGHT_FD, before rings start: the area of the device before this one, or what {@link #inflight} said. */
+    public void setInflight(InflightArea area) throws IOException {
+        tell(Request.SET_INFLIGHT_FD, area.spec().payload(), List.of(area.file()));
+    }
+
+    /**
+     * SET_DEVICE_STATE_FD, while all rings are stopped. DEVICE_STATE is acknowledged. After the state has gone through the descriptor
+     * to its end, {@link #checkDeviceState} says whether it is whole.
+     *
+     * @param transfer which way
+     * @param fd the device's end: to write to when it saves, to read from when it loads; it stays the caller's
+     * @return the end that the device made instead, for the caller to use and to close; empty if it uses what it was given
+     * @throws RefusedException the device said no
+     * @throws IOException no answer
+     */
+    public Optional<Fd> deviceState(DeviceStateTransfer transfer, Fd fd) throws IOException {
+        try (Message m = ask(Request.SET_DEVICE_STATE_FD, transfer.payload(), List.of(fd))) {
+            long said = m.u64();
+            if ((said & STATE_ERROR) != 0) {
+                throw new RefusedException(Request.SET_DEVICE_STATE_FD.name(), said & STATE_ERROR);
+            }
+            // bit 8: no descriptor comes along, as in SET_VRING_KICK
+            return (said & Message.NO_DESCRIPTOR) != 0 ? Optional.empty() : Optional.of(m.takeDescriptor());
+        } catch (MalformedMessageException e) {
+            throw new IOException(e.getMessage(), e);
+        }
+    }
+
+    /**
+     * CHECK_DEVICE_STATE: whether the state that went through the descriptor was whole.
+     *
+     * @throws RefusedException it was not
+     * @throws IOException no answer
+     */
+    public void checkDeviceState() throws IOException {
+        long said = askU64(Request.CHECK_DEVICE_STATE);
+        if (said != 0) {
+            throw new RefusedException(Request.CHECK_DEVICE_STATE.name(), said);
         }
     }
 

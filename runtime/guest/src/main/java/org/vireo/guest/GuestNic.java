@@ -56,6 +56,7 @@ public final class GuestNic implements AutoCloseable {
         private int pairs = 1;
         private int enabledPairs = -1;
         private int ringSize = 256;
+        private boolean packed;
         private long features = RING_FEATURES;
         private long protocol = PROTOCOL;
         private int regions = 1;
@@ -84,6 +85,12 @@ public final class GuestNic implements AutoCloseable {
         /** Entries of each ring. */
         public Options ringSize(int n) {
             ringSize = n;
+            return this;
+        }
+
+        /** Whether the rings are packed ones (RING_PACKED), which the device then has to offer; split, if not said. */
+        public Options packed(boolean on) {
+            packed = on;
             return this;
         }
 
@@ -152,7 +159,8 @@ public final class GuestNic implements AutoCloseable {
         public GuestNic start(Fds fds, FrontEnd f) throws IOException {
             GuestNic nic = null;
             try {
-                long acked = f.negotiate(features, protocol);
+                long acked = f.negotiate(packed ? features | VirtioNet.RING_PACKED : features, protocol);
+                requirePacked(f);
                 requirePairs(f);
                 f.setStatus(FEATURES_OK);
                 QueueLayout rx = new QueueLayout(ringSize, receiveBytes(acked), indirect, receivePieces);
@@ -172,6 +180,12 @@ public final class GuestNic implements AutoCloseable {
                     nic.close();
                 }
                 throw e;
+            }
+        }
+
+        private void requirePacked(FrontEnd f) throws IOException {
+            if (packed && (f.acknowledged() & VirtioNet.RING_PACKED) == 0) {
+                throw new IOException("the device does not offer RING_PACKED; it can have split rings only");
             }
         }
 
@@ -212,12 +226,12 @@ public final class GuestNic implements AutoCloseable {
         }
     }
 
-    /** Tells of memory and rings; each ring begins at its used index, which is 0 for a new one. */
+    /** Tells of memory and rings; each ring begins at its used index, which is the beginning of a new one. */
     private void startDevice() throws IOException {
         tellMemory(options.slots && (frontEnd.protocol() & ProtocolFeatures.CONFIGURE_MEM_SLOTS) != 0);
         for (int i = 0; i < receive.size(); i++) {
-            frontEnd.start(receive.get(i), receive.get(i).ring().usedIndex());
-            frontEnd.start(transmit.get(i), transmit.get(i).ring().usedIndex());
+            frontEnd.start(receive.get(i), receive.get(i).base());
+            frontEnd.start(transmit.get(i), transmit.get(i).base());
         }
         for (int i = 0; i < (options.enabledPairs < 0 ? options.pairs : options.enabledPairs); i++) {
             enablePair(i, true);
@@ -237,7 +251,8 @@ public final class GuestNic implements AutoCloseable {
 
     /**
      * Goes on with a device after the last one has gone without a word: the driver notices nothing but the pause. Memory and rings are the
-     * same; a ring goes on at its used index, as QEMU does it, so that what the last device took and did not return is the next one's.
+     * same; a ring goes on at its used index, as QEMU does it with split rings, so that what the last device took and did not return is
+     * the next one's. A packed ring can do that only with devices that return in order.
      *
      * @param next a front-end that has said nothing yet; the NIC closes it, also when this fails, and then another may be tried
      * @throws IOException the device refused, did not answer, or offers less than the driver has acknowledged

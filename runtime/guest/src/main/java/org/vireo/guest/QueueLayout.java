@@ -4,7 +4,7 @@ package org.vireo.guest;
 /**
  * How a queue uses its ring.
  *
- * @param ringSize entries, a power of two
+ * @param ringSize entries; a power of two for a split ring
  * @param bufferBytes capacity of each buffer, header included
  * @param indirect whether chains go into indirect tables, where the feature is acknowledged
  * @param pieces lengths of the leading descriptors of a chain; the rest goes into a last one. Empty: one descriptor for all

@@ -37,8 +37,8 @@ public final class ReceiveQueue extends DriverQueue {
         super(ram, fds, index, features, layout);
         mergeable = (features & VirtioNet.MRG_RXBUF) != 0;
         numbered = headerBytes == 12;
-        slots = new int[ring.size()];
-        lengths = new int[ring.size()];
+        slots = new int[ringSize()];
+        lengths = new int[ringSize()];
     }
 
     /**
@@ -49,7 +49,7 @@ public final class ReceiveQueue extends DriverQueue {
     public int fill() {
         int n = 0;
         for (int slot = takeSlot(); slot >= 0; slot = takeSlot()) {
-            add(slot, bufferBytes(), SplitRing.WRITE);
+            ring.add(slot, bufferBytes(), SplitRing.WRITE);
             n++;
         }
         return n;
@@ -65,12 +65,10 @@ public final class ReceiveQueue extends DriverQueue {
         if (parts > 0) {
             throw new IllegalStateException("the last frame was not recycled");
         }
-        int n = pending();
-        while (n > 0) {
+        while (ring.used(1)) {
             take();
-            n--;
             if (lengths[0] > 0) {
-                takeMerged(n);
+                takeMerged();
                 frames++;
                 return true;
             }
@@ -82,9 +80,8 @@ public final class ReceiveQueue extends DriverQueue {
 
     /** Takes one used entry as the frame's next part. */
     private void take() {
-        int length = ring.usedLength(usedSeen);
-        int slot = release(ring.usedId(usedSeen));
-        usedSeen = usedSeen + 1 & 0xffff;
+        int slot = ring.take();
+        int length = ring.takenLength();
         if (length < 0 || length > bufferBytes()) {
             throw new DeviceFaultException(index, "says it wrote " + Integer.toUnsignedString(length) + " bytes into a buffer of "
                     + bufferBytes());
@@ -95,7 +92,7 @@ public final class ReceiveQueue extends DriverQueue {
         total += length;
     }
 
-    private void takeMerged(int left) {
+    private void takeMerged() {
         if (lengths[0] < headerBytes) {
             throw new DeviceFaultException(index, "used length " + lengths[0] + " is shorter than the header of " + headerBytes);
         }
@@ -106,7 +103,7 @@ public final class ReceiveQueue extends DriverQueue {
         if (merged == 0 || merged > 1 && !mergeable) {
             throw new DeviceFaultException(index, "num_buffers is " + merged + (mergeable ? ", must be at least 1" : ", must be 1"));
         }
-        if (merged - 1 > left && merged - 1 > pending()) {
+        if (merged > 1 && !ring.used(merged - 1)) {
             throw new DeviceFaultException(index, "num_buffers is " + merged + " but only " + (1 + pending()) + " were returned");
         }
         for (int i = 1; i < merged; i++) {
@@ -140,7 +137,7 @@ public final class ReceiveQueue extends DriverQueue {
     /** Posts the frame's slots again. {@link #publish()} shows them to the device. */
     public void recycle() {
         for (int i = 0; i < parts; i++) {
-            add(slots[i], bufferBytes(), SplitRing.WRITE);
+            ring.add(slots[i], bufferBytes(), SplitRing.WRITE);
         }
         parts = 0;
         total = 0;

@@ -15,9 +15,9 @@ import org.vireo.vhostuser.ProtocolFeatures;
 
 /**
  * Makes the network namespace that it runs in a guest:
- * {@code --socket PATH --tap NAME [--mac ADDRESS] [--ip ADDRESS/BITS] [--mtu N] [--queues N] [--ring-size N] [--listen] [--no-offload]
- * [--timeout SECONDS]}. Prints {@code ready} when frames can flow. Ends with 0 on SIGTERM or when its standard input ends with
- * {@code --until-stdin-closes}; with 1 and a line on standard error when it cannot start or the device is gone.
+ * {@code --socket PATH --tap NAME [--mac ADDRESS] [--ip ADDRESS/BITS] [--mtu N] [--queues N] [--ring-size N] [--packed on|off]
+ * [--listen] [--no-offload] [--timeout SECONDS]}. Prints {@code ready} when frames can flow. Ends with 0 on SIGTERM or when its standard
+ * input ends with {@code --until-stdin-closes}; with 1 and a line on standard error when it cannot start or the device is gone.
  *
  * <p>Without {@code --mac} it takes the address that the NIC's configuration space has.
  */
@@ -35,8 +35,8 @@ public final class SoftGuestMain {
     public static void main(String[] args) {
         int status;
         try {
-            status = run(new Arguments(Arrays.asList(args), Set.of("socket", "tap", "mac", "ip", "mtu", "queues", "ring-size", "timeout"),
-                    Set.of("listen", "no-offload", "until-stdin-closes")));
+            status = run(new Arguments(Arrays.asList(args), Set.of("socket", "tap", "mac", "ip", "mtu", "queues", "ring-size",
+                    "packed", "timeout"), Set.of("listen", "no-offload", "until-stdin-closes")));
         } catch (IllegalArgumentException e) {
             System.err.println("softguest: " + e.getMessage());
             status = 2;
@@ -104,9 +104,10 @@ public final class SoftGuestMain {
         long features = GuestNic.RING_FEATURES | (a.has("no-offload") ? 0 : GuestNic.OFFLOAD_FEATURES);
         int queues = a.number("queues", 1, 1, 128);
         int ringSize = a.number("ring-size", 256, 2, 32768);
+        boolean packed = a.on("packed", false);
         int mtu = a.number("mtu", 0, 0, 65535);
         FrontEnd f = a.has("listen") ? FrontEnd.listen(fds, socket, timeout) : FrontEnd.connect(fds, socket, timeout);
-        GuestNic nic = GuestNic.options().pairs(queues).ringSize(ringSize).features(features).receiveBytes(0).start(fds, f);
+        GuestNic nic = GuestNic.options().pairs(queues).ringSize(ringSize).packed(packed).features(features).receiveBytes(0).start(fds, f);
         GuestTap tap = null;
         try {
             tap = new GuestTap(fds, name, queues, nic.features());

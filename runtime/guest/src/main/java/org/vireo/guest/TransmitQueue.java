@@ -51,7 +51,7 @@ public final class TransmitQueue extends DriverQueue {
      * @param bytes header and frame
      */
     public void submit(int slot, int bytes) {
-        add(slot, bytes, 0);
+        ring.add(slot, bytes, 0);
     }
 
     /**
@@ -61,15 +61,15 @@ public final class TransmitQueue extends DriverQueue {
      * @throws DeviceFaultException it returned a head that it was not given, or claims to have written bytes
      */
     public int reclaim() {
-        int n = pending();
-        for (int i = 0; i < n; i++) {
-            int length = ring.usedLength(usedSeen);
+        int n = 0;
+        while (ring.used(1)) {
+            int slot = ring.take();
+            int length = ring.takenLength();
             if (length != 0) {
                 throw new DeviceFaultException(index, "a transmitted chain came back with length " + length + ", must be 0");
             }
-            int slot = release(ring.usedId(usedSeen));
-            usedSeen = usedSeen + 1 & 0xffff;
             freeSlot(slot);
+            n++;
         }
         completed += n;
         return n;

@@ -16,6 +16,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.net.api.Fds;
 import org.vireo.posix.Descriptors;
 import org.vireo.posix.linux.EventFd;
@@ -54,6 +55,10 @@ class DriverQueueTest {
         return q;
     }
 
+    private static long features(boolean packed, boolean events) {
+        return (events ? EVENTS : BASE) | (packed ? VirtioNet.RING_PACKED : 0);
+    }
+
     private static long soon() {
         return System.nanoTime() + 2_000_000_000L;
     }
@@ -73,11 +78,12 @@ class DriverQueueTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"false,''", "false,12", "false,'1 11 3'", "true,''", "true,12", "true,'5 5 5 5 5 5'"})
-    void framesOfAnyLayoutGoRoundTheRing(boolean indirect, String lengths) throws IOException {
+    @CsvSource({"false,false,''", "false,false,12", "false,false,'1 11 3'", "false,true,''", "false,true,12", "false,true,'5 5 5 5 5 5'",
+        "true,false,''", "true,false,12", "true,false,'1 11 3'", "true,true,''", "true,true,12", "true,true,'5 5 5 5 5 5'"})
+    void framesOfAnyLayoutGoRoundTheRing(boolean packed, boolean indirect, String lengths) throws IOException {
         int[] pieces = lengths.isEmpty() ? new int[0] : Arrays.stream(lengths.split(" ")).mapToInt(Integer::parseInt).toArray();
-        TransmitQueue q = transmit(EVENTS, new QueueLayout(8, 256, indirect, pieces));
-        DeviceSide device = DeviceSide.of(q, ram, true);
+        TransmitQueue q = transmit(features(packed, true), new QueueLayout(8, 256, indirect, pieces));
+        DeviceRing device = DeviceRing.of(q, ram, true);
         byte[] got = new byte[256];
         for (int i = 0; i < 70_000; i++) {
             byte[] frame = {(byte) i, (byte) (i >> 8), (byte) (i >> 16), 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21};
@@ -92,13 +98,15 @@ class DriverQueueTest {
         assertTrue(q.awaitAll(soon()));
         assertEquals(70_000, q.completed());
         assertEquals(8, q.freeDescriptors());
-        assertEquals(70_000 & 0xffff, q.usedSeen());
+        int descriptors = 70_000 * (indirect ? 1 : pieces.length + 1);
+        assertEquals(packed ? PackedRing.position(descriptors % 8, descriptors / 8 % 2 == 0) : 70_000 & 0xffff, q.usedSeen());
     }
 
-    @Test
-    void aFullRingGivesNoSlotUntilTheDeviceReturnsOne() throws IOException {
-        TransmitQueue q = transmit(EVENTS, new QueueLayout(8, 256, false, 12));
-        DeviceSide device = DeviceSide.of(q, ram, true);
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aFullRingGivesNoSlotUntilTheDeviceReturnsOne(boolean packed) throws IOException {
+        TransmitQueue q = transmit(features(packed, true), new QueueLayout(8, 256, false, 12));
+        DeviceRing device = DeviceRing.of(q, ram, true);
         for (int i = 0; i < 4; i++) {
             assertTrue(q.send(new byte[60], soon()));
         }
@@ -106,8 +114,7 @@ class DriverQueueTest {
         assertEquals(-1, q.claim());
         assertFalse(q.send(new byte[60], System.nanoTime()));
         device.pop();
-        device.pop();
-        device.push(2, 0); // out of order: the second chain begins at descriptor 2
+        device.push(device.pop(), 0); // out of order: the second chain is the first to come back
         device.publish();
         assertEquals(2, q.freeDescriptors() + q.reclaim() * 2, "not reclaimed before");
         assertEquals(2, q.freeDescriptors());
@@ -115,10 +122,10 @@ class DriverQueueTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"true", "false"})
-    void theDeviceIsKickedOnlyWhenItWantsToBe(boolean events) throws IOException {
-        TransmitQueue q = transmit(events ? EVENTS : BASE, new QueueLayout(16, 256, false));
-        DeviceSide device = DeviceSide.of(q, ram, events);
+    @CsvSource({"false,true", "false,false", "true,true", "true,false"})
+    void theDeviceIsKickedOnlyWhenItWantsToBe(boolean packed, boolean events) throws IOException {
+        TransmitQueue q = transmit(features(packed, events), new QueueLayout(16, 256, false));
+        DeviceRing device = DeviceRing.of(q, ram, events);
         for (int round = 0; round < 20_000; round++) {
             long before = q.kicks();
             assertFalse(device.armKicks());
@@ -139,10 +146,10 @@ class DriverQueueTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"true", "false"})
-    void theDriverIsCalledOnlyWhenItWantsToBe(boolean events) throws IOException {
-        ReceiveQueue q = receive(events ? EVENTS : BASE, new QueueLayout(16, 256, false));
-        DeviceSide device = DeviceSide.of(q, ram, events);
+    @CsvSource({"false,true", "false,false", "true,true", "true,false"})
+    void theDriverIsCalledOnlyWhenItWantsToBe(boolean packed, boolean events) throws IOException {
+        ReceiveQueue q = receive(features(packed, events), new QueueLayout(16, 256, false));
+        DeviceRing device = DeviceRing.of(q, ram, events);
         byte[] frame = new byte[72];
         frame[VirtioNetHeader.NUM_BUFFERS] = 1;
         q.fill();
@@ -162,7 +169,7 @@ class DriverQueueTest {
         assertEquals(80_000, q.frames());
     }
 
-    private static boolean deliver(DeviceSide device, byte[] frame) {
+    private static boolean deliver(DeviceRing device, byte[] frame) {
         int head = device.pop();
         device.copy(head, frame, 0, frame.length, true);
         device.push(head, frame.length);
@@ -170,11 +177,11 @@ class DriverQueueTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"false,''", "false,12", "true,'12 20'"})
-    void mergedBuffersMakeOneFrame(boolean indirect, String lengths) throws IOException {
+    @CsvSource({"false,false,''", "false,false,12", "false,true,'12 20'", "true,false,''", "true,false,12", "true,true,'12 20'"})
+    void mergedBuffersMakeOneFrame(boolean packed, boolean indirect, String lengths) throws IOException {
         int[] pieces = lengths.isEmpty() ? new int[0] : Arrays.stream(lengths.split(" ")).mapToInt(Integer::parseInt).toArray();
-        ReceiveQueue q = receive(EVENTS | VirtioNet.MRG_RXBUF, new QueueLayout(32, 100, indirect, pieces));
-        DeviceSide device = DeviceSide.of(q, ram, true);
+        ReceiveQueue q = receive(features(packed, true) | VirtioNet.MRG_RXBUF, new QueueLayout(32, 100, indirect, pieces));
+        DeviceRing device = DeviceRing.of(q, ram, true);
         int posted = q.fill();
         assertEquals(q.slots(), posted);
         q.publish();
@@ -195,10 +202,11 @@ class DriverQueueTest {
         assertEquals(posted, device.pending());
     }
 
-    @Test
-    void aBufferThatComesBackEmptyIsCountedAndPostedAgain() throws IOException {
-        ReceiveQueue q = receive(EVENTS, new QueueLayout(4, 256, false));
-        DeviceSide device = DeviceSide.of(q, ram, true);
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aBufferThatComesBackEmptyIsCountedAndPostedAgain(boolean packed) throws IOException {
+        ReceiveQueue q = receive(features(packed, true), new QueueLayout(4, 256, false));
+        DeviceRing device = DeviceRing.of(q, ram, true);
         q.fill();
         q.publish();
         device.push(device.pop(), 0);
@@ -213,12 +221,18 @@ class DriverQueueTest {
         return assertThrows(DeviceFaultException.class, r::run).getMessage();
     }
 
-    @Test
-    void aTransmittedChainHasLength0() throws IOException {
-        TransmitQueue q = transmit(EVENTS, new QueueLayout(4, 256, false));
-        DeviceSide device = DeviceSide.of(q, ram, true);
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aTransmittedChainHasLength0(boolean packed) throws IOException {
+        TransmitQueue q = transmit(features(packed, true), new QueueLayout(4, 256, false));
+        DeviceRing device = DeviceRing.of(q, ram, true);
         q.send(new byte[60], soon());
-        device.push(device.pop(), 72);
+        int chain = device.pop();
+        if (device instanceof PackedDeviceRing p) {
+            p.push(chain, 72, PackedRing.WRITE, 1);
+        } else {
+            device.push(chain, 72);
+        }
         device.publish();
         assertEquals("ring 1: a transmitted chain came back with length 72, must be 0", fault(q::reclaim));
     }
@@ -228,7 +242,7 @@ class DriverQueueTest {
         for (int head : new int[] {1, 4, -1, Integer.MAX_VALUE}) {
             TransmitQueue q = new TransmitQueue(ram, fds, 1, EVENTS, new QueueLayout(4, 256, false));
             try (q) {
-                DeviceSide device = DeviceSide.of(q, ram, true);
+                DeviceRing device = DeviceRing.of(q, ram, true);
                 q.send(new byte[60], soon());
                 device.push(head, 0);
                 device.publish();
@@ -236,7 +250,7 @@ class DriverQueueTest {
             }
         }
         TransmitQueue q = transmit(EVENTS, new QueueLayout(4, 256, false));
-        DeviceSide device = DeviceSide.of(q, ram, true);
+        DeviceRing device = DeviceRing.of(q, ram, true);
         q.send(new byte[60], soon());
         device.push(0, 0);
         device.push(0, 0);
@@ -247,7 +261,7 @@ class DriverQueueTest {
     @Test
     void aUsedIndexThatLeapsIsAFault() throws IOException {
         TransmitQueue q = transmit(EVENTS, new QueueLayout(4, 256, false));
-        DeviceSide device = DeviceSide.of(q, ram, true);
+        SplitDeviceRing device = (SplitDeviceRing) DeviceRing.of(q, ram, true);
         device.usedNext = 5;
         device.publish();
         assertEquals("ring 1: used index went from 0 by 5, more than the ring's 4", fault(q::pending));
@@ -257,8 +271,15 @@ class DriverQueueTest {
     @CsvSource({"0,true,1,72,num_buffers is 0", "2,false,2,72,num_buffers is 2", "3,true,2,72,but only 2 were returned",
         "1,true,1,257,wrote 257 bytes", "1,true,1,11,shorter than the header", "1,true,1,-1,wrote 4294967295 bytes"})
     void receivedFramesFollowTheRules(int numBuffers, boolean mergeable, int returned, int length, String expected) throws IOException {
-        ReceiveQueue q = receive(mergeable ? EVENTS | VirtioNet.MRG_RXBUF : EVENTS, new QueueLayout(4, 256, false));
-        DeviceSide device = DeviceSide.of(q, ram, true);
+        receivedFramesFollowTheRules(EVENTS, numBuffers, mergeable, returned, length, expected);
+        queue.close();
+        receivedFramesFollowTheRules(EVENTS | VirtioNet.RING_PACKED, numBuffers, mergeable, returned, length, expected);
+    }
+
+    private void receivedFramesFollowTheRules(long features, int numBuffers, boolean mergeable, int returned, int length, String expected)
+            throws IOException {
+        ReceiveQueue q = receive(mergeable ? features | VirtioNet.MRG_RXBUF : features, new QueueLayout(4, 256, false));
+        DeviceRing device = DeviceRing.of(q, ram, true);
         q.fill();
         q.publish();
         byte[] frame = new byte[72];
@@ -276,7 +297,7 @@ class DriverQueueTest {
     @Test
     void aHeaderOf10BytesHasNoNumber() throws IOException {
         ReceiveQueue q = receive(0, new QueueLayout(4, 256, false));
-        DeviceSide device = DeviceSide.of(q, ram, false);
+        DeviceRing device = DeviceRing.of(q, ram, false);
         q.fill();
         q.publish();
         deliver(device, new byte[70]);
@@ -284,10 +305,11 @@ class DriverQueueTest {
         assertEquals(70, q.take(soon()).length);
     }
 
-    @Test
-    void nothingIsAllocatedForAFrame() throws IOException {
-        TransmitQueue q = transmit(EVENTS, new QueueLayout(64, 256, true, 12));
-        DeviceSide device = DeviceSide.of(q, ram, true);
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void nothingIsAllocatedForAFrame(boolean packed) throws IOException {
+        TransmitQueue q = transmit(features(packed, true), new QueueLayout(64, 256, true, 12));
+        DeviceRing device = DeviceRing.of(q, ram, true);
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         pump(q, device, 50_000);
         long before = threads.getCurrentThreadAllocatedBytes();
@@ -296,7 +318,7 @@ class DriverQueueTest {
         assertTrue(bytes < 200_000, bytes + " bytes for 200,000 frames");
     }
 
-    private static void pump(TransmitQueue q, DeviceSide device, int frames) {
+    private static void pump(TransmitQueue q, DeviceRing device, int frames) {
         for (int i = 0; i < frames; i++) {
             int slot = q.claim();
             q.submit(slot, 72);

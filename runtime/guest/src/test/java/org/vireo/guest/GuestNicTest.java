@@ -26,7 +26,7 @@ import org.vireo.vhostuser.VirtioNet;
 
 /** Both roles and both sides of the rings, against a device whose frames come back. */
 class GuestNicTest {
-    private static final long OFFERED = GuestNic.RING_FEATURES | GuestNic.OFFLOAD_FEATURES;
+    private static final long OFFERED = GuestNic.RING_FEATURES | GuestNic.OFFLOAD_FEATURES | VirtioNet.RING_PACKED;
     private static final Duration LIMIT = Duration.ofSeconds(5);
 
     private final Fds fds = new Descriptors();
@@ -70,9 +70,10 @@ class GuestNicTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"true,1,false", "false,1,true", "true,3,false", "true,3,true"})
-    void framesComeBackOnBothPairs(boolean indirect, int regions, boolean slots) throws IOException {
-        try (GuestNic nic = GuestNic.options().pairs(2).ringSize(64).indirect(indirect).regions(regions).memorySlots(slots)
+    @CsvSource({"false,true,1,false", "false,false,1,true", "false,true,3,false", "false,true,3,true", "true,true,1,false",
+        "true,false,1,true", "true,true,3,true"})
+    void framesComeBackOnBothPairs(boolean packed, boolean indirect, int regions, boolean slots) throws IOException {
+        try (GuestNic nic = GuestNic.options().packed(packed).pairs(2).ringSize(64).indirect(indirect).regions(regions).memorySlots(slots)
                 .transmitPieces(12, 14).receivePieces(12).start(fds, frontEnd)) {
             for (int i = 0; i < 1000; i++) {
                 roundTrip(nic, i % 2, i, 60 + i);
@@ -86,11 +87,14 @@ class GuestNicTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"true,true", "true,false", "false,true", "false,false"})
-    void everyCombinationOfRingFeaturesWorks(boolean events, boolean mergeable) throws IOException {
+    @CsvSource({"false,true,true", "false,true,false", "false,false,true", "false,false,false", "true,true,true", "true,true,false",
+        "true,false,true", "true,false,false"})
+    void everyCombinationOfRingFeaturesWorks(boolean packed, boolean events, boolean mergeable) throws IOException {
         long without = (events ? 0 : VirtioNet.EVENT_IDX) | (mergeable ? 0 : VirtioNet.MRG_RXBUF);
-        try (GuestNic nic = GuestNic.options().ringSize(128).features(GuestNic.RING_FEATURES & ~without).start(fds, frontEnd)) {
-            assertEquals(OFFERED & GuestNic.RING_FEATURES & ~without, nic.features());
+        long features = GuestNic.RING_FEATURES & ~without;
+        // a packed ring may have any size
+        try (GuestNic nic = GuestNic.options().packed(packed).ringSize(packed ? 77 : 128).features(features).start(fds, frontEnd)) {
+            assertEquals(packed ? features | VirtioNet.RING_PACKED : features, nic.features());
             for (int i = 0; i < 2000; i++) {
                 roundTrip(nic, 0, i, 60 + i % 1440);
             }
@@ -119,6 +123,35 @@ class GuestNicTest {
                 roundTrip(nic, 0, i, 100);
             }
             assertEquals(74, frontEnd.stop(1));
+        }
+    }
+
+    /** The base of a packed ring is two positions, each with its wrap counter in its bit 15 ("Vring descriptor indices"). */
+    @Test
+    void aStoppedPackedRingGoesOnWhereItStood() throws IOException {
+        int size = 32;
+        try (GuestNic nic = GuestNic.options().packed(true).ringSize(size).start(fds, frontEnd)) {
+            assertEquals(0x80008000, nic.transmit(0).base());
+            for (int round = 1; round <= 20; round++) {
+                for (int i = 0; i < 7; i++) {
+                    roundTrip(nic, 0, i, 100);
+                }
+                int at = PackedRing.position(7 * round % size, 7 * round / size % 2 == 0);
+                assertEquals(at << 16 | at, frontEnd.stop(1), "round " + round);
+                assertEquals(at << 16 | at, nic.transmit(0).base(), "nothing is with the device");
+                frontEnd.start(nic.transmit(0), at << 16 | at);
+            }
+        }
+    }
+
+    @Test
+    void packedRingsThatAreNotOfferedAreAnError() throws IOException {
+        Fd[] pair = UnixSockets.pair(fds, 1, false, "test");
+        try (TinyDevice split = new TinyDevice(fds, GuestNic.RING_FEATURES, pair[1])) {
+            IOException e = assertThrows(IOException.class, () -> GuestNic.options().packed(true)
+                    .start(fds, new FrontEnd(fds, pair[0], LIMIT)));
+            assertEquals("the device does not offer RING_PACKED; it can have split rings only", e.getMessage());
+            assertNull(split.failure());
         }
     }
 

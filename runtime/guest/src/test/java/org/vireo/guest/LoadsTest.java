@@ -109,6 +109,11 @@ class LoadsTest {
         assertEquals("--rate is missing", assertThrows(IllegalArgumentException.class, () -> a.required("rate")).getMessage());
         assertEquals("--to: '10.0.0.1:9' is not a number",
                 assertThrows(IllegalArgumentException.class, () -> a.number("to", 0, 0, 9)).getMessage());
+        Arguments packed = new Arguments(List.of("--packed", "on", "--to", "yes"), Set.of("to", "packed"), Set.of());
+        assertTrue(packed.on("packed", false));
+        assertTrue(a.on("rate", true), "not said");
+        assertEquals("--to: 'yes' is neither on nor off",
+                assertThrows(IllegalArgumentException.class, () -> packed.on("to", false)).getMessage());
         assertThrows(IllegalArgumentException.class, () -> new Arguments(List.of("--too"), Set.of("to"), Set.of()));
         assertThrows(IllegalArgumentException.class, () -> new Arguments(List.of("--to"), Set.of("to"), Set.of()));
     }

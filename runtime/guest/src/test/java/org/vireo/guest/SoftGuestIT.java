@@ -24,10 +24,11 @@ import org.vireo.posix.linux.UnixSockets;
 import org.vireo.testsupport.Requirements;
 import org.vireo.testsupport.TestNamespace;
 import org.vireo.testsupport.TestProcess;
+import org.vireo.vhostuser.VirtioNet;
 
 /** Two network namespaces as guests, joined by a device that is a cable. */
 class SoftGuestIT {
-    private static final long FEATURES = GuestNic.RING_FEATURES | GuestNic.OFFLOAD_FEATURES;
+    private static final long FEATURES = GuestNic.RING_FEATURES | GuestNic.OFFLOAD_FEATURES | VirtioNet.RING_PACKED;
     private static final Duration LIMIT = Duration.ofSeconds(30);
 
     private final Fds fds = new Descriptors();
@@ -79,7 +80,7 @@ class SoftGuestIT {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"--queues 1", "--queues 2", "--no-offload"})
+    @ValueSource(strings = {"--queues 1", "--queues 2", "--no-offload", "--packed on --queues 2 --ring-size 100"})
     void kernelsTalkThroughTheirNics(String options) throws Exception {
         try (Fd la = listen("a");
                 Fd lb = listen("b");
@@ -127,6 +128,17 @@ class SoftGuestIT {
             }
             a.awaitLine("softguest: the device closed the connection", LIMIT);
             assertEquals(1, a.exitCode(LIMIT));
+        }
+    }
+
+    @Test
+    void packedRingsThatTheDeviceDoesNotHaveAreSaid() throws Exception {
+        try (Fd l = listen("a");
+                TestProcess a = guest(left, "a", null, "10.77.0.1/24", "--packed", "on");
+                TinyDevice device = new TinyDevice(fds, GuestNic.RING_FEATURES, accept(l))) {
+            a.awaitLine("softguest: the device does not offer RING_PACKED", LIMIT);
+            assertEquals(1, a.exitCode(LIMIT));
+            assertNull(device.failure());
         }
     }
 

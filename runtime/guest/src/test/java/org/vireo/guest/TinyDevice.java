@@ -105,7 +105,7 @@ final class TinyDevice implements AutoCloseable {
         final int[] sizes = new int[RINGS];
         final int[] bases = new int[RINGS];
         final VringAddress[] addresses = new VringAddress[RINGS];
-        final DeviceSide[] rings = new DeviceSide[RINGS];
+        final DeviceRing[] rings = new DeviceRing[RINGS];
         final boolean[] enabled = new boolean[RINGS];
         final byte[] frame = new byte[QueueLayout.LARGEST];
         final byte[] config = new byte[24];
@@ -189,7 +189,7 @@ final class TinyDevice implements AutoCloseable {
                 case GET_VRING_BASE -> {
                     int i = m.vringState().index();
                     if (rings[i] != null) {
-                        bases[i] = rings[i].availableNext;
+                        bases[i] = rings[i].base();
                         rings[i] = null;
                     }
                     channel.reply(m, new VringState(i, bases[i]).payload(), List.of(), deadline);
@@ -219,15 +219,16 @@ final class TinyDevice implements AutoCloseable {
             kicks[i] = replace(kicks[i], m);
             VringAddress a = addresses[i];
             long[] at = {user(a.descriptor()), user(a.available()), user(a.used())};
-            rings[i] = new DeviceSide(sizes[i], at, this::guest, (features & VirtioNet.EVENT_IDX) != 0, bases[i]);
+            rings[i] = DeviceRing.of((features & VirtioNet.RING_PACKED) != 0, sizes[i], at, this::guest,
+                    (features & VirtioNet.EVENT_IDX) != 0, bases[i]);
         }
 
         /** Moves what this port transmits to a peer. */
         boolean move(Port peer) {
             boolean moved = false;
             for (int i = 1; i < RINGS; i += 2) {
-                DeviceSide from = rings[i];
-                DeviceSide to = peer.rings[i - 1];
+                DeviceRing from = rings[i];
+                DeviceRing to = peer.rings[i - 1];
                 boolean call = false;
                 while (from != null && enabled[i] && from.pending() > 0) {
                     if (to == null || !peer.enabled[i - 1]) {
@@ -248,14 +249,14 @@ final class TinyDevice implements AutoCloseable {
             return moved;
         }
 
-        private boolean deliver(DeviceSide from, DeviceSide to, boolean mergeable) {
+        private boolean deliver(DeviceRing from, DeviceRing to, boolean mergeable) {
             if (to.pending() < 1 + frame.length / 4096) {
                 return false;
             }
             int head = from.pop();
             int bytes = from.copy(head, frame, 0, frame.length, false);
             from.push(head, 0);
-            int first = to.usedNext;
+            int buffers = 0;
             int at = 0;
             long header = 0;
             do {
@@ -263,12 +264,13 @@ final class TinyDevice implements AutoCloseable {
                 header = at == 0 ? to.addressOf(h) : header;
                 int n = to.copy(h, frame, at, bytes - at, true);
                 to.push(h, n);
+                buffers++;
                 at += n;
             } while (at < bytes && mergeable);
             if (at < bytes) {
                 throw new AssertionError("a frame of " + bytes + " bytes does not fit");
             }
-            MEMORY.set(ValueLayout.JAVA_SHORT, header + VirtioNetHeader.NUM_BUFFERS, (short) (to.usedNext - first & 0xffff));
+            MEMORY.set(ValueLayout.JAVA_SHORT, header + VirtioNetHeader.NUM_BUFFERS, (short) buffers);
             return true;
         }
 

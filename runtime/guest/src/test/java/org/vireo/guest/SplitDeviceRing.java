@@ -8,22 +8,22 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.VarHandle;
 import java.util.function.LongUnaryOperator;
 
-/** The device's side of a split virtqueue, for tests: trusts its driver. */
-final class DeviceSide {
+/** The device's side of a split virtqueue (virtio 1.2, 2.7). */
+final class SplitDeviceRing extends DeviceRing {
     private static final ValueLayout.OfShort SHORT = ValueLayout.JAVA_SHORT;
     private static final VarHandle ORDERED = SHORT.varHandle();
 
-    final int size;
+    private final int size;
     private final long descriptors;
     private final long available;
     private final long used;
     private final LongUnaryOperator guest;
     private final boolean eventIndex;
-    int availableNext;
+    private int availableNext;
     int usedNext;
     private int usedPublished;
 
-    DeviceSide(int size, long[] addresses, LongUnaryOperator guest, boolean eventIndex, int base) {
+    SplitDeviceRing(int size, long[] addresses, LongUnaryOperator guest, boolean eventIndex, int base) {
         this.size = size;
         descriptors = addresses[0];
         available = addresses[1];
@@ -35,17 +35,12 @@ final class DeviceSide {
         usedPublished = usedNext;
     }
 
-    static DeviceSide of(DriverQueue q, GuestRam ram, boolean eventIndex) {
-        SplitRing r = q.ring();
-        long[] a = {ram.address(r.descriptorsGuest()), ram.address(r.availableGuest()), ram.address(r.usedGuest())};
-        return new DeviceSide(r.size(), a, ram::address, eventIndex, 0);
-    }
-
+    @Override
     int pending() {
         return ((short) ORDERED.getAcquire(MEMORY, available + 2) & 0xffff) - availableNext & 0xffff;
     }
 
-    /** The next head, or -1. */
+    @Override
     int pop() {
         if (pending() == 0) {
             return -1;
@@ -55,7 +50,7 @@ final class DeviceSide {
         return head;
     }
 
-    /** Copies out of a chain, or into it; returns how many bytes. */
+    @Override
     int copy(int head, byte[] bytes, int from, int count, boolean write) {
         long table = descriptors;
         int i = head;
@@ -83,7 +78,7 @@ final class DeviceSide {
         }
     }
 
-    /** Where the first byte of a chain is. */
+    @Override
     long addressOf(int head) {
         long table = descriptors;
         int i = head;
@@ -94,7 +89,7 @@ final class DeviceSide {
         return guest.applyAsLong(MEMORY.get(ValueLayout.JAVA_LONG, table + 16L * i));
     }
 
-    /** How many descriptors a chain has. */
+    @Override
     int chain(int head) {
         if ((flags(descriptors, head) & SplitRing.INDIRECT) != 0) {
             return MEMORY.get(ValueLayout.JAVA_INT, descriptors + 16L * head + 8) / 16;
@@ -110,6 +105,7 @@ final class DeviceSide {
         return MEMORY.get(SHORT, table + 16L * i + 12);
     }
 
+    @Override
     void push(int id, int length) {
         long e = used + 4 + 8L * (usedNext & size - 1);
         MEMORY.set(ValueLayout.JAVA_INT, e, id);
@@ -117,7 +113,7 @@ final class DeviceSide {
         usedNext = usedNext + 1 & 0xffff;
     }
 
-    /** Shows the driver what was pushed; returns whether it wants a call. */
+    @Override
     boolean publish() {
         if (usedPublished == usedNext) {
             return false;
@@ -132,7 +128,7 @@ final class DeviceSide {
         return (MEMORY.get(SHORT, available) & 1) == 0;
     }
 
-    /** Asks for a kick at the next chain; returns whether there is one already. */
+    @Override
     boolean armKicks() {
         if (eventIndex) {
             ORDERED.setOpaque(MEMORY, used + 4 + 8L * size, (short) availableNext);
@@ -143,12 +139,17 @@ final class DeviceSide {
         return pending() > 0;
     }
 
-    /** Asks for no kicks. */
+    @Override
     void disarmKicks() {
         if (eventIndex) {
             ORDERED.setOpaque(MEMORY, used + 4 + 8L * size, (short) (availableNext + 0x8000));
         } else {
             MEMORY.set(SHORT, used, (short) 1);
         }
+    }
+
+    @Override
+    int base() {
+        return availableNext;
     }
 }
