@@ -12,6 +12,7 @@ import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.RingEngine;
+import org.vireo.frontend.virtionet.ring.PackedRingLayout;
 import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.frontend.virtionet.ring.SplitRingLayout;
 import org.vireo.frontend.virtionet.session.DeviceState;
@@ -45,8 +46,8 @@ final class DeviceRings {
 
     private RingEngine.RingSpec spec(DeviceState s, int ring) {
         RingState r = s.rings().get(ring);
-        return new RingEngine.RingSpec(r.size(), r.descriptors(), r.available(), r.used(), (s.features() & VirtioNet.EVENT_IDX) != 0,
-                (s.features() & VirtioNet.INDIRECT_DESC) != 0, s.log(ring), r.kick(), r.call());
+        return new RingEngine.RingSpec(r.size(), s.packed(), r.descriptors(), r.available(), r.used(),
+                (s.features() & VirtioNet.EVENT_IDX) != 0, (s.features() & VirtioNet.INDIRECT_DESC) != 0, s.log(ring), r.kick(), r.call());
     }
 
     /**
@@ -134,7 +135,7 @@ final class DeviceRings {
                 l.file().markAll(s.memory());
             }
             if (l.usedAt() >= 0) {
-                l.file().mark(l.usedAt(), SplitRingLayout.usedBytes(s.rings().get(i).size()));
+                l.file().mark(l.usedAt(), s.packed() ? PackedRingLayout.EVENT_BYTES : SplitRingLayout.usedBytes(s.rings().get(i).size()));
             }
         }
     }
@@ -154,7 +155,8 @@ final class DeviceRings {
                 boolean goesOn = was.started() && was.kick() == now.kick();
                 RingEngine.RingSpec spec = spec(next, i);
                 boolean journal = goesOn || now.base() == RingState.JOURNAL;
-                engine.start(i, spec, journal ? engine.position(i) : RingPosition.of(now.base(), engine.usedIndex(spec)));
+                engine.start(i, spec, journal ? engine.position(i)
+                        : RingPosition.of(now.base(), spec.packed() ? now.base() : engine.usedIndex(spec)));
                 running[i] = true;
             }
         }
