@@ -35,7 +35,7 @@ final class PortBinding {
     /** What a NIC offers whatever its port is. */
     static final long RINGS = VirtioNet.VERSION_1 | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC | VirtioNet.MRG_RXBUF
             | VirtioNet.PROTOCOL_FEATURES | VirtioNet.MAC | VirtioNet.STATUS | VirtioNet.CTRL_VQ | VirtioNet.CTRL_RX
-            | VirtioNet.GUEST_ANNOUNCE | VirtioNet.LOG_ALL;
+            | VirtioNet.GUEST_ANNOUNCE | VirtioNet.LOG_ALL | VirtioNet.RING_PACKED;
 
     private static final Logger LOG = LoggerFactory.getLogger(PortBinding.class);
 
