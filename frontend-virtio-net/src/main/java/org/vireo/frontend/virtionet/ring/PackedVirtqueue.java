@@ -17,9 +17,10 @@ import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
  * keeps). Chains are given back in order, so what the device writes for a chain lies where the chain began: one position is enough.
  *
  * <p>What is written for a chain, a used element, takes the place of its first descriptor, by one store. So {@link #put} writes nothing
- * yet. {@link #record} says in the journal how many descriptors are being given back, writes the elements, the first one last, since the
- * driver does not look behind it, and says in the journal that they are. From what a process that was killed in between has left,
- * {@link #recover} goes on: no chain is lost, and none is given back twice.
+ * yet. {@link #record} says in the journal how many descriptors are being given back, and writes the elements: of transmitted frames one
+ * after the other, saying in between how far it is; of a received frame, which has to appear as a whole, the first one last, since the
+ * driver does not look behind it. What a process that was killed in between has left is completed by its successor, so that no chain is
+ * lost and none is given back twice, also by one that has no journal.
  */
 public final class PackedVirtqueue extends Virtqueue {
     private static final VarHandle SHORT = JAVA_SHORT.varHandle();
@@ -58,46 +59,94 @@ public final class PackedVirtqueue extends Virtqueue {
         done = position & 0xffff;
         ahead = done;
         long word = journal();
-        if (RingJournal.valid(word) && RingJournal.used(word) == done) {
-            recover(Math.min(RingJournal.pending(word), size));
+        if (!RingJournal.valid(word)) {
+            closeGap();
+        } else if (RingJournal.used(word) == done && RingJournal.pending(word) > 0) {
+            recover(Math.min(RingJournal.pending(word), size), RingJournal.first(word));
         }
         journal(RingJournal.word(done, done));
     }
 
-    /**
-     * Finishes what a process that was killed had begun to give back.
-     *
-     * <p>If the first element is there, all are. What was to be transmitted was sent, so the rest is given back. Of what was received, an
-     * element of a later chain shows that the frame was whole, and the chains before it are full; if there is none, the chains are as the
-     * driver posted them, and are used for the next frame.
-     */
-    private void recover(int pending) {
-        if (pending == 0) {
-            return;
+    /** Finishes what a process that was killed had begun to give back. */
+    private void recover(int pending, int firstCount) {
+        boolean begun = PackedRingLayout.isUsed(flags(done), done);
+        try {
+            if (!deviceWrites) {
+                int there = begun ? Math.min(firstCount, pending) : 0;
+                goTo(PackedRingLayout.advance(done, there, size));
+                recoverSent(pending - there);
+            } else if (begun) {
+                // the first element is the last that was written
+                goTo(PackedRingLayout.advance(done, pending, size));
+            } else {
+                recoverReceived(pending);
+            }
+            moved = pending;
+        } catch (MalformedRingException e) {
+            // the driver has changed it since: what is there now is looked at anew
+            goTo(done);
         }
-        int end = PackedRingLayout.advance(done, pending, size);
-        if (!PackedRingLayout.isUsed(flags(done), done)) {
-            try {
-                boolean some = false;
-                for (int left = pending; left > 0 && !some; left -= chainDescriptors) {
-                    keep(scan(ahead, left));
-                    some = left > chainDescriptors && PackedRingLayout.isUsed(flags(ahead), ahead);
-                }
-                if (deviceWrites && !some) {
-                    rewind();
-                    return;
-                }
-            } catch (MalformedRingException e) {
-                // the driver has changed it since: what is there now is looked at anew
-                rewind();
+    }
+
+    private void goTo(int position) {
+        parsed = 0;
+        given = 0;
+        done = position;
+        ahead = position;
+    }
+
+    /** The frames have been sent: their chains are given back. */
+    private void recoverSent(int descriptors) throws MalformedRingException {
+        for (int left = descriptors; left > 0; left -= chainDescriptors) {
+            keep(scan(ahead, left));
+            put(chain, 0);
+        }
+        record();
+    }
+
+    /**
+     * An element of a later chain shows that the frame is whole, and the chains before it are full. If there is none, all are as the driver
+     * posted them, and are used for the next frame.
+     */
+    private void recoverReceived(int descriptors) throws MalformedRingException {
+        int end = PackedRingLayout.advance(done, descriptors, size);
+        for (int left = descriptors; left > 0; left -= chainDescriptors) {
+            if (left < descriptors && PackedRingLayout.isUsed(flags(ahead), ahead)) {
+                write(parsed);
+                goTo(end);
                 return;
             }
-            write(parsed);
+            keep(scan(ahead, left));
         }
-        parsed = 0;
-        done = end;
-        ahead = end;
-        moved = pending;
+        goTo(done);
+    }
+
+    /**
+     * Without a journal: a received frame of which only later chains have been given back stands behind chains that are available, and
+     * nothing else can. How many descriptors those later chains had nobody knows; all drivers post one for each buffer.
+     */
+    private void closeGap() {
+        try {
+            while (deviceWrites && look() > 0) {
+                keep(scan(ahead, size - PackedRingLayout.distance(done, ahead, size)));
+            }
+        } catch (MalformedRingException e) {
+            // will be told when it is parsed
+            goTo(done);
+            return;
+        }
+        int end = ahead;
+        int most = size - PackedRingLayout.distance(done, ahead, size);
+        for (int i = 0; i < most && parsed > 0 && PackedRingLayout.isUsed(flags(end), end); i++) {
+            end = PackedRingLayout.advance(end, 1, size);
+        }
+        if (end == ahead) {
+            goTo(done);
+        } else {
+            moved = PackedRingLayout.distance(done, end, size);
+            write(parsed);
+            goTo(end);
+        }
     }
 
     @Override
@@ -276,8 +325,18 @@ public final class PackedVirtqueue extends Virtqueue {
         int last = slot(given - 1);
         int end = PackedRingLayout.advance(positions[last], counts[last], size);
         int n = PackedRingLayout.distance(done, end, size);
-        journal(RingJournal.word(done, done, n));
-        write(given);
+        if (deviceWrites) {
+            journal(RingJournal.word(done, n, counts[first]));
+            write(given);
+        } else {
+            int left = n;
+            for (int i = 0; i < given; i++) {
+                int k = slot(i);
+                journal(RingJournal.word(positions[k], left, counts[k]));
+                element(k);
+                left -= counts[k];
+            }
+        }
         journal(RingJournal.word(end, end));
         if (bufferLog != null) {
             logElements(n);
@@ -292,13 +351,16 @@ public final class PackedVirtqueue extends Virtqueue {
     /** Writes used elements, the first one last. */
     private void write(int chains) {
         for (int n = chains - 1; n >= 0; n--) {
-            int i = slot(n);
-            int position = positions[i];
-            // 2.8.5: WRITE says that the length is one
-            int flags = PackedRingLayout.usedFlags(position) | (lengths[i] > 0 ? PackedRingLayout.WRITE : 0);
-            LONG.setRelease(MEMORY, descriptor(position) + PackedRingLayout.DESCRIPTOR_WORD,
-                    lengths[i] & 0xffffffffL | (long) ids[i] << 32 | (long) flags << 48);
+            element(slot(n));
         }
+    }
+
+    private void element(int i) {
+        int position = positions[i];
+        // 2.8.5: WRITE says that the length is one
+        int flags = PackedRingLayout.usedFlags(position) | (lengths[i] > 0 ? PackedRingLayout.WRITE : 0);
+        LONG.setRelease(MEMORY, descriptor(position) + PackedRingLayout.DESCRIPTOR_WORD,
+                lengths[i] & 0xffffffffL | (long) ids[i] << 32 | (long) flags << 48);
     }
 
     /** The descriptors are guest memory as buffers are; the log address that a VMM gives is the device's event suppression's. */
