@@ -13,7 +13,7 @@ import java.util.Set;
 /** {@code vireo bench}: measures, in pairs against a floor where there is one. Prints what it measured; judges nothing by its exit code. */
 public final class Bench {
     private static final String HELP = """
-            vireo bench [WHAT] [--pairs N] [--count N] [--warm] [--quick] [--json]          as root
+            vireo bench [WHAT] [--pairs N] [--count N] [--packed on|off] [--warm] [--quick] [--json]          as root
 
               (nothing)   transmit, receive, both ways, TSO, ping and idle, in pairs against a minimal device in C
               handover    freeze of N handovers under 50,000 numbered frames a second both ways
@@ -26,6 +26,7 @@ public final class Bench {
               start       from exec to the first frame forwarded
               idle-nics   CPU a frame of a busy NIC with 1,000 idle ones beside it, against none
               alloc       bytes that a worker allocates a frame
+              packed      frames a second with packed rings and with split ones in turn, and CPU a frame
               faults      something goes wrong at each point of a handover, on either side; exit code 1 if anything is not as it must be
               dpdk        DPDK's testpmd as the guest (virtio-user), in both socket roles
 
@@ -34,17 +35,21 @@ public final class Bench {
               --quick     short and rough  --json      one JSON object
               --only TEXT of the faults those whose line contains this
               --warm      handovers to and fro between two daemons, instead of each to a fresh one
+              --packed on the guest has packed rings (off): handover, to-and-fro, many, swap, standby, faults
 
             A quiet machine with at least two CPUs is needed for figures that mean something.
             """;
     /** What runs in a network namespace of its own. */
     private static final Set<String> OWN_NETWORK = Set.of("faults", "to-and-fro", "many");
+    /** Those whose guest is in Java; the load in C has split rings only. */
+    private static final Set<String> LAYOUTS = Set.of("handover", "to-and-fro", "many", "swap", "standby", "faults");
     private static final long BEGIN = System.nanoTime();
 
     private Bench() {
     }
 
-    private record Options(String what, int pairs, int count, boolean quick, boolean json, boolean warm, boolean inPlace, String only) { }
+    private record Options(String what, int pairs, int count, boolean quick, boolean json, boolean warm, boolean inPlace, boolean packed,
+            String only) { }
 
     /**
      * Runs.
@@ -77,34 +82,46 @@ public final class Bench {
         boolean json = false;
         boolean warm = false;
         boolean inPlace = false;
+        boolean packed = false;
         String only = "";
         for (int i = 0; i < args.length; i++) {
             String a = args[i];
             switch (a) {
                 case "handover", "to-and-fro", "many", "swap", "neighbours", "standby",
-                        "start", "idle-nics", "alloc", "faults", "dpdk" -> what = a;
+                        "start", "idle-nics", "alloc", "packed", "faults", "dpdk" -> what = a;
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
                 case "--warm" -> warm = true;
                 case "--in-place" -> inPlace = true;
-                case "--only" -> {
-                    if (i + 1 == args.length) {
-                        throw new IllegalArgumentException(a + " needs a value");
-                    }
-                    only = args[++i];
-                }
+                case "--only" -> only = value(args, i++);
+                case "--packed" -> packed = on(a, value(args, i++));
                 case "--pairs", "--count" -> {
-                    if (i + 1 == args.length) {
-                        throw new IllegalArgumentException(a + " needs a value");
-                    }
-                    int n = DemoOptions.number(a, args[++i], 1, 10_000);
+                    int n = DemoOptions.number(a, value(args, i++), 1, 10_000);
                     pairs = a.equals("--pairs") ? n : pairs;
                     count = a.equals("--count") ? n : count;
                 }
                 default -> throw new IllegalArgumentException("unknown argument " + a + " (vireo bench --help)");
             }
         }
-        return new Options(what, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json, warm, inPlace, only);
+        if (packed && !LAYOUTS.contains(what)) {
+            throw new IllegalArgumentException("--packed on: " + what + " has a guest with split rings; packed ones can have "
+                    + String.join(", ", LAYOUTS.stream().sorted().toList()) + ", and 'vireo bench packed' compares them");
+        }
+        return new Options(what, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json, warm, inPlace, packed, only);
+    }
+
+    private static String value(String[] args, int i) {
+        if (i + 1 == args.length) {
+            throw new IllegalArgumentException(args[i] + " needs a value");
+        }
+        return args[i + 1];
+    }
+
+    private static boolean on(String name, String value) {
+        if (!value.equals("on") && !value.equals("off")) {
+            throw new IllegalArgumentException(name + " " + value + " is neither on nor off");
+        }
+        return value.equals("on");
     }
 
     private static int run(Options o, String[] args) throws BenchException, IOException {
@@ -117,18 +134,19 @@ public final class Bench {
         try (Stage stage = new Stage("vireo-bench")) {
             switch (o.what) {
                 case "faults" -> {
-                    return Faults.run(stage, o.quick, o.only, o.json) ? 0 : 1;
+                    return Faults.run(stage, o.quick, o.only, o.json, o.packed) ? 0 : 1;
                 }
-                case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count, !o.warm));
-                case "swap" -> print(o, swap(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count, o.inPlace));
+                case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count, !o.warm, o.packed));
+                case "swap" -> print(o, swap(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count, o.inPlace, o.packed));
                 case "neighbours" -> print(o, Neighbours.run(stage, new Harness(stage), o.pairs));
-                case "to-and-fro" -> print(o, ToAndFro.run(stage, o.count == 0 ? o.quick ? 20 : 500 : o.count));
-                case "many" -> print(o, Many.run(stage, o.count == 0 ? o.quick ? 2 : 20 : o.count));
-                case "standby" -> print(o, Failover.run(stage, o.count == 0 ? 5 : o.count,
+                case "to-and-fro" -> print(o, ToAndFro.run(stage, o.count == 0 ? o.quick ? 20 : 500 : o.count, o.packed));
+                case "many" -> print(o, Many.run(stage, o.count == 0 ? o.quick ? 2 : 20 : o.count, o.packed));
+                case "standby" -> print(o, Failover.run(stage, o.count == 0 ? 5 : o.count, o.packed,
                         o.quick ? new int[] {16, 256} : new int[] {16, 64, 256, 512, 1024}));
                 case "start" -> print(o, Singles.start(stage, new Harness(stage), o.count == 0 ? 5 : o.count));
                 case "idle-nics" -> print(o, Singles.idleNics(stage, new Harness(stage), o.pairs,
                         o.count == 0 ? o.quick ? 50 : 1000 : o.count));
+                case "packed" -> print(o, RingLayouts.run(stage, new Harness(stage), o.pairs, o.quick));
                 case "alloc" -> print(o, Singles.alloc(stage, new Harness(stage)));
                 case "dpdk" -> print(o, dpdk(new Harness(stage), o.quick));
                 default -> pairs(stage, o);
@@ -152,16 +170,16 @@ public final class Bench {
         }
     }
 
-    private static Map<String, Object> handover(Stage stage, int count, boolean fresh) throws BenchException {
-        HandoverSeries s = new HandoverSeries(stage, new SoftGuestSide(stage), Bench::progress);
+    private static Map<String, Object> handover(Stage stage, int count, boolean fresh, boolean packed) throws BenchException {
+        HandoverSeries s = new HandoverSeries(stage, new SoftGuestSide(stage, packed), Bench::progress);
         s.begin();
         HandoverSeries.Result r = s.run(count, SoftGuestSide.RATE, fresh);
         s.end();
         return under(r.count(), r.freezes(), r.counts());
     }
 
-    private static Map<String, Object> swap(Stage stage, int count, boolean inPlace) throws BenchException {
-        SoftGuestSide guest = new SoftGuestSide(stage);
+    private static Map<String, Object> swap(Stage stage, int count, boolean inPlace, boolean packed) throws BenchException {
+        SoftGuestSide guest = new SoftGuestSide(stage, packed);
         HandoverSeries s = new HandoverSeries(stage, guest, Bench::progress);
         s.begin();
         SwapSeries.Result r = new SwapSeries(stage, s.owner(), inPlace, Bench::progress).run(guest, count, SoftGuestSide.RATE);

@@ -67,7 +67,7 @@ public final class Demo {
     }
 
     private static DemoResult show(Stage stage, DemoOptions o) throws BenchException {
-        Guest guest = o.guest().equals("qemu") ? new QemuGuest(stage) : new SoftGuestSide(stage);
+        Guest guest = o.guest().equals("qemu") ? new QemuGuest(stage) : new SoftGuestSide(stage, false);
         HandoverSeries series = new HandoverSeries(stage, guest, Demo::progress);
         series.begin();
         int lost = PINGS - guest.ping(PINGS);

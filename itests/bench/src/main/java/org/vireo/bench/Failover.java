@@ -45,8 +45,9 @@ final class Failover implements AutoCloseable {
      * @param stage what it belongs to
      * @param name of this one among several
      * @param megabytes memory that the guest has touched, and the active process too
+     * @param packed whether it has packed rings
      */
-    Failover(Stage stage, String name, int megabytes) throws BenchException {
+    Failover(Stage stage, String name, int megabytes, boolean packed) throws BenchException {
         this.stage = stage;
         this.name = name;
         pairs = Math.max(1, (megabytes * PAGES_A_MEGABYTE + RING - 1) / RING);
@@ -63,8 +64,8 @@ final class Failover implements AutoCloseable {
         active = daemon();
         standby = daemon();
         try {
-            guest = GuestNic.options().pairs(pairs).ringSize(ring).receiveBytes(2048).transmitBytes(4096).indirect(false)
-                    .start(new Descriptors(), FrontEnd.connect(new Descriptors(), socket, Duration.ofSeconds(10)));
+            guest = GuestNic.options().packed(packed).pairs(pairs).ringSize(ring).receiveBytes(2048).transmitBytes(4096)
+                    .indirect(false).start(new Descriptors(), FrontEnd.connect(new Descriptors(), socket, Duration.ofSeconds(10)));
         } catch (IOException e) {
             throw new BenchException("the guest does not start: " + e.getMessage(), e);
         }
@@ -123,16 +124,17 @@ final class Failover implements AutoCloseable {
      *
      * @param stage what they belong to
      * @param count kills of each
+     * @param packed whether they have packed rings
      * @param sizes megabytes touched
      * @return for each size gaps, and frames lost or repeated
      */
-    static Map<String, Object> run(Stage stage, int count, int... sizes) throws BenchException {
+    static Map<String, Object> run(Stage stage, int count, boolean packed, int... sizes) throws BenchException {
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("goal", "gap <= 10 ms with 256 MiB; at most one frame a ring lost or repeated by a kill");
         for (int size : sizes) {
             List<Long> gaps = new ArrayList<>();
             List<Long> surplus = new ArrayList<>();
-            try (Failover f = new Failover(stage, "guest" + size, size)) {
+            try (Failover f = new Failover(stage, "guest" + size, size, packed)) {
                 long before = 0;
                 for (int i = 1; i <= count; i++) {
                     Outcome o = f.kill();

@@ -28,6 +28,7 @@ final class FaultMatrix implements AutoCloseable {
     private static final int NOBODY_MILLIS = 1_500;
 
     private final Stage stage;
+    private final boolean packed;
     private final Namespace here;
     private final FaultDaemons daemons;
     private FaultTraffic traffic;
@@ -89,9 +90,11 @@ final class FaultMatrix implements AutoCloseable {
      * Makes the TAP, the daemons and the guest, and sees what an orderly handover leaves.
      *
      * @param stage what they belong to
+     * @param packed whether the guest has packed rings
      */
-    FaultMatrix(Stage stage) throws BenchException {
+    FaultMatrix(Stage stage, boolean packed) throws BenchException {
         this.stage = stage;
+        this.packed = packed;
         FaultPoint.build(stage);
         here = network(stage);
         daemons = new FaultDaemons(stage, here);
@@ -127,7 +130,7 @@ final class FaultMatrix implements AutoCloseable {
         }
         daemons.end();
         daemons.complete();
-        traffic = new FaultTraffic(daemons.nicSocket());
+        traffic = new FaultTraffic(daemons.nicSocket(), 1, packed);
         traffic.resume();
         for (int i = 0; i < 2; i++) {
             daemons.handOver();
@@ -449,7 +452,7 @@ final class FaultMatrix implements AutoCloseable {
     /** Ends the daemons and the guest, so that others may have the TAP. */
     FaultTrio trio() {
         close();
-        return new FaultTrio(stage, here, stage.folder().resolve("trio.sock"));
+        return new FaultTrio(stage, here, stage.folder().resolve("trio.sock"), packed);
     }
 
     @Override

@@ -35,6 +35,7 @@ final class FaultTraffic implements AutoCloseable {
 
     private final Path socket;
     private final int pairs;
+    private final boolean packed;
     private final DatagramChannel host;
     private final List<Thread> threads = new ArrayList<>();
     private final Direction out = new Direction();
@@ -142,15 +143,13 @@ final class FaultTraffic implements AutoCloseable {
      * Starts the guest and its traffic, paused.
      *
      * @param socket of the NIC
+     * @param pairs queue pairs that the guest has started
+     * @param packed whether they have packed rings
      */
-    FaultTraffic(Path socket) throws BenchException {
-        this(socket, 1);
-    }
-
-    /** As {@link #FaultTraffic(Path)}, for a guest that has started several queue pairs. */
-    FaultTraffic(Path socket, int pairs) throws BenchException {
+    FaultTraffic(Path socket, int pairs, boolean packed) throws BenchException {
         this.socket = socket;
         this.pairs = pairs;
+        this.packed = packed;
         try {
             host = DatagramChannel.open();
             host.setOption(StandardSocketOptions.SO_RCVBUF, 4 << 20);
@@ -185,7 +184,7 @@ final class FaultTraffic implements AutoCloseable {
         long end = System.nanoTime() + LIMIT.toNanos();
         while (true) {
             try {
-                guest = GuestNic.options().pairs(pairs).enabledPairs(pairs)
+                guest = GuestNic.options().pairs(pairs).enabledPairs(pairs).packed(packed)
                         .start(new Descriptors(), FrontEnd.connect(new Descriptors(), socket, Duration.ofSeconds(10)));
                 return;
             } catch (IOException e) {

@@ -25,6 +25,7 @@ final class FaultTrio {
     private final Stage stage;
     private final Namespace here;
     private final Path nicSocket;
+    private final boolean packed;
     private int started;
 
     /**
@@ -36,10 +37,11 @@ final class FaultTrio {
      */
     record Case(FaultCase what, Owner victim, String firstPoint) { }
 
-    FaultTrio(Stage stage, Namespace here, Path nicSocket) {
+    FaultTrio(Stage stage, Namespace here, Path nicSocket, boolean packed) {
         this.stage = stage;
         this.here = here;
         this.nicSocket = nicSocket;
+        this.packed = packed;
     }
 
     /** All of them. */
@@ -96,7 +98,7 @@ final class FaultTrio {
         try {
             String pair = "unix:" + stage.folder().resolve("pair" + started);
             all.add(start("--standby", pair));
-            traffic = new FaultTraffic(nicSocket);
+            traffic = new FaultTraffic(nicSocket, 1, packed);
             all.add(start("--standby", pair));
             all.add(start("--incoming", "unix:{in}"));
             awaitStandby(all.get(0));

@@ -36,14 +36,15 @@ final class Faults {
      * @param quick only the short run
      * @param only part of the line that names a case
      * @param json one JSON object instead of a table
+     * @param packed whether the guests have packed rings
      * @return whether all was as it must be
      */
-    static boolean run(Stage stage, boolean quick, String only, boolean json) throws BenchException {
+    static boolean run(Stage stage, boolean quick, String only, boolean json, boolean packed) throws BenchException {
         List<FaultCase> cases = FaultCase.all().stream().filter(c -> !quick || c.stable()).filter(c -> c.line().contains(only)).toList();
         List<FaultTrio.Case> trios = FaultTrio.all().stream().filter(c -> !quick && c.what().line().contains(only)).toList();
         int count = cases.size() + trios.size();
         List<FaultMatrix.Row> rows = new ArrayList<>();
-        try (FaultMatrix m = new FaultMatrix(stage)) {
+        try (FaultMatrix m = new FaultMatrix(stage, packed)) {
             if (Boolean.getBoolean("vireo.bench.verbose")) {
                 Bench.progress("system calls of the source\n" + m.events(true));
                 Bench.progress("system calls of the target\n" + m.events(false));

@@ -26,22 +26,24 @@ final class Many {
     private final Namespace here;
     private final int nics;
     private final int pairs;
+    private final boolean packed;
 
-    private Many(Stage stage, Namespace here, int nics, int pairs) {
+    private Many(Stage stage, Namespace here, int nics, int pairs, boolean packed) {
         this.stage = stage;
         this.here = here;
         this.nics = nics;
         this.pairs = pairs;
+        this.packed = packed;
     }
 
-    static Map<String, Object> run(Stage stage, int count) throws BenchException {
+    static Map<String, Object> run(Stage stage, int count, boolean packed) throws BenchException {
         Namespace here = FaultMatrix.network(stage);
         Map<String, Object> m = new LinkedHashMap<>();
         m.put("handovers", count);
-        m.put(NICS + " NICs", new Many(stage, here, NICS, 1).toAndFro(count));
+        m.put(NICS + " NICs", new Many(stage, here, NICS, 1, packed).toAndFro(count));
         here.run("ip", "link", "del", FaultMatrix.TAP);
         FaultMatrix.tap(here, "multi_queue");
-        m.put(PAIRS + " pairs", new Many(stage, here, 1, PAIRS).toAndFro(count));
+        m.put(PAIRS + " pairs", new Many(stage, here, 1, PAIRS, packed).toAndFro(count));
         return m;
     }
 
@@ -73,9 +75,10 @@ final class Many {
         Daemon owner = daemon(0);
         Daemon other = daemon(1);
         List<GuestNic> idle = new ArrayList<>();
-        try (FaultTraffic traffic = new FaultTraffic(socket(0), pairs)) {
+        try (FaultTraffic traffic = new FaultTraffic(socket(0), pairs, packed)) {
             for (int i = 1; i < nics; i++) {
-                idle.add(GuestNic.options().start(new Descriptors(), FrontEnd.connect(new Descriptors(), socket(i), LIMIT)));
+                idle.add(GuestNic.options().packed(packed)
+                        .start(new Descriptors(), FrontEnd.connect(new Descriptors(), socket(i), LIMIT)));
             }
             traffic.resume();
             List<Long> freezes = new ArrayList<>();

@@ -70,7 +70,7 @@ final class Pairs {
         to.put("goal", goal);
     }
 
-    private static double median(List<Double> v) {
+    static double median(List<Double> v) {
         List<Double> s = v.stream().sorted().toList();
         return (s.get((s.size() - 1) / 2) + s.get(s.size() / 2)) / 2;
     }

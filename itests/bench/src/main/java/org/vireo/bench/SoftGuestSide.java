@@ -21,6 +21,7 @@ final class SoftGuestSide implements Guest {
     private static final int RX_DROP = 3;
 
     private final Stage stage;
+    private final boolean packed;
     private final Namespace host;
     private final Namespace guest;
     private Program program;
@@ -29,10 +30,12 @@ final class SoftGuestSide implements Guest {
      * Makes both namespaces and the host's TAP.
      *
      * @param stage what they belong to
+     * @param packed whether the guest has packed rings
      * @throws BenchException not permitted
      */
-    SoftGuestSide(Stage stage) throws BenchException {
+    SoftGuestSide(Stage stage, boolean packed) throws BenchException {
         this.stage = stage;
+        this.packed = packed;
         host = new Namespace(stage, "host");
         guest = new Namespace(stage, "guest");
         host.run("ip", "tuntap", "add", "dev", TAP, "mode", "tap");
@@ -60,7 +63,7 @@ final class SoftGuestSide implements Guest {
     public void attach(Path socket) throws BenchException {
         // its code runs for as long as the whole run: it may compile well
         List<String> command = new ArrayList<>(Tools.java("org.vireo.guest.SoftGuestMain", "--socket", socket.toString(), "--tap", ETH,
-                "--ip", GUEST_IP + "/24", "--until-stdin-closes"));
+                "--ip", GUEST_IP + "/24", "--packed", packed ? "on" : "off", "--until-stdin-closes"));
         program = guest.start("the guest", command, Map.of());
         program.await("ready", LIMIT);
     }

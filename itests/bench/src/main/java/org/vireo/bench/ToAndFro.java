@@ -17,11 +17,11 @@ final class ToAndFro {
     private ToAndFro() {
     }
 
-    static Map<String, Object> run(Stage stage, int count) throws BenchException {
+    static Map<String, Object> run(Stage stage, int count, boolean packed) throws BenchException {
         Namespace here = FaultMatrix.network(stage);
         FaultDaemons daemons = new FaultDaemons(stage, here);
         daemons.complete();
-        try (FaultTraffic traffic = new FaultTraffic(daemons.nicSocket())) {
+        try (FaultTraffic traffic = new FaultTraffic(daemons.nicSocket(), 1, packed)) {
             traffic.resume();
             handOver(daemons, FIRST);
             Possessions one = Possessions.of(daemons.owner().pid());

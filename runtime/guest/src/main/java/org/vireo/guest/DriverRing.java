@@ -79,8 +79,8 @@ abstract sealed class DriverRing permits SplitDriverRing, PackedDriverRing {
     abstract int usedSeen();
 
     /** The fault of an entry that the device does not have. */
-    final DeviceFaultException stranger(String what, int id) {
+    final DeviceFaultException stranger(String what, int id, String where) {
         return new DeviceFaultException(index, "returned " + what + " " + Integer.toUnsignedString(id)
-                + ", which it was not given (used index " + usedSeen() + ")");
+                + ", which it was not given (" + where + ")");
     }
 }

@@ -188,7 +188,7 @@ final class PackedDriverRing extends DriverRing {
         int id = ring.id(used);
         int count = descriptorsAt(used);
         if (count == 0) {
-            throw stranger("buffer", id);
+            throw stranger("buffer", id, "used position " + used + ", wrap counter " + (usedWrap ? 1 : 0));
         }
         // 2.8.5: without WRITE there is no length
         takenLength = (flags & PackedRing.WRITE) != 0 ? ring.length(used) : 0;

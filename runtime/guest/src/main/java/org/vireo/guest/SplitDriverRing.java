@@ -125,7 +125,7 @@ final class SplitDriverRing extends DriverRing {
         takenLength = ring.usedLength(usedSeen);
         int head = ring.usedId(usedSeen);
         if (head < 0 || head >= ring.size() || slotOfHead[head] == NONE) {
-            throw stranger("head", head);
+            throw stranger("head", head, "used index " + usedSeen);
         }
         int slot = slotOfHead[head];
         slotOfHead[head] = NONE;

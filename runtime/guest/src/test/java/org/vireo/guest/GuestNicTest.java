@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.File;
 import java.io.IOException;
+import java.lang.foreign.ValueLayout;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
@@ -107,6 +108,36 @@ class GuestNicTest {
             for (int i = 0; i < 50; i++) {
                 roundTrip(nic, 0, i, 1514 + i * 1280);
             }
+        }
+    }
+
+    /** Both sides sleep whenever they have nothing to do: a notification that is left out stops the stream. */
+    @ParameterizedTest
+    @CsvSource({"false,32,true", "false,32,false", "true,32,true", "true,32,false", "true,19,true", "true,77,true"})
+    void aStreamOfFramesMissesNoNotification(boolean packed, int size, boolean events) throws IOException {
+        long features = (events ? GuestNic.RING_FEATURES : GuestNic.RING_FEATURES & ~VirtioNet.EVENT_IDX) & ~VirtioNet.MRG_RXBUF;
+        try (GuestNic nic = GuestNic.options().packed(packed).ringSize(size).features(features).indirect(false).transmitPieces(12)
+                .start(fds, frontEnd)) {
+            TransmitQueue tx = nic.transmit(0);
+            ReceiveQueue rx = nic.receive(0);
+            int sent = 0;
+            int received = 0;
+            while (received < 40_000) {
+                // from one at a time to a full ring
+                int window = 1 + received / 1000 % rx.slots();
+                for (int slot; sent < 40_000 && sent - received < window && (slot = tx.claim()) >= 0; sent++) {
+                    GuestRam.MEMORY.set(ValueLayout.JAVA_INT, tx.buffer(slot) + 12, sent);
+                    tx.submit(slot, 12 + 60);
+                }
+                tx.publish();
+                assertTrue(rx.awaitUsed(soon()), "frame " + received + " of " + sent + " did not come back");
+                for (rx.disarmCalls(); rx.next(); rx.recycle()) {
+                    assertEquals(received++, GuestRam.MEMORY.get(ValueLayout.JAVA_INT, rx.part(0) + 12));
+                }
+                rx.publish();
+            }
+            assertTrue(tx.awaitAll(soon()));
+            assertEquals(40_000, tx.completed());
         }
     }
 
