@@ -12,7 +12,7 @@ import org.osgi.annotation.versioning.ConsumerType;
  * all the same, says {@link PortListener#link} meanwhile, and starts the rings again by itself; it never starts one that was stopped.
  *
  * <p>Loaded of a state ({@link BackendStateTransfer#load}) a port is told all of it again. Its rings may run, since their former owner may
- * have died: the first {@link #start} of a ring goes on where the other side is, whatever position it is given.
+ * have died: {@link VringSpec#mayRun} says so.
  *
  * <p>Descriptors that are given are the caller's, and valid during the call: what a port keeps, it duplicates.
  */

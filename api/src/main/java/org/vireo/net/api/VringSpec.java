@@ -49,6 +49,14 @@ public interface VringSpec {
     RingPosition position();
 
     /**
+     * Whether the ring may run already, since a former owner of the port may have died: it goes on where it is, and
+     * {@link #position()} is where it once began.
+     *
+     * @return whether
+     */
+    boolean mayRun();
+
+    /**
      * The driver's kicks.
      *
      * @return an eventfd, or null: poll

@@ -39,8 +39,8 @@ final class Device {
     private final List<Ring> rings = new ArrayList<>();
     /** What the driver acknowledged, or {@link Connection#UNTOLD}. */
     private long acknowledged = Connection.UNTOLD;
-    private GuestMemory memory;
-    private DirtyLog log;
+    private Kept.Memory memory;
+    private Kept.Log log;
     private Inflight inflight;
 
     Device(String prefix, int pairs) {
@@ -112,8 +112,14 @@ final class Device {
         c.status(c.status() | FEATURES_OK);
     }
 
-    void memory(Connection c, GuestMemory now) throws NetdevException, IOException {
+    void memory(Connection c, GuestMemory given) throws NetdevException, IOException {
+        Kept.Memory former = memory;
+        Kept.Memory now = Kept.Memory.of(given);
         memory = now;
+        if (former != null) {
+            // what a back-end was told of it, it has
+            former.close();
+        }
         if (now.regions().isEmpty()) {
             dropInflight(c);
         }
@@ -141,7 +147,11 @@ final class Device {
                     + ((offer.features() & VirtioNet.LOG_ALL) == 0 ? "LOG_ALL" : "LOG_SHMFD")
                     + ": the guest cannot migrate while it is used");
         }
-        log = now;
+        Kept.Log former = log;
+        log = Kept.Log.of(now);
+        if (former != null) {
+            former.close();
+        }
         if (c == null) {
             return;
         }
@@ -170,10 +180,13 @@ final class Device {
         if (acknowledged == Connection.UNTOLD || memory == null) {
             throw new NetdevException(prefix + r + " cannot be started before features and memory are known");
         }
-        r.spec = spec;
-        r.call = spec.call();
-        if (!r.foreign) {
+        r.forget();
+        r.spec = Kept.Vring.of(spec);
+        r.call = Kept.copy(spec.call());
+        if (!spec.mayRun()) {
             r.position = spec.position();
+        } else if (!r.foreign) {
+            r.position = c == null ? null : leftAt(c, r);
         }
         r.foreign = false;
         if (c == null) {
@@ -182,13 +195,19 @@ final class Device {
         try {
             runIfWanted(c, r);
         } catch (NetdevException | RefusedException e) {
-            r.spec = null;
-            r.call = null;
+            r.forget();
             if (r.running) {
                 stopRunning(c, r);
             }
             throw e;
         }
+    }
+
+    /** Where a ring is that a former owner started when nobody knows. */
+    private RingPosition leftAt(Connection c, Ring r) throws IOException {
+        // some know a ring only from here on
+        tellDescriptor(c, Request.SET_VRING_CALL, r.index, null);
+        return position(c.vringBase(r.index), r.spec);
     }
 
     /** Where rings cannot be disabled, one that is disabled does not run. */
@@ -302,8 +321,7 @@ final class Device {
             }
             return r.position != null || !isPacked() ? r.position : found(r);
         } finally {
-            r.spec = null;
-            r.call = null;
+            r.forget();
         }
     }
 
@@ -355,7 +373,7 @@ final class Device {
     }
 
     void call(Connection c, Ring r, Fd call) throws IOException {
-        r.call = call;
+        r.call(Kept.copy(call));
         if (c != null && r.running) {
             tellDescriptor(c, Request.SET_VRING_CALL, r.index, call);
         }
@@ -410,5 +428,12 @@ final class Device {
 
     void close() {
         dropInflight(null);
+        rings.forEach(Ring::forget);
+        if (memory != null) {
+            memory.close();
+        }
+        if (log != null) {
+            log.close();
+        }
     }
 }

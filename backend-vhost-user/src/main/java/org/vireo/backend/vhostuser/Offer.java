@@ -52,8 +52,14 @@ record Offer(long features, long protocol, int mtu, long memorySlots) {
         return acknowledged & features & ~TRANSPORT | features & VirtioNet.PROTOCOL_FEATURES | (logging ? VirtioNet.LOG_ALL : 0);
     }
 
+    /** What a guest is offered. Of packed rings nobody knows where they are when a back-end without in-flight memory has gone. */
+    private long offered() {
+        long offered = features & (RINGS | OFFLOADS) | (logs() ? VirtioNet.LOG_ALL : 0);
+        return has(ProtocolFeatures.INFLIGHT_SHMFD) ? offered : offered & ~VirtioNet.RING_PACKED;
+    }
+
     PortProfile profile(int pairs, boolean linkUp) {
-        return PortProfile.builder().pairs(pairs).headerLengths(10, 12).features(features & (RINGS | OFFLOADS)).mtu(mtu).linkUp(linkUp)
+        return PortProfile.builder().pairs(pairs).headerLengths(10, 12).features(offered()).mtu(mtu).linkUp(linkUp)
                 .lasting(true).build();
     }
 
@@ -64,6 +70,6 @@ record Offer(long features, long protocol, int mtu, long memorySlots) {
 
     /** Whether a guest that negotiates now would notice a difference. */
     boolean sameProfile(Offer other) {
-        return ((features ^ other.features) & (RINGS | OFFLOADS)) == 0 && mtu == other.mtu;
+        return offered() == other.offered() && mtu == other.mtu;
     }
 }

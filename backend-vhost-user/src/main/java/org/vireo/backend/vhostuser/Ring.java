@@ -3,13 +3,12 @@ package org.vireo.backend.vhostuser;
 
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.RingPosition;
-import org.vireo.net.api.VringSpec;
 
 /** A ring as it is to be, whether a back-end is there or not. With the port's lock. */
 final class Ring {
     final int index;
     /** What it was started with; null: it is stopped. */
-    VringSpec spec;
+    Kept.Vring spec;
     Fd call;
     boolean enabled;
     /** Whether the back-end that is connected now has it. */
@@ -21,6 +20,21 @@ final class Ring {
 
     Ring(int index) {
         this.index = index;
+    }
+
+    /** What it was started with is used no more. */
+    void forget() {
+        if (spec != null) {
+            spec.close();
+            spec = null;
+        }
+        call(null);
+    }
+
+    /** Has another call descriptor, its own. */
+    void call(Fd own) {
+        Kept.close(call);
+        call = own;
     }
 
     /** Whether its position is not what somebody said, but what the back-end made of it. */

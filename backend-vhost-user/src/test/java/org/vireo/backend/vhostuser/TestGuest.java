@@ -17,6 +17,8 @@ import org.vireo.vhostuser.MemoryRegionSpec;
 
 /** A guest's memory and rings, as a port is told of them. */
 final class TestGuest implements AutoCloseable {
+    /** Whether rings may run already when they are started. */
+    boolean inherited;
     final GuestRam ram;
     final List<ReceiveQueue> receive = new ArrayList<>();
     final List<TransmitQueue> transmit = new ArrayList<>();
@@ -80,6 +82,11 @@ final class TestGuest implements AutoCloseable {
             @Override
             public int size() {
                 return q.ring().size();
+            }
+
+            @Override
+            public boolean mayRun() {
+                return inherited;
             }
 
             @Override

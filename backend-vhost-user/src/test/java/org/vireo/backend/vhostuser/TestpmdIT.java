@@ -231,6 +231,7 @@ final class TestpmdIT extends PortCase {
                     p.quiesce();
                 }
                 News unheard = new News();
+                g.inherited = true;
                 VhostUserPort q = kept((VhostUserPort) to.load(s, unheard.context()));
                 p.close(Disposal.LEAVE);
                 q.features(SPLIT | VirtioNet.MQ);

@@ -86,11 +86,13 @@ final class VhostUserTransferTest extends PortCase {
             VhostUserPort q = load(s);
             b.base(1, 77);
             b.heard();
+            g.inherited = true;
             q.features(SPLIT);
             q.memory(g.memory());
             q.start(1, g.spec(1, 0));
             assertOrder(b.heard(), "GET_VRING_BASE 1 0", "SET_VRING_BASE 1 77");
             // what was taken over once is told from then on
+            g.inherited = false;
             q.stop(1);
             q.start(1, g.spec(1, 3));
             assertOrder(b.heard(), "SET_VRING_BASE 1 3");
@@ -128,6 +130,7 @@ final class VhostUserTransferTest extends PortCase {
             // an answer that its former owner did not live to read
             b.say(new byte[] {11, 0, 0, 0, 5, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0});
             VhostUserPort q = load(s);
+            g.inherited = true;
             g.used(1, 12);
             b.heard();
             q.features(SPLIT);
@@ -219,6 +222,7 @@ final class VhostUserTransferTest extends PortCase {
             p.close(Disposal.LEAVE);
             VhostUserPort q = load(s, "reconnect-ms=10");
             assertFalse(q.profile().linkUp());
+            g.inherited = true;
             g.used(0, 6);
             q.features(SPLIT);
             q.memory(g.memory());
@@ -365,5 +369,28 @@ final class VhostUserTransferTest extends PortCase {
             }
         }
         return BackendState.of(s.type(), s.version(), b.build(), s.queues());
+    }
+
+    /** It was started after the state was saved: only the frontend knows that somebody may have left it running. */
+    @Test
+    void aRingThatWasStartedLaterIsAskedForWhenItIsStartedAgain() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserBackend first = netdev();
+        VhostUserPort p = kept((VhostUserPort) first.open(news.context()));
+        try (BackendState s = first.save(p, 1)) {
+            p.features(SPLIT);
+            p.memory(g.memory());
+            p.start(1, g.spec(1, 0));
+            p.close(Disposal.LEAVE);
+            VhostUserPort q = load(s);
+            b.base(1, 55);
+            b.heard();
+            q.features(SPLIT);
+            q.memory(g.memory());
+            g.inherited = true;
+            q.start(1, g.spec(1, 0));
+            assertOrder(b.heard(), "GET_VRING_BASE 1 0", "SET_VRING_BASE 1 55");
+        }
     }
 }

@@ -10,7 +10,7 @@ import java.util.function.BiConsumer;
 import java.util.function.Supplier;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
 import org.vireo.frontend.virtionet.ring.RingLog;
-import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
+import org.vireo.frontend.virtionet.ring.Virtqueue;
 import org.vireo.frontend.virtionet.worker.BackendException;
 import org.vireo.frontend.virtionet.worker.Scratch;
 import org.vireo.frontend.virtionet.worker.Task;
@@ -43,9 +43,9 @@ public final class FramePair extends Task {
     private final Runnable onReturned;
     private final Supplier<Boolean> truncated;
 
-    private SplitVirtqueue tx;
+    private Virtqueue tx;
     private Fd txKick;
-    private SplitVirtqueue rx;
+    private Virtqueue rx;
     private Fd rxKick;
     private PostedWindow window;
     private boolean txEnabled;
@@ -106,7 +106,7 @@ public final class FramePair extends Task {
      * @param kick its kicks
      * @throws IOException the descriptor cannot be polled
      */
-    public void startTransmit(SplitVirtqueue ring, Fd kick) throws IOException {
+    public void startTransmit(Virtqueue ring, Fd kick) throws IOException {
         watch(kick, KICK_TX, Epoll.IN | Epoll.EDGE);
         tx = ring;
         txKick = kick;
@@ -121,7 +121,7 @@ public final class FramePair extends Task {
      * @param kick its kicks
      * @throws IOException the descriptor cannot be polled
      */
-    public void startReceive(SplitVirtqueue ring, Fd kick) throws IOException {
+    public void startReceive(Virtqueue ring, Fd kick) throws IOException {
         watch(kick, KICK_RX, Epoll.IN | Epoll.EDGE);
         rx = ring;
         rxKick = kick;
@@ -130,7 +130,7 @@ public final class FramePair extends Task {
         begin(ring);
     }
 
-    private void begin(SplitVirtqueue ring) {
+    private void begin(Virtqueue ring) {
         ring.publish();
         ring.callOnce();
         wake();
@@ -141,8 +141,8 @@ public final class FramePair extends Task {
      *
      * @return the ring with its positions, or null if it did not run
      */
-    public SplitVirtqueue stopTransmit() {
-        SplitVirtqueue ring = tx;
+    public Virtqueue stopTransmit() {
+        Virtqueue ring = tx;
         if (ring != null) {
             // first what must happen even if the guest's memory is gone
             unwatch(txKick);
@@ -159,8 +159,8 @@ public final class FramePair extends Task {
      *
      * @return the ring with its positions, or null if it did not run
      */
-    public SplitVirtqueue stopReceive() {
-        SplitVirtqueue ring = rx;
+    public Virtqueue stopReceive() {
+        Virtqueue ring = rx;
         if (ring != null) {
             unwatch(rxKick);
             window.abandon();
@@ -180,7 +180,7 @@ public final class FramePair extends Task {
      * @param call an eventfd's number, or -1
      */
     public void call(boolean transmit, int call) {
-        SplitVirtqueue ring = transmit ? tx : rx;
+        Virtqueue ring = transmit ? tx : rx;
         if (ring != null) {
             ring.call(call);
             ring.callOnce();
@@ -194,7 +194,7 @@ public final class FramePair extends Task {
      * @param to what is logged from now on
      */
     public void log(boolean transmit, RingLog to) {
-        SplitVirtqueue ring = transmit ? tx : rx;
+        Virtqueue ring = transmit ? tx : rx;
         if (ring != null) {
             ring.log(to);
         }
@@ -323,7 +323,7 @@ public final class FramePair extends Task {
          * @param transmit which it is
          * @throws MalformedRingException it does not lie there
          */
-        void swap(SplitVirtqueue ring, boolean transmit) throws MalformedRingException;
+        void swap(Virtqueue ring, boolean transmit) throws MalformedRingException;
     }
 
     @Override
@@ -438,10 +438,11 @@ public final class FramePair extends Task {
     }
 
     private boolean discardAll() throws MalformedRingException {
-        int n = Math.min(tx.look(), BUDGET);
-        for (int i = 0; i < n; i++) {
+        int n = 0;
+        while (n < BUDGET && tx.look() > 0) {
             tx.discard();
             counters.transmitDropped(DropReason.DISABLED);
+            n++;
         }
         if (n > 0) {
             tx.record();

@@ -8,7 +8,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.Objects;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
 import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
-import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
+import org.vireo.frontend.virtionet.ring.Virtqueue;
 import org.vireo.frontend.virtionet.worker.Task;
 import org.vireo.net.api.DropReason;
 import org.vireo.net.api.ReceiveWindow;
@@ -28,15 +28,15 @@ final class PostedWindow implements ReceiveWindow {
     private static final MemorySegment MEMORY = SharedMemory.addressSpace();
 
     private final Task owner;
-    private final SplitVirtqueue ring;
+    private final Virtqueue ring;
     private final PairCounters counters;
     private final int headerLength;
     private final int skip;
     private final boolean mergeable;
     private final int largest;
     private final Arena arena = Arena.ofAuto();
-    private final long iovecs = arena.allocate((CAPACITY + 1L) * SplitVirtqueue.IOVEC, 16).address();
-    private final int[] heads = new int[CAPACITY];
+    private final long iovecs = arena.allocate((CAPACITY + 1L) * Virtqueue.IOVEC, 16).address();
+    private final int[] ids = new int[CAPACITY];
     private final int[] chainBytes = new int[CAPACITY];
     private final int[] chainIovecs = new int[CAPACITY];
     private int firstIovec;
@@ -70,7 +70,7 @@ final class PostedWindow implements ReceiveWindow {
      * @param mergeable VIRTIO_NET_F_MRG_RXBUF
      * @param largest bytes of a largest frame, header included
      */
-    PostedWindow(Task owner, SplitVirtqueue ring, PairCounters counters, int headerLength, int skip, boolean mergeable, int largest) {
+    PostedWindow(Task owner, Virtqueue ring, PairCounters counters, int headerLength, int skip, boolean mergeable, int largest) {
         this.owner = owner;
         this.ring = ring;
         this.counters = counters;
@@ -110,25 +110,24 @@ final class PostedWindow implements ReceiveWindow {
                     return;
                 }
             }
-            int head = ring.head();
-            int n = ring.gather(head, iovecs + (long) lastIovec * SplitVirtqueue.IOVEC, CAPACITY - lastIovec, 0);
+            int n = ring.gather(iovecs + (long) lastIovec * Virtqueue.IOVEC, CAPACITY - lastIovec, 0);
             if (n < 0) {
                 if (firstChain == 0) {
                     if (lastChain > 0) {
                         exhausted = true;
                         return;
                     }
-                    throw new MalformedRingException(Rule.CHAIN_TOO_LONG, ring + ": chain at " + head + " has more than " + CAPACITY
+                    throw new MalformedRingException(Rule.CHAIN_TOO_LONG, ring + ": chain at " + ring.chain() + " has more than " + CAPACITY
                             + " buffers");
                 }
                 compact();
                 continue;
             }
             if (ring.chainBytes() < headerLength) {
-                throw new MalformedRingException(Rule.NO_ROOM_FOR_HEADER, ring + ": chain at " + head + " has " + ring.chainBytes()
+                throw new MalformedRingException(Rule.NO_ROOM_FOR_HEADER, ring + ": chain at " + ring.chain() + " has " + ring.chainBytes()
                         + " bytes, less than the header's " + headerLength);
             }
-            heads[lastChain] = head;
+            ids[lastChain] = ring.chain();
             chainBytes[lastChain] = ring.chainBytes();
             chainDescriptors[lastChain] = ring.chainDescriptors();
             descriptors += ring.chainDescriptors();
@@ -141,9 +140,9 @@ final class PostedWindow implements ReceiveWindow {
 
     private void compact() {
         int n = lastIovec - firstIovec;
-        MemorySegment.copy(MEMORY, iovecs + (long) firstIovec * SplitVirtqueue.IOVEC, MEMORY, iovecs, (long) n * SplitVirtqueue.IOVEC);
+        MemorySegment.copy(MEMORY, iovecs + (long) firstIovec * Virtqueue.IOVEC, MEMORY, iovecs, (long) n * Virtqueue.IOVEC);
         int chains = lastChain - firstChain;
-        System.arraycopy(heads, firstChain, heads, 0, chains);
+        System.arraycopy(ids, firstChain, ids, 0, chains);
         System.arraycopy(chainBytes, firstChain, chainBytes, 0, chains);
         System.arraycopy(chainIovecs, firstChain, chainIovecs, 0, chains);
         System.arraycopy(chainDescriptors, firstChain, chainDescriptors, 0, chains);
@@ -214,8 +213,8 @@ final class PostedWindow implements ReceiveWindow {
             stop();
             return;
         }
-        MEMORY.set(JAVA_LONG, iovecs + (long) CAPACITY * SplitVirtqueue.IOVEC, own());
-        MEMORY.set(JAVA_LONG, iovecs + (long) CAPACITY * SplitVirtqueue.IOVEC + 8, (long) OWN_BYTES);
+        MEMORY.set(JAVA_LONG, iovecs + (long) CAPACITY * Virtqueue.IOVEC, own());
+        MEMORY.set(JAVA_LONG, iovecs + (long) CAPACITY * Virtqueue.IOVEC + 8, (long) OWN_BYTES);
     }
 
     private long own() {
@@ -232,7 +231,7 @@ final class PostedWindow implements ReceiveWindow {
         int n = presented();
         spilling = n < CAPACITY;
         if (spilling) {
-            long at = (skip > 0 ? stripped : iovecs + (long) firstIovec * SplitVirtqueue.IOVEC) + (long) n * SplitVirtqueue.IOVEC;
+            long at = (skip > 0 ? stripped : iovecs + (long) firstIovec * Virtqueue.IOVEC) + (long) n * Virtqueue.IOVEC;
             MEMORY.set(JAVA_LONG, at, own());
             MEMORY.set(JAVA_LONG, at + 8, (long) OWN_BYTES);
         }
@@ -246,16 +245,16 @@ final class PostedWindow implements ReceiveWindow {
     /** For a port without header: iovecs without the bytes that it does not bring. */
     private void strip() {
         if (stripped == 0) {
-            stripped = arena.allocate((CAPACITY + 1L) * SplitVirtqueue.IOVEC, 16).address();
+            stripped = arena.allocate((CAPACITY + 1L) * Virtqueue.IOVEC, 16).address();
         }
         long left = skip;
         int n = 0;
         for (int i = firstIovec; i < firstIovec + presented(); i++) {
-            long from = iovecs + (long) i * SplitVirtqueue.IOVEC;
-            long cut = Math.min(left, SplitVirtqueue.length(from));
+            long from = iovecs + (long) i * Virtqueue.IOVEC;
+            long cut = Math.min(left, Virtqueue.length(from));
             left -= cut;
-            MEMORY.set(JAVA_LONG, stripped + (long) n * SplitVirtqueue.IOVEC, SplitVirtqueue.base(from) + cut);
-            MEMORY.set(JAVA_LONG, stripped + (long) n * SplitVirtqueue.IOVEC + 8, SplitVirtqueue.length(from) - cut);
+            MEMORY.set(JAVA_LONG, stripped + (long) n * Virtqueue.IOVEC, Virtqueue.base(from) + cut);
+            MEMORY.set(JAVA_LONG, stripped + (long) n * Virtqueue.IOVEC + 8, Virtqueue.length(from) - cut);
             n++;
         }
     }
@@ -267,9 +266,9 @@ final class PostedWindow implements ReceiveWindow {
     @Override
     public long iovecs() {
         if (ownUsed) {
-            return iovecs + (long) CAPACITY * SplitVirtqueue.IOVEC;
+            return iovecs + (long) CAPACITY * Virtqueue.IOVEC;
         }
-        return skip > 0 ? stripped : iovecs + (long) firstIovec * SplitVirtqueue.IOVEC;
+        return skip > 0 ? stripped : iovecs + (long) firstIovec * Virtqueue.IOVEC;
     }
 
     @Override
@@ -298,7 +297,7 @@ final class PostedWindow implements ReceiveWindow {
         if (bytes > room()) {
             if (!ownUsed && ring.logsBuffers()) {
                 // the port has filled them before it knew
-                log(iovecs + (long) firstIovec * SplitVirtqueue.IOVEC, room() + skip);
+                log(iovecs + (long) firstIovec * Virtqueue.IOVEC, room() + skip);
             }
             counters.receiveDropped(DropReason.TOO_LONG);
             return next();
@@ -335,25 +334,28 @@ final class PostedWindow implements ReceiveWindow {
     /** Gives the chains back that hold a frame. */
     private void consume(int bytes) {
         int left = bytes + skip;
-        int chains = 0;
         if (skip > 0) {
             zeroHeader();
         }
-        long header = iovecs + (long) firstIovec * SplitVirtqueue.IOVEC;
+        long header = iovecs + (long) firstIovec * Virtqueue.IOVEC;
+        int chain = firstChain;
         do {
-            int part = Math.min(left, chainBytes[firstChain]);
-            ring.put(heads[firstChain], part);
-            left -= part;
-            posted -= chainBytes[firstChain];
-            descriptors -= chainDescriptors[firstChain];
-            firstIovec += chainIovecs[firstChain++];
-            chains++;
+            left -= chainBytes[chain++];
         } while (left > 0);
+        // all of the frame is there before the driver, or a successor, may take it for one
         if (headerLength == 12) {
-            numBuffers(header, chains);
+            numBuffers(header, chain - firstChain);
         }
         if (ring.logsBuffers()) {
             log(header, bytes + skip);
+        }
+        for (left = bytes + skip; firstChain < chain; firstChain++) {
+            int part = Math.min(left, chainBytes[firstChain]);
+            ring.put(ids[firstChain], part);
+            left -= part;
+            posted -= chainBytes[firstChain];
+            descriptors -= chainDescriptors[firstChain];
+            firstIovec += chainIovecs[firstChain];
         }
         ring.record();
         counters.received(bytes);
@@ -368,34 +370,34 @@ final class PostedWindow implements ReceiveWindow {
     /** All of it is written: a VMM that migrates its VM has to know which pages, before the driver or a successor takes it for done. */
     private void log(long from, long bytes) {
         long left = bytes;
-        for (long iovec = from; left > 0; iovec += SplitVirtqueue.IOVEC) {
-            long part = Math.min(left, SplitVirtqueue.length(iovec));
-            ring.written(SplitVirtqueue.base(iovec), part);
+        for (long iovec = from; left > 0; iovec += Virtqueue.IOVEC) {
+            long part = Math.min(left, Virtqueue.length(iovec));
+            ring.written(Virtqueue.base(iovec), part);
             left -= part;
         }
     }
 
     private static void numBuffers(long header, int chains) {
-        if (SplitVirtqueue.length(header) >= 12) {
-            SplitVirtqueue.putShort(SplitVirtqueue.base(header) + 10, chains);
+        if (Virtqueue.length(header) >= 12) {
+            Virtqueue.putShort(Virtqueue.base(header) + 10, chains);
             return;
         }
         long iovec = header;
         long at = 10;
         for (int i = 0; i < 2; i++, at++) {
-            while (at >= SplitVirtqueue.length(iovec)) {
-                at -= SplitVirtqueue.length(iovec);
-                iovec += SplitVirtqueue.IOVEC;
+            while (at >= Virtqueue.length(iovec)) {
+                at -= Virtqueue.length(iovec);
+                iovec += Virtqueue.IOVEC;
             }
-            MEMORY.set(java.lang.foreign.ValueLayout.JAVA_BYTE, SplitVirtqueue.base(iovec) + at, (byte) (chains >> 8 * i));
+            MEMORY.set(java.lang.foreign.ValueLayout.JAVA_BYTE, Virtqueue.base(iovec) + at, (byte) (chains >> 8 * i));
         }
     }
 
     private void zeroHeader() {
         long left = skip;
-        for (long iovec = iovecs + (long) firstIovec * SplitVirtqueue.IOVEC; left > 0; iovec += SplitVirtqueue.IOVEC) {
-            long part = Math.min(left, SplitVirtqueue.length(iovec));
-            MEMORY.asSlice(SplitVirtqueue.base(iovec), part).fill((byte) 0);
+        for (long iovec = iovecs + (long) firstIovec * Virtqueue.IOVEC; left > 0; iovec += Virtqueue.IOVEC) {
+            long part = Math.min(left, Virtqueue.length(iovec));
+            MEMORY.asSlice(Virtqueue.base(iovec), part).fill((byte) 0);
             left -= part;
         }
     }
@@ -405,11 +407,11 @@ final class PostedWindow implements ReceiveWindow {
         long ahead = skip;
         long left = bytes;
         long source = at;
-        for (long iovec = iovecs + (long) firstIovec * SplitVirtqueue.IOVEC; left > 0; iovec += SplitVirtqueue.IOVEC) {
-            long cut = Math.min(ahead, SplitVirtqueue.length(iovec));
+        for (long iovec = iovecs + (long) firstIovec * Virtqueue.IOVEC; left > 0; iovec += Virtqueue.IOVEC) {
+            long cut = Math.min(ahead, Virtqueue.length(iovec));
             ahead -= cut;
-            long part = Math.min(left, SplitVirtqueue.length(iovec) - cut);
-            MemorySegment.copy(from, source, MEMORY, SplitVirtqueue.base(iovec) + cut, part);
+            long part = Math.min(left, Virtqueue.length(iovec) - cut);
+            MemorySegment.copy(from, source, MEMORY, Virtqueue.base(iovec) + cut, part);
             source += part;
             left -= part;
         }

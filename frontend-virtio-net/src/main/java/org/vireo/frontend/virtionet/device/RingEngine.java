@@ -23,6 +23,7 @@ import org.vireo.frontend.virtionet.ring.RingAreas;
 import org.vireo.frontend.virtionet.ring.RingJournal;
 import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
+import org.vireo.frontend.virtionet.ring.Virtqueue;
 import org.vireo.frontend.virtionet.worker.Worker;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.FrameQueue;
@@ -69,17 +70,18 @@ public final class RingEngine {
      * How a ring is started.
      *
      * @param size entries
-     * @param descriptors VMM address of the descriptor table
-     * @param available VMM address of the available ring
-     * @param used VMM address of the used ring
+     * @param packed VIRTIO_F_RING_PACKED
+     * @param descriptors VMM address of the descriptors
+     * @param available VMM address of the driver's area
+     * @param used VMM address of the device's area
      * @param eventIndex VIRTIO_F_EVENT_IDX
      * @param indirect VIRTIO_F_INDIRECT_DESC
      * @param log what of its writes is logged
      * @param kick its kicks
      * @param call its calls, or null
      */
-    public record RingSpec(int size, long descriptors, long available, long used, boolean eventIndex, boolean indirect, RingLog log,
-            Fd kick, Fd call) { }
+    public record RingSpec(int size, boolean packed, long descriptors, long available, long used, boolean eventIndex, boolean indirect,
+            RingLog log, Fd kick, Fd call) { }
 
     /**
      * Pairs without rings.
@@ -194,19 +196,19 @@ public final class RingEngine {
      */
     public void start(int ring, RingSpec spec, RingPosition at) throws EngineException {
         int i = ring / 2;
-        SplitVirtqueue q = queue(ring, spec, at);
+        Virtqueue q = queue(ring, spec, at);
         run(i, () -> {
             start(added(i), ring, q, spec.kick);
             return null;
         });
     }
 
-    private SplitVirtqueue queue(int ring, RingSpec spec, RingPosition at) throws EngineException {
+    private Virtqueue queue(int ring, RingSpec spec, RingPosition at) throws EngineException {
         try {
             String name = nic + " ring " + ring;
-            SplitVirtqueue.RingArea area = RingAreas.find(name, spec.size, spec.descriptors, spec.available, spec.used, memory);
-            SplitVirtqueue q = new SplitVirtqueue(new SplitVirtqueue.Kind(name, spec.size, spec.eventIndex, spec.indirect, ring % 2 == 0),
-                    area, memory, block.journal(ring), at.available(), at.used(), spec.call == null ? -1 : spec.call.number());
+            Virtqueue.Kind kind = new Virtqueue.Kind(name, spec.size, spec.packed, spec.eventIndex, spec.indirect, ring % 2 == 0);
+            Virtqueue q = Virtqueue.of(kind, area(name, spec, memory), memory, block.journal(ring), at.available(), at.used(),
+                    spec.call == null ? -1 : spec.call.number());
             uses(ring, spec.log.file());
             q.log(spec.log);
             return q;
@@ -215,7 +217,11 @@ public final class RingEngine {
         }
     }
 
-    private static void start(FramePair p, int ring, SplitVirtqueue q, Fd kick) throws IOException {
+    private static Virtqueue.RingArea area(String name, RingSpec s, MemoryTable in) throws MalformedRingException {
+        return RingAreas.find(name, s.size, s.packed, s.descriptors, s.available, s.used, in);
+    }
+
+    private static void start(FramePair p, int ring, Virtqueue q, Fd kick) throws IOException {
         if (ring % 2 == 1) {
             p.startTransmit(q, kick);
         } else {
@@ -242,7 +248,7 @@ public final class RingEngine {
      * @throws EngineException one could not be started; others may run
      */
     public void resume(List<Resumption> rings, BitSet attach, List<FrameQueue> portQueues, List<Fd> ready) throws EngineException {
-        SplitVirtqueue[] built = new SplitVirtqueue[2 * pairs.length];
+        Virtqueue[] built = new Virtqueue[2 * pairs.length];
         Resumption[] by = new Resumption[built.length];
         for (Resumption r : rings) {
             built[r.ring] = queue(r.ring, r.spec, position(r.ring));
@@ -278,7 +284,7 @@ public final class RingEngine {
     }
 
     /**
-     * The used index in the ring's own memory: where a ring goes on that was never run by us.
+     * The used index in a split ring's own memory: where a ring goes on that was never run by us.
      *
      * @param spec where it is
      * @return 16 bits
@@ -286,7 +292,7 @@ public final class RingEngine {
      */
     public int usedIndex(RingSpec spec) throws EngineException {
         try {
-            return SplitVirtqueue.usedIndex(RingAreas.find(nic, spec.size, spec.descriptors, spec.available, spec.used, memory).used());
+            return SplitVirtqueue.usedIndex(area(nic, spec, memory).used());
         } catch (MalformedRingException e) {
             throw new EngineException(e.getMessage(), e);
         }
@@ -531,7 +537,7 @@ public final class RingEngine {
             run(n, () -> {
                 pairs[n].memory((ring, transmit) -> {
                     RingSpec s = spec.apply(2 * n + (transmit ? 1 : 0));
-                    ring.memory(RingAreas.find(ring.toString(), s.size, s.descriptors, s.available, s.used, table), table);
+                    ring.memory(area(ring.toString(), s, table), table);
                 });
                 return null;
             });

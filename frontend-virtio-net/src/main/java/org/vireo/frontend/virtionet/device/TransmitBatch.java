@@ -4,7 +4,7 @@ package org.vireo.frontend.virtionet.device;
 import java.lang.foreign.MemorySegment;
 import java.util.Objects;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
-import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
+import org.vireo.frontend.virtionet.ring.Virtqueue;
 import org.vireo.frontend.virtionet.worker.Scratch;
 import org.vireo.frontend.virtionet.worker.Task;
 import org.vireo.net.api.DropReason;
@@ -23,10 +23,10 @@ final class TransmitBatch implements FrameBatch {
     private final long[] iovecs = new long[MAX_FRAMES];
     private final int[] counts = new int[MAX_FRAMES];
     private final int[] bytes = new int[MAX_FRAMES];
-    private final int[] heads = new int[MAX_FRAMES];
+    private final int[] chains = new int[MAX_FRAMES];
     private int size;
     private int taken;
-    private SplitVirtqueue ring;
+    private Virtqueue ring;
     private PairCounters counters;
     private Task owner;
 
@@ -40,30 +40,36 @@ final class TransmitBatch implements FrameBatch {
      * @return frames, 0 for none
      * @throws MalformedRingException the first chain breaks a rule; one after good ones is left for the next pass
      */
-    int fill(Task task, SplitVirtqueue from, PairCounters count, int headerLength, int skip) throws MalformedRingException {
+    int fill(Task task, Virtqueue from, PairCounters count, int headerLength, int skip) throws MalformedRingException {
         owner = task;
         ring = from;
         counters = count;
         size = 0;
         taken = 0;
-        int available = Math.min(from.look(), MAX_FRAMES);
+        int available = 0;
         int used = 0;
         try {
-            while (size < available) {
-                int room = Math.min(MAX_IOVECS, Scratch.IOVEC_BYTES / SplitVirtqueue.IOVEC - used);
-                int head = from.head();
-                long at = memory + (long) used * SplitVirtqueue.IOVEC;
-                int n = from.gather(head, at, room, skip);
+            while (size < MAX_FRAMES) {
+                if (available == 0) {
+                    available = from.look();
+                    if (available == 0) {
+                        break;
+                    }
+                }
+                int room = Math.min(MAX_IOVECS, Scratch.IOVEC_BYTES / Virtqueue.IOVEC - used);
+                long at = memory + (long) used * Virtqueue.IOVEC;
+                int n = from.gather(at, room, skip);
                 if (n < 0) {
                     if (size > 0 || room < MAX_IOVECS) {
                         break;
                     }
                     throw new MalformedRingException(MalformedRingException.Rule.CHAIN_TOO_LONG,
-                            from + ": chain at " + head + " has more than " + MAX_IOVECS + " buffers");
+                            from + ": chain at " + from.chain() + " has more than " + MAX_IOVECS + " buffers");
                 }
                 if (from.chainBytes() < headerLength) {
                     throw new MalformedRingException(MalformedRingException.Rule.NO_ROOM_FOR_HEADER,
-                            from + ": chain at " + head + " has " + from.chainBytes() + " bytes, less than the header's " + headerLength);
+                            from + ": chain at " + from.chain() + " has " + from.chainBytes() + " bytes, less than the header's "
+                            + headerLength);
                 }
                 if (n == 0) {
                     // a header alone, for a port without headers: there is nothing to send
@@ -71,15 +77,16 @@ final class TransmitBatch implements FrameBatch {
                         break;
                     }
                     counters.transmitDropped(DropReason.INVALID);
-                    from.put(head, 0);
+                    from.put(from.chain(), 0);
                     from.record();
                     available--;
                     continue;
                 }
+                available--;
                 iovecs[size] = at;
                 counts[size] = n;
                 bytes[size] = from.chainBytes() - skip;
-                heads[size++] = head;
+                chains[size++] = from.chain();
                 used += n;
             }
         } catch (MalformedRingException e) {
@@ -129,7 +136,7 @@ final class TransmitBatch implements FrameBatch {
         }
         while (taken <= frame) {
             counters.transmitted(bytes[taken]);
-            ring.put(heads[taken++], 0);
+            ring.put(chains[taken++], 0);
         }
         ring.record();
     }
@@ -143,7 +150,7 @@ final class TransmitBatch implements FrameBatch {
             return;
         }
         counters.transmitDropped(why);
-        ring.put(heads[taken++], 0);
+        ring.put(chains[taken++], 0);
         ring.record();
     }
 
@@ -155,14 +162,14 @@ final class TransmitBatch implements FrameBatch {
         long into = at;
         long left = n;
         long iovec = iovecs[frame];
-        for (int i = 0; left > 0 && i < counts[frame]; i++, iovec += SplitVirtqueue.IOVEC) {
-            long length = SplitVirtqueue.length(iovec);
+        for (int i = 0; left > 0 && i < counts[frame]; i++, iovec += Virtqueue.IOVEC) {
+            long length = Virtqueue.length(iovec);
             if (skip >= length) {
                 skip -= length;
                 continue;
             }
             long part = Math.min(left, length - skip);
-            MemorySegment.copy(MEMORY, SplitVirtqueue.base(iovec) + skip, to, into, part);
+            MemorySegment.copy(MEMORY, Virtqueue.base(iovec) + skip, to, into, part);
             into += part;
             left -= part;
             skip = 0;

@@ -12,6 +12,7 @@ import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.RingEngine;
+import org.vireo.frontend.virtionet.ring.PackedRingLayout;
 import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.frontend.virtionet.ring.SplitRingLayout;
 import org.vireo.frontend.virtionet.session.DeviceState;
@@ -47,8 +48,8 @@ final class DeviceRings {
 
     private RingEngine.RingSpec spec(DeviceState s, int ring) {
         RingState r = s.rings().get(ring);
-        return new RingEngine.RingSpec(r.size(), r.descriptors(), r.available(), r.used(), (s.features() & VirtioNet.EVENT_IDX) != 0,
-                (s.features() & VirtioNet.INDIRECT_DESC) != 0, s.log(ring), r.kick(), r.call());
+        return new RingEngine.RingSpec(r.size(), s.packed(), r.descriptors(), r.available(), r.used(),
+                (s.features() & VirtioNet.EVENT_IDX) != 0, (s.features() & VirtioNet.INDIRECT_DESC) != 0, s.log(ring), r.kick(), r.call());
     }
 
     /**
@@ -164,7 +165,7 @@ final class DeviceRings {
                 l.file().markAll(s.memory());
             }
             if (l.usedAt() >= 0) {
-                l.file().mark(l.usedAt(), SplitRingLayout.usedBytes(s.rings().get(i).size()));
+                l.file().mark(l.usedAt(), s.packed() ? PackedRingLayout.EVENT_BYTES : SplitRingLayout.usedBytes(s.rings().get(i).size()));
             }
         }
     }
@@ -189,7 +190,8 @@ final class DeviceRings {
                 boolean goesOn = was.started() && was.kick() == now.kick();
                 RingEngine.RingSpec spec = spec(next, i);
                 boolean journal = goesOn || now.base() == RingState.JOURNAL;
-                RingPosition at = journal ? engine.position(i) : RingPosition.of(now.base(), engine.usedIndex(spec));
+                RingPosition at = journal ? engine.position(i)
+                        : RingPosition.of(now.base(), spec.packed() ? now.base() : engine.usedIndex(spec));
                 if (lent == null) {
                     requireNotLost();
                     engine.start(i, spec, at);
@@ -282,7 +284,7 @@ final class DeviceRings {
             for (int i = 0; i < running.length; i++) {
                 if (s.rings().get(i).started() && !running[i]) {
                     running[i] = true;
-                    lent.start(i, spec(s, i), engine.position(i));
+                    lent.resume(i, spec(s, i), engine.position(i));
                 }
             }
         } catch (NetdevException e) {

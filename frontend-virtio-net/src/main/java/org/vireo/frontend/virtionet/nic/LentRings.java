@@ -38,6 +38,9 @@ final class LentRings {
     /** Those that are started, and how. */
     private final Map<Integer, RingSpec> started = new TreeMap<>();
     private final BitSet enabled = new BitSet();
+    /** Those of which is known what they do: they were started here. */
+    private final BitSet known = new BitSet();
+    private final boolean inherited;
     /** What the port was told; null: nothing yet. */
     private MemoryTable memory;
     private DirtyLog log;
@@ -49,8 +52,10 @@ final class LentRings {
      * @param port calls it
      * @param block for the journals
      * @param engine knows where rings lie
+     * @param inherited whether the port is another process's too, which may have died with running rings
      */
-    LentRings(ServedPort port, NicBlockMemory block, RingEngine engine) {
+    LentRings(ServedPort port, NicBlockMemory block, RingEngine engine, boolean inherited) {
+        this.inherited = inherited;
         this.port = port;
         this.block = block;
         this.engine = engine;
@@ -106,8 +111,8 @@ final class LentRings {
             if (log != null && at >= 0 && at != loggedAt(spec)) {
                 // not where the ring lies, and not where it was said to be when it was started
                 stop(ring);
-                RingSpec moved = new RingSpec(spec.size(), spec.descriptors(), spec.available(), spec.used(), spec.eventIndex(),
-                        spec.indirect(), s.log(ring), spec.kick(), spec.call());
+                RingSpec moved = new RingSpec(spec.size(), spec.packed(), spec.descriptors(), spec.available(), spec.used(),
+                        spec.eventIndex(), spec.indirect(), s.log(ring), spec.kick(), spec.call());
                 start(ring, moved, engine.position(ring));
             }
         }
@@ -132,10 +137,20 @@ final class LentRings {
 
     /** Starts a ring, for which all is prepared. */
     void start(int ring, RingSpec spec, RingPosition at) throws NetdevException {
+        start(ring, spec, at, false);
+    }
+
+    /** Starts a ring that goes on; if the port comes from another process that may have died, it may run. */
+    void resume(int ring, RingSpec spec, RingPosition at) throws NetdevException {
+        start(ring, spec, at, inherited && !known.get(ring));
+    }
+
+    private void start(int ring, RingSpec spec, RingPosition at, boolean mayRun) throws NetdevException {
         block.record(ring, at);
         // also if it fails: who knows how far it came
         started.put(ring, spec);
-        tell("start", p -> p.start(ring, new Lent(spec, loggedAt(spec), at)));
+        known.set(ring);
+        tell("start", p -> p.start(ring, new Lent(spec, loggedAt(spec), at, mayRun)));
     }
 
     void enable(int ring, boolean on) throws NetdevException {
@@ -169,6 +184,9 @@ final class LentRings {
     /** Where a ring is of which the port knows no more than everybody. */
     private RingPosition shown(RingSpec spec) throws NetdevException {
         try {
+            if (spec.packed()) {
+                throw new NetdevException("where a packed ring of " + spec.size() + " entries goes on is not known");
+            }
             int used = engine.usedIndex(spec);
             return RingPosition.of(used, used);
         } catch (EngineException e) {
@@ -229,7 +247,7 @@ final class LentRings {
 
     private record SharedLog(Fd file, long offset, long bytes) implements org.vireo.net.api.DirtyLog { }
 
-    private record Lent(RingSpec spec, long log, RingPosition position) implements VringSpec {
+    private record Lent(RingSpec spec, long log, RingPosition position, boolean mayRun) implements VringSpec {
         @Override
         public int size() {
             return spec.size();

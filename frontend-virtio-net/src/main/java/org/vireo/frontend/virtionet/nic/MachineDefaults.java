@@ -13,9 +13,9 @@ final class MachineDefaults {
     /** The newest version, for NICs that name none. */
     static final String NEWEST = "vireo-1";
 
-    /** vireo-0: before backends could be transferred. */
+    /** vireo-0: before backends could be transferred, and without packed rings. */
     private static final Map<String, Map<String, String>> TABLE = new TreeMap<>(Map.of(
-            "vireo-0", Map.of("backend-transfer", "off"),
+            "vireo-0", Map.of("backend-transfer", "off", "packed", "off"),
             NEWEST, Map.of("backend-transfer", "on")));
 
     private MachineDefaults() {

@@ -577,7 +577,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
             now = NicState.PREPARED;
         } else if (custody.isFrozen()) {
             now = NicState.FROZEN;
-        } else if (binding != null && (device.running() ? binding.port() == null : !binding.reachable())) {
+        } else if (binding != null && (device.running() ? binding.port() == null && !backend.expectsPort() : !binding.reachable())) {
             now = NicState.NO_BACKEND;
         } else if (session == null) {
             now = NicState.LISTENING;

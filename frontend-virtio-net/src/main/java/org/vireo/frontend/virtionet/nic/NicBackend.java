@@ -21,12 +21,15 @@ final class NicBackend implements SlotUser {
     private static final Logger LOG = LoggerFactory.getLogger(NicBackend.class);
     private static final long CALL_MILLIS = 15_000;
     private static final long RETRY_MILLIS = 1_000;
+    private static final long EXPECTED_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
 
     private final Nic nic;
     private final PortBinding binding;
     private final PortAbsence absence;
     private final BackendSwap swap;
     private ScheduledFuture<?> retry;
+    /** Until when the port of another NIC may come without anything being said; of the past: it is not expected. */
+    private long expected = System.nanoTime();
 
     NicBackend(Nic nic) {
         this.nic = nic;
@@ -132,11 +135,24 @@ final class NicBackend implements SlotUser {
             binding.slot().users().unclaim(this);
             handOn();
         } else if (binding.port() == null) {
-            binding.slot().users().claim(this).ifPresent(holder -> {
-                nic.lacks("port-busy: " + holder + " has netdev " + binding.slot().id() + " and its rings run");
-                absence.begin(false);
-            });
+            binding.slot().users().claim(this).ifPresent(this::await);
         }
+    }
+
+    /** In good order the other one lets go at once, and nothing is to be said. */
+    private void await(String holder) {
+        absence.begin(false);
+        expected = System.nanoTime() + EXPECTED_NANOS;
+        nic.environment().timer().schedule(() -> nic.actor().post(Urgency.QUERY, () -> {
+            if (binding.port() == null && nic.state().running() && nic.alive()) {
+                nic.lacks("port-busy: " + holder + " has netdev " + binding.slot().id() + " and its rings run");
+            }
+        }), EXPECTED_NANOS, TimeUnit.NANOSECONDS);
+    }
+
+    /** Whether the port that another NIC has may be here in a moment. */
+    boolean expectsPort() {
+        return System.nanoTime() - expected < 0;
     }
 
     @Override

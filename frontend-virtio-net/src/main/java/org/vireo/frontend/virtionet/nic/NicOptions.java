@@ -42,7 +42,7 @@ record NicOptions(String id, String netdev, Path socket, boolean listen, int rec
             Map.entry("guest_ufo", VirtioNet.GUEST_UFO), Map.entry("guest_uso4", VirtioNet.GUEST_USO4),
             Map.entry("guest_uso6", VirtioNet.GUEST_USO6), Map.entry("mrg_rxbuf", VirtioNet.MRG_RXBUF),
             Map.entry("event_idx", VirtioNet.EVENT_IDX), Map.entry("indirect_desc", VirtioNet.INDIRECT_DESC),
-            Map.entry("mq", VirtioNet.MQ));
+            Map.entry("packed", VirtioNet.RING_PACKED), Map.entry("mq", VirtioNet.MQ));
 
     /** Reads options as of the command line. */
     static NicOptions parse(Map<String, String> given) throws NicException {
@@ -52,9 +52,17 @@ record NicOptions(String id, String netdev, Path socket, boolean listen, int rec
             throw new NicException("id=" + id + ": an id is a letter and up to 63 letters, digits, '.', '_' or '-'");
         }
         String machine = all.getOrDefault("machine", MachineDefaults.NEWEST);
-        MachineDefaults.of(machine).forEach(all::putIfAbsent);
-        all.putIfAbsent("machine", machine);
         long disabled = 0;
+        for (Map.Entry<String, String> e : MachineDefaults.of(machine).entrySet()) {
+            Long bit = FEATURES.get(e.getKey());
+            if (bit == null) {
+                all.putIfAbsent(e.getKey(), e.getValue());
+            } else if (!given.containsKey(e.getKey()) && e.getValue().equals("off")) {
+                // the machine says it to a successor as well: features are options only where they were given
+                disabled |= bit;
+            }
+        }
+        all.putIfAbsent("machine", machine);
         for (String key : given.keySet()) {
             Long bit = FEATURES.get(key);
             if (bit != null) {

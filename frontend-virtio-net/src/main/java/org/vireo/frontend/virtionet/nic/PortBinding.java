@@ -36,7 +36,7 @@ final class PortBinding {
     private static final long OPEN_NANOS = TimeUnit.SECONDS.toNanos(5);
     /** What concerns rings and buffers: whoever runs the rings has to have it. */
     private static final long OF_RINGS = VirtioNet.VERSION_1 | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC | VirtioNet.MRG_RXBUF
-            | VirtioNet.LOG_ALL;
+            | VirtioNet.LOG_ALL | VirtioNet.RING_PACKED;
     /** What a NIC offers whatever its port is, if it runs the rings itself. */
     static final long RINGS = OF_RINGS | VirtioNet.PROTOCOL_FEATURES | VirtioNet.MAC | VirtioNet.STATUS | VirtioNet.CTRL_VQ
             | VirtioNet.CTRL_RX | VirtioNet.GUEST_ANNOUNCE;
@@ -64,8 +64,12 @@ final class PortBinding {
 
     /** Another port, or none. */
     private void serve(OpenedPort p) {
+        serve(p, false);
+    }
+
+    private void serve(OpenedPort p, boolean inherited) {
         port = p;
-        lent = p != null && p.takesRings() ? new LentRings(slot.served(), block, engine) : null;
+        lent = p != null && p.takesRings() ? new LentRings(slot.served(), block, engine, inherited) : null;
     }
 
     /** The rings, if the port takes them; null: they are run here. */
@@ -136,7 +140,7 @@ final class PortBinding {
 
     /** Loads another process's port; its settings are what the other process had applied. */
     void load(BackendState state, PortSettings settings, long deadlineNanos) throws NetdevException {
-        serve(slot.load(state, options.pairs(), deadlineNanos));
+        serve(slot.load(state, options.pairs(), deadlineNanos), true);
         applied = settings;
     }
 

@@ -105,6 +105,15 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
     }
 
     /**
+     * Whether rings are packed ones.
+     *
+     * @return VIRTIO_F_RING_PACKED
+     */
+    public boolean packed() {
+        return (features & VirtioNet.RING_PACKED) != 0;
+    }
+
+    /**
      * Whether everything that is written into buffers is to be logged, if there is a log.
      *
      * @return VHOST_F_LOG_ALL

@@ -9,6 +9,7 @@ import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.frontend.virtionet.ring.PackedRingLayout;
 import org.vireo.frontend.virtionet.ring.SplitRingLayout;
 import org.vireo.net.api.Fd;
 import org.vireo.posix.Posix;
@@ -158,7 +159,16 @@ public final class RequestHandler {
             throw new RefusedException("SET_FEATURES 0x" + Long.toHexString(bits) + ": " + VirtioNet.names(surplus) + " not offered now; "
                     + "the guest acknowledged more than this configuration has");
         }
+        if (((bits ^ s.features()) & VirtioNet.RING_PACKED) != 0 && s.running()) {
+            throw new RefusedException("SET_FEATURES 0x" + Long.toHexString(bits) + ": RING_PACKED cannot change while rings run; stop them"
+                    + " with GET_VRING_BASE first");
+        }
         return Outcome.of(s.withFeatures(bits));
+    }
+
+    /** Whether rings may become packed ones: features may come after what is told of the rings, and then decide when they are started. */
+    private boolean mayBePacked(DeviceState s) {
+        return s.packed() || s.features() == 0 && (device.offered() & VirtioNet.RING_PACKED) != 0;
     }
 
     private static Outcome setProtocolFeatures(DeviceState s, long bits) throws RefusedException {
@@ -246,10 +256,10 @@ public final class RequestHandler {
         }
         for (int i = 0; i < next.rings().size(); i++) {
             RingState r = next.rings().get(i);
-            long bytes = SplitRingLayout.usedBytes(r.size());
+            long bytes = next.packed() ? PackedRingLayout.EVENT_BYTES : SplitRingLayout.usedBytes(r.size());
             if (next.log(i).usedAt() != -1 && r.size() > 0 && !log.covers(r.log(), bytes)) {
-                throw new RefusedException(request + ": the " + log + " does not cover the used ring of ring " + i + ", which is logged as "
-                        + bytes + " bytes at 0x" + Long.toHexString(r.log()));
+                throw new RefusedException(request + ": the " + log + " does not cover the device's area of ring " + i
+                        + ", which is logged as " + bytes + " bytes at 0x" + Long.toHexString(r.log()));
             }
         }
     }
@@ -261,11 +271,12 @@ public final class RequestHandler {
         return s.rings().get(index);
     }
 
-    private static Outcome setSize(DeviceState s, VringState v) throws RefusedException {
+    private Outcome setSize(DeviceState s, VringState v) throws RefusedException {
         RingState r = ring(s, v.index(), "SET_VRING_NUM");
-        if (v.num() < 1 || v.num() > SplitRingLayout.MAX_SIZE || Integer.bitCount(v.num()) != 1) {
+        boolean anySize = mayBePacked(s);
+        if (v.num() < 1 || v.num() > SplitRingLayout.MAX_SIZE || !anySize && Integer.bitCount(v.num()) != 1) {
             throw new RefusedException("SET_VRING_NUM: ring " + v.index() + " size " + Integer.toUnsignedString(v.num())
-                    + " is not a power of two of 1 to " + SplitRingLayout.MAX_SIZE);
+                    + (anySize ? " is not" : " is not a power of two") + " of 1 to " + SplitRingLayout.MAX_SIZE);
         }
         if (r.started() && v.num() != r.size()) {
             throw new RefusedException("SET_VRING_NUM: ring " + v.index() + " runs with " + r.size() + " entries; stop it with "
@@ -276,10 +287,11 @@ public final class RequestHandler {
 
     private static Outcome setAddress(DeviceState s, VringAddress a) throws RefusedException {
         RingState r = ring(s, a.index(), "SET_VRING_ADDR");
-        if (a.descriptor() % 16 != 0 || a.available() % 2 != 0 || a.used() % 4 != 0) {
+        int availableAlignment = s.packed() ? 4 : 2;
+        if (a.descriptor() % 16 != 0 || a.available() % availableAlignment != 0 || a.used() % 4 != 0) {
             throw new RefusedException("SET_VRING_ADDR: ring " + a.index() + ": descriptor table 0x" + Long.toHexString(a.descriptor())
                     + ", available ring 0x" + Long.toHexString(a.available()) + ", used ring 0x" + Long.toHexString(a.used())
-                    + " are not aligned to 16, 2, 4");
+                    + " are not aligned to 16, " + availableAlignment + ", 4");
         }
         if (r.started() && (a.descriptor() != r.descriptors() || a.available() != r.available() || a.used() != r.used())) {
             throw new RefusedException("SET_VRING_ADDR: ring " + a.index() + " runs elsewhere; stop it with GET_VRING_BASE first");
@@ -287,16 +299,22 @@ public final class RequestHandler {
         return Outcome.of(s.withRing(a.index(), r.withAddress(a.descriptor(), a.available(), a.used(), a.flags(), a.log())));
     }
 
-    private static Outcome setBase(DeviceState s, VringState v) throws RefusedException {
+    /**
+     * Of a packed ring both halves are positions, of what is available and of what is used. A device that gave all back which it took has
+     * one for both; where a VMM knows of something that was taken and not given back, it is taken again. DPDK's virtio-user tells the
+     * first alone.
+     */
+    private Outcome setBase(DeviceState s, VringState v) throws RefusedException {
         RingState r = ring(s, v.index(), "SET_VRING_BASE");
-        if ((v.num() & ~0xffff) != 0) {
+        if ((v.num() & ~0xffff) != 0 && !mayBePacked(s)) {
             throw new RefusedException("SET_VRING_BASE: ring " + v.index() + " base " + Integer.toUnsignedString(v.num())
                     + " has more than 16 bits");
         }
+        int base = v.num() >>> 16 == 0 ? v.num() : v.num() >>> 16;
         if (r.started()) {
             throw new RefusedException("SET_VRING_BASE: ring " + v.index() + " runs; stop it with GET_VRING_BASE first");
         }
-        return Outcome.of(s.withRing(v.index(), r.withBase(v.num())));
+        return Outcome.of(s.withRing(v.index(), r.withBase(base)));
     }
 
     private static Outcome getBase(DeviceState s, VringState v) throws RefusedException {

@@ -7,12 +7,12 @@ import org.vireo.net.api.Fd;
  * What a VMM told of a ring. Immutable; a started ring's position is in its journal, a stopped one's is {@code base}.
  *
  * @param size entries, 0: not told
- * @param descriptors VMM address of the descriptor table
- * @param available VMM address of the available ring
- * @param used VMM address of the used ring
+ * @param descriptors VMM address of the descriptors
+ * @param available VMM address of the driver's area
+ * @param used VMM address of the device's area
  * @param flags of SET_VRING_ADDR
  * @param log guest address for logging
- * @param base next available entry, or {@link #JOURNAL}
+ * @param base next available entry, of a packed ring with the wrap counter in bit 15; or {@link #JOURNAL}
  * @param started whether it runs
  * @param enabled whether it is enabled
  * @param kick eventfd, or null

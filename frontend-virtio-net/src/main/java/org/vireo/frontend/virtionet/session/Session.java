@@ -80,7 +80,7 @@ public final class Session {
          * Where a stopped ring goes on.
          *
          * @param ring its number
-         * @return next available entry
+         * @return next available entry, of a packed ring with the wrap counter in bit 15
          */
         int base(int ring);
 
@@ -285,7 +285,9 @@ public final class Session {
     }
 
     private MemorySegment base(int ring) {
-        return new VringState(ring, owner.base(ring)).payload();
+        int base = owner.base(ring);
+        // of a packed ring what is available and what is used, which are the same: all that was taken was given back
+        return new VringState(ring, owner.state().packed() ? base << 16 | base : base).payload();
     }
 
     /**

@@ -41,7 +41,7 @@ public final class SlotUsers {
      * A NIC that comes from another process names the netdev.
      *
      * @param nic the NIC
-     * @param holds whether it held the netdev there: then it does here too, though another one was here first
+     * @param holds whether it held the netdev there: then it does here too, though another one was here first, unless that has a port
      * @throws NetdevException there are two, or the other one has another number of pairs
      */
     public void add(SlotUser nic, boolean holds) throws NetdevException {
@@ -58,8 +58,9 @@ public final class SlotUsers {
                 throw new NetdevException("netdev " + slot.id() + ": NIC " + holder().id() + " has it with " + holder().pairs()
                         + " queue pairs, NIC " + nic.id() + " wants " + nic.pairs() + ": give both the same queues=");
             }
-            all.add(holds ? 0 : all.size(), nic);
-            left &= !holds;
+            boolean first = holds && slot.opened() == null;
+            all.add(first ? 0 : all.size(), nic);
+            left &= !first;
         }
     }
 

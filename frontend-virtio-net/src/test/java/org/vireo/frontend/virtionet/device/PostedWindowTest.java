@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Test;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
 import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
 import org.vireo.frontend.virtionet.ring.RingFixture;
-import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
+import org.vireo.frontend.virtionet.ring.Virtqueue;
 import org.vireo.guest.GuestRam;
 import org.vireo.guest.SplitRing;
 
@@ -208,7 +208,7 @@ class PostedWindowTest {
         GuestRam.MEMORY.asSlice(a, 2000).fill((byte) -1);
         assertTrue(w.begin(2));
         assertEquals(1988, w.room());
-        assertEquals((a + 12) % 4096, SplitVirtqueue.base(w.iovecs()) % 4096, "mapped twice, so that only the offsets agree");
+        assertEquals((a + 12) % 4096, Virtqueue.base(w.iovecs()) % 4096, "mapped twice, so that only the offsets agree");
         w.put(MemorySegment.ofArray(bytes(60)), 0, 60);
         assertEquals(72, f.driver.usedLength(0));
         assertEquals(0, GuestRam.MEMORY.get(java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED, a));
@@ -227,7 +227,7 @@ class PostedWindowTest {
         w.deliver(100);
         w.end();
         w.rewind();
-        SplitVirtqueue again = f.device(false, true, 1);
+        Virtqueue again = f.device(false, true, 1);
         assertEquals(9, again.look());
         assertTrue(w.begin(64));
         assertTrue(w.deliver(100));

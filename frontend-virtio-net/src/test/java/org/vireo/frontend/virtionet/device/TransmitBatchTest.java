@@ -13,7 +13,7 @@ import org.junit.jupiter.api.Test;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
 import org.vireo.frontend.virtionet.ring.RingFixture;
 import org.vireo.frontend.virtionet.ring.RingJournal;
-import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
+import org.vireo.frontend.virtionet.ring.Virtqueue;
 import org.vireo.frontend.virtionet.worker.Scratch;
 import org.vireo.guest.GuestRam;
 import org.vireo.guest.SplitRing;
@@ -22,7 +22,7 @@ import org.vireo.net.api.DropReason;
 /** Frames on their way out. */
 class TransmitBatchTest {
     private RingFixture f;
-    private SplitVirtqueue ring;
+    private Virtqueue ring;
     private final TransmitBatch batch = new TransmitBatch(new Scratch());
     private final TestTask owner = new TestTask();
     private final PairCounters counters = new PairCounters();
@@ -142,7 +142,7 @@ class TransmitBatchTest {
         post(72);
         assertEquals(1, fill(12));
         assertEquals(60, batch.bytes(0));
-        assertEquals(60, SplitVirtqueue.length(batch.iovecs(0)));
+        assertEquals(60, Virtqueue.length(batch.iovecs(0)));
     }
 
     @Test
@@ -173,7 +173,7 @@ class TransmitBatchTest {
     @Test
     void aLongChainIsASystemCallAtMost() throws Exception {
         try (RingFixture g = new RingFixture(2048, 4 << 20)) {
-            SplitVirtqueue q = g.device(false, false, 0);
+            Virtqueue q = g.device(false, false, 0);
             long b = g.buffer(64);
             for (int i = 0; i < 1025; i++) {
                 g.driver.descriptor(i, b, 16, i < 1024 ? SplitRing.NEXT : 0, i + 1);
@@ -192,7 +192,7 @@ class TransmitBatchTest {
     @Test
     void bytesCanBeCopiedOut() throws Exception {
         try (RingFixture g = new RingFixture(8, 1 << 20)) {
-            SplitVirtqueue q = g.device(false, false, 0);
+            Virtqueue q = g.device(false, false, 0);
             long b = g.buffer(256);
             for (int i = 0; i < 100; i++) {
                 GuestRam.MEMORY.set(java.lang.foreign.ValueLayout.JAVA_BYTE, g.ram.address(b) + i, (byte) i);

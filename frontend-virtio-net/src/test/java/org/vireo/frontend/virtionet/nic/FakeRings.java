@@ -45,7 +45,7 @@ import org.vireo.vhostuser.VirtioNet;
 /** A backend that takes the guest's rings: a second device on a thread of its own runs them, with the frames of a {@link FakeNetwork}. */
 final class FakeRings implements NetBackend, BackendStateTransfer {
     static final long RING_BITS = VirtioNet.VERSION_1 | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC | VirtioNet.MRG_RXBUF
-            | VirtioNet.LOG_ALL;
+            | VirtioNet.LOG_ALL | VirtioNet.RING_PACKED;
     private static final long HANG_SECONDS = 10;
 
     /** What was called of a port that is not one of a rehearsal. */
@@ -249,7 +249,7 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
         }
 
         private RingEngine.RingSpec with(RingEngine.RingSpec s, Fd call) {
-            return new RingEngine.RingSpec(s.size(), s.descriptors(), s.available(), s.used(), s.eventIndex(), s.indirect(),
+            return new RingEngine.RingSpec(s.size(), s.packed(), s.descriptors(), s.available(), s.used(), s.eventIndex(), s.indirect(),
                     RingLog.of(log, log != null, log != null, loggedAt.get(s.used())), s.kick(), call);
         }
 
@@ -257,7 +257,8 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
         public void start(int ring, VringSpec s) throws NetdevException {
             log("start " + ring + " at " + s.position().available());
             loggedAt.put(s.device(), s.log());
-            RingEngine.RingSpec spec = with(new RingEngine.RingSpec(s.size(), s.descriptors(), s.driver(), s.device(),
+            RingEngine.RingSpec spec = with(new RingEngine.RingSpec(s.size(), (acknowledged & VirtioNet.RING_PACKED) != 0,
+                    s.descriptors(), s.driver(), s.device(),
                     (acknowledged & VirtioNet.EVENT_IDX) != 0, (acknowledged & VirtioNet.INDIRECT_DESC) != 0, RingLog.NONE,
                     copy(s.kick()), null), copy(s.call()));
             engine(() -> {

@@ -69,7 +69,7 @@ final class VmmMigration implements AutoCloseable {
 
     private void logRings(boolean on) throws IOException {
         for (DriverQueue q : queues()) {
-            VringAddress a = q.ring().addresses(q.index());
+            VringAddress a = q.addresses();
             guest.frontEnd().vringAddress(new VringAddress(a.index(), on ? VringAddress.LOG : 0, a.descriptor(), a.used(), a.available(),
                     logAt(q)));
         }
@@ -126,7 +126,7 @@ final class VmmMigration implements AutoCloseable {
     }
 
     private static long usedBytes(DriverQueue q) {
-        return 6 + 8L * q.ring().size();
+        return 6 + 8L * q.ringSize();
     }
 
     /** Whether the copy of what a device writes equals the original: null, or where it does not. */

@@ -9,7 +9,7 @@ import java.util.List;
 import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
-import org.vireo.frontend.virtionet.ring.SplitVirtqueue.RingArea;
+import org.vireo.frontend.virtionet.ring.Virtqueue.RingArea;
 import org.vireo.guest.GuestRam;
 import org.vireo.guest.SplitRing;
 import org.vireo.posix.Descriptors;
@@ -59,8 +59,24 @@ public final class RingFixture implements AutoCloseable {
      */
     public SplitVirtqueue device(boolean eventIndex, boolean deviceWrites, int at) throws MalformedRingException {
         VringAddress a = driver.addresses(0);
-        RingArea area = RingAreas.find("test", driver.size(), a.descriptor(), a.available(), a.used(), table);
-        return new SplitVirtqueue(new SplitVirtqueue.Kind("test", driver.size(), eventIndex, true, deviceWrites), area, table,
+        RingArea area = RingAreas.find("test", driver.size(), false, a.descriptor(), a.available(), a.used(), table);
+        return new SplitVirtqueue(new Virtqueue.Kind("test", driver.size(), false, eventIndex, true, deviceWrites), area, table,
+                own.address() + 16L * 70_000, at, at, -1);
+    }
+
+    /**
+     * The device's side of a packed ring in the same places.
+     *
+     * @param eventIndex negotiated
+     * @param deviceWrites a receive ring
+     * @param at position with its wrap counter
+     * @return a running ring
+     * @throws MalformedRingException the position is beyond the ring
+     */
+    public Virtqueue packedDevice(boolean eventIndex, boolean deviceWrites, int at) throws MalformedRingException {
+        VringAddress a = driver.addresses(0);
+        RingArea area = RingAreas.find("test", driver.size(), true, a.descriptor(), a.available(), a.used(), table);
+        return Virtqueue.of(new Virtqueue.Kind("test", driver.size(), true, eventIndex, true, deviceWrites), area, table,
                 own.address() + 16L * 70_000, at, at, -1);
     }
 

@@ -13,15 +13,22 @@ final class RingFuzz implements AutoCloseable {
     private static final int SIZE = 8;
     private static final int CAPACITY = 64;
     private final RingFixture f;
+    private final boolean packed;
 
+    /** Split rings. */
     RingFuzz() throws Exception {
+        this(false);
+    }
+
+    RingFuzz(boolean packed) throws Exception {
+        this.packed = packed;
         f = new RingFixture(SIZE, 1 << 16, 4096);
     }
 
     /**
      * One input.
      *
-     * @param data the first byte chooses, the next ones are descriptor table, available ring and an indirect table
+     * @param data the first byte chooses, the next ones are descriptors, the driver's area and an indirect table
      * @return whether all chains were good
      */
     boolean run(byte[] data) {
@@ -35,17 +42,19 @@ final class RingFuzz implements AutoCloseable {
         at = fill(f.ram.address(f.driver.availableGuest()), 6 + 2 * SIZE, in, at);
         fill(f.ram.address(f.ram.specs().getFirst().guest() + 0x8000), 256, in, at);
         try {
-            SplitVirtqueue q = f.device((choice & 1) != 0, (choice & 2) != 0, f.driver.availableIndex() - (choice >> 4 & 15) & 0xffff);
-            int n = q.look();
-            for (int i = 0; i < n; i++) {
-                int head = q.head();
-                int iovecs = q.gather(head, f.iovecs(), CAPACITY, (choice & 4) != 0 ? 12 : 0);
+            boolean eventIndex = (choice & 1) != 0;
+            boolean deviceWrites = (choice & 2) != 0;
+            Virtqueue q = packed ? f.packedDevice(eventIndex, deviceWrites, choice >> 4 & 15 | choice << 12 & 0x8000)
+                    : f.device(eventIndex, deviceWrites, f.driver.availableIndex() - (choice >> 4 & 15) & 0xffff);
+            // a packed ring tells one at a time; what was available once is not available again in the same lap
+            for (int i = 0; i < 2 * SIZE && q.look() > 0; i++) {
+                int iovecs = q.gather(f.iovecs(), CAPACITY, (choice & 4) != 0 ? 12 : 0);
                 if (iovecs < 0) {
                     q.discard();
                     continue;
                 }
                 check(iovecs, q.chainBytes());
-                q.put(head, 0);
+                q.put(q.chain(), 0);
             }
             q.record();
             q.publish();
@@ -72,8 +81,8 @@ final class RingFuzz implements AutoCloseable {
     private void check(int iovecs, int chainBytes) {
         long sum = 0;
         for (int i = 0; i < iovecs; i++) {
-            long base = SplitVirtqueue.base(f.iovecs() + 16L * i);
-            long length = SplitVirtqueue.length(f.iovecs() + 16L * i);
+            long base = Virtqueue.base(f.iovecs() + 16L * i);
+            long length = Virtqueue.length(f.iovecs() + 16L * i);
             sum += length;
             if (length <= 0 || !inside(f.table, base, length)) {
                 throw new AssertionError("iovec " + i + " at 0x" + Long.toHexString(base) + ", " + length + " bytes, is not guest memory");

@@ -46,10 +46,9 @@ class SplitVirtqueueTest {
                 at = at + 1 & 0xffff;
                 f.driver.publishAvailable(at);
                 assertEquals(1, q.look());
-                int head = q.head();
-                assertEquals(1, q.gather(head, f.iovecs(), CAPACITY, 0));
-                assertEquals(60 + i, SplitVirtqueue.length(f.iovecs()));
-                q.put(head, i);
+                assertEquals(1, q.gather(f.iovecs(), CAPACITY, 0));
+                assertEquals(60 + i, Virtqueue.length(f.iovecs()));
+                q.put(q.chain(), i);
                 q.record();
                 assertTrue(q.publish() || i > 0);
                 assertEquals(at, f.driver.usedIndex());
@@ -70,7 +69,7 @@ class SplitVirtqueueTest {
             f.driver.publishAvailable(1);
             SplitVirtqueue q = f.device(false, false, 0);
             assertEquals(1, q.look());
-            assertEquals(length, q.gather(q.head(), f.iovecs(), CAPACITY, 0));
+            assertEquals(length, q.gather(f.iovecs(), CAPACITY, 0));
             assertEquals(64 * length, q.chainBytes());
             assertEquals(length, q.chainDescriptors());
         }
@@ -87,7 +86,7 @@ class SplitVirtqueueTest {
             f.driver.publishAvailable(1);
             SplitVirtqueue q = f.device(false, false, 0);
             q.look();
-            assertEquals(Rule.CHAIN_TOO_LONG, rule(() -> q.gather(q.head(), f.iovecs(), CAPACITY, 0)));
+            assertEquals(Rule.CHAIN_TOO_LONG, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             assertEquals(0, q.outstanding(), "nothing moved");
         }
     }
@@ -106,7 +105,7 @@ class SplitVirtqueueTest {
             f.driver.publishAvailable(1);
             SplitVirtqueue q = f.device(false, false, 0);
             assertEquals(1, q.look());
-            assertEquals(entries, q.gather(q.head(), f.iovecs(), CAPACITY, 0));
+            assertEquals(entries, q.gather(f.iovecs(), CAPACITY, 0));
             assertEquals(3 * entries, q.chainBytes());
             assertEquals(1, q.chainDescriptors());
         }
@@ -120,22 +119,22 @@ class SplitVirtqueueTest {
             f.driver.publishAvailable(1);
             SplitVirtqueue q = f.device(false, false, 0);
             q.look();
-            assertEquals(Rule.INDIRECT_LENGTH, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+            assertEquals(Rule.INDIRECT_LENGTH, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             SplitRing.writeDescriptor(f.ram.address(table), table, 3, SplitRing.NEXT, 1);
             SplitRing.writeDescriptor(f.ram.address(table) + 16, table, 3, SplitRing.NEXT, 0);
             f.driver.descriptor(0, table, 16 * 300, SplitRing.INDIRECT, 0);
-            assertEquals(Rule.CHAIN_TOO_LONG, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+            assertEquals(Rule.CHAIN_TOO_LONG, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             f.driver.descriptor(0, table, 16, SplitRing.INDIRECT, 0);
-            assertEquals(Rule.NEXT_OUT_OF_RANGE, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+            assertEquals(Rule.NEXT_OUT_OF_RANGE, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             f.driver.descriptor(0, table, 17, SplitRing.INDIRECT, 0);
-            assertEquals(Rule.INDIRECT_LENGTH, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+            assertEquals(Rule.INDIRECT_LENGTH, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             f.driver.descriptor(0, table, 16, SplitRing.INDIRECT | SplitRing.NEXT, 1);
-            assertEquals(Rule.NESTED_INDIRECT, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+            assertEquals(Rule.NESTED_INDIRECT, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             f.driver.descriptor(0, 0x1234, 16, SplitRing.INDIRECT, 0);
-            assertEquals(Rule.ADDRESS_OUTSIDE, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+            assertEquals(Rule.ADDRESS_OUTSIDE, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             SplitRing.writeDescriptor(f.ram.address(table), table, 16, SplitRing.INDIRECT, 0);
             f.driver.descriptor(0, table, 16, SplitRing.INDIRECT, 0);
-            assertEquals(Rule.NESTED_INDIRECT, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+            assertEquals(Rule.NESTED_INDIRECT, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
         }
     }
 
@@ -151,7 +150,7 @@ class SplitVirtqueueTest {
             f.driver.publishAvailable(1);
             SplitVirtqueue q = f.device(false, false, 0);
             q.look();
-            assertEquals(3, q.gather(q.head(), f.iovecs(), CAPACITY, 0));
+            assertEquals(3, q.gather(f.iovecs(), CAPACITY, 0));
             assertEquals(62, q.chainBytes());
             assertEquals(2, q.chainDescriptors());
         }
@@ -165,7 +164,7 @@ class SplitVirtqueueTest {
             f.driver.publishAvailable(1);
             SplitVirtqueue q = f.device(false, receive, 0);
             q.look();
-            assertEquals(receive ? Rule.READABLE_IN_RECEIVE : Rule.WRITABLE_IN_TRANSMIT, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+            assertEquals(receive ? Rule.READABLE_IN_RECEIVE : Rule.WRITABLE_IN_TRANSMIT, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
         }
     }
 
@@ -176,7 +175,7 @@ class SplitVirtqueueTest {
             f.driver.available(0, 8);
             f.driver.publishAvailable(1);
             q.look();
-            assertEquals(Rule.HEAD_OUT_OF_RANGE, rule(q::head));
+            assertEquals(Rule.HEAD_OUT_OF_RANGE, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             f.driver.publishAvailable(8);
             assertEquals(8, q.look());
             f.driver.publishAvailable(9);
@@ -195,15 +194,15 @@ class SplitVirtqueueTest {
             f.driver.publishAvailable(1);
             q.look();
             f.driver.descriptor(0, start, -1, SplitRing.WRITE, 0);
-            assertEquals(Rule.LENGTH_OVERFLOW, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+            assertEquals(Rule.LENGTH_OVERFLOW, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             f.driver.descriptor(0, start, Integer.MAX_VALUE, SplitRing.WRITE, 0);
-            assertEquals(Rule.ADDRESS_OUTSIDE, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+            assertEquals(Rule.ADDRESS_OUTSIDE, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             for (long at : new long[] {0, -1, Long.MAX_VALUE, Long.MIN_VALUE, start - 1, start + (1 << 20), start + (1 << 20) - 99}) {
                 f.driver.descriptor(0, at, 100, SplitRing.WRITE, 0);
-                assertEquals(Rule.ADDRESS_OUTSIDE, rule(() -> q.gather(0, f.iovecs(), CAPACITY, 0)));
+                assertEquals(Rule.ADDRESS_OUTSIDE, rule(() -> q.gather(f.iovecs(), CAPACITY, 0)));
             }
             f.driver.descriptor(0, start + (1 << 20) - 100, 100, SplitRing.WRITE, 0);
-            assertEquals(1, q.gather(0, f.iovecs(), CAPACITY, 0));
+            assertEquals(1, q.gather(f.iovecs(), CAPACITY, 0));
         }
     }
 
@@ -214,20 +213,20 @@ class SplitVirtqueueTest {
             MemoryTable two = neighbours(fds, f);
             SplitRing r = f.driver;
             var a = r.addresses(0);
-            SplitVirtqueue q = new SplitVirtqueue(new SplitVirtqueue.Kind("test", 8, false, true, true),
-                    RingAreas.find("test", 8, a.descriptor(), a.available(), a.used(), two), two, f.iovecs() + 4096, 0, 0, -1);
+            SplitVirtqueue q = new SplitVirtqueue(new Virtqueue.Kind("test", 8, false, false, true, true),
+                    RingAreas.find("test", 8, false, a.descriptor(), a.available(), a.used(), two), two, f.iovecs() + 4096, 0, 0, -1);
             r.descriptor(0, 0x10_0000_0000L + 8192 - 100, 4096 + 200, SplitRing.WRITE, 0);
             r.publishAvailable(1);
             q.look();
-            assertEquals(3, q.gather(0, f.iovecs(), 3, 0));
-            assertEquals(100, SplitVirtqueue.length(f.iovecs()));
-            assertEquals(4096, SplitVirtqueue.length(f.iovecs() + 16));
-            assertEquals(100, SplitVirtqueue.length(f.iovecs() + 32));
+            assertEquals(3, q.gather(f.iovecs(), 3, 0));
+            assertEquals(100, Virtqueue.length(f.iovecs()));
+            assertEquals(4096, Virtqueue.length(f.iovecs() + 16));
+            assertEquals(100, Virtqueue.length(f.iovecs() + 32));
             q.rewind();
-            assertEquals(-1, q.gather(0, f.iovecs(), 2, 0), "no room for the pieces");
+            assertEquals(-1, q.gather(f.iovecs(), 2, 0), "no room for the pieces");
             assertEquals(0, q.outstanding());
             r.descriptor(0, 0x10_0000_0000L + 8192 - 100, 4096 + 8192 + 101, SplitRing.WRITE, 0);
-            assertEquals(Rule.ADDRESS_OUTSIDE, rule(() -> q.gather(0, f.iovecs(), 16, 0)));
+            assertEquals(Rule.ADDRESS_OUTSIDE, rule(() -> q.gather(f.iovecs(), 16, 0)));
             two.release();
         }
     }
@@ -263,8 +262,8 @@ class SplitVirtqueueTest {
             f.driver.publishAvailable(4);
             SplitVirtqueue q = f.device(false, false, 0);
             assertEquals(4, q.look());
-            q.gather(q.head(), f.iovecs(), 8, 0);
-            q.gather(q.head(), f.iovecs(), 8, 0);
+            q.gather(f.iovecs(), 8, 0);
+            q.gather(f.iovecs(), 8, 0);
             assertEquals(2, q.outstanding());
             assertEquals(2, q.look());
             q.put(0, 0);
@@ -289,11 +288,11 @@ class SplitVirtqueueTest {
             f.driver.publishAvailable(1);
             SplitVirtqueue q = f.device(false, false, 0);
             q.look();
-            int n = q.gather(0, f.iovecs(), 8, skip);
+            int n = q.gather(f.iovecs(), 8, skip);
             assertEquals(164, q.chainBytes());
             long sum = 0;
             for (int i = 0; i < n; i++) {
-                sum += SplitVirtqueue.length(f.iovecs() + 16L * i);
+                sum += Virtqueue.length(f.iovecs() + 16L * i);
             }
             assertEquals(Math.max(0, 164 - skip), sum);
         }
@@ -339,7 +338,7 @@ class SplitVirtqueueTest {
 
     private static void put(SplitVirtqueue q, RingFixture f, int n) throws MalformedRingException {
         for (int i = 0; i < n; i++) {
-            q.gather(q.head(), f.iovecs(), 8, 0);
+            q.gather(f.iovecs(), 8, 0);
             q.put(0, 0);
         }
     }
@@ -367,7 +366,7 @@ class SplitVirtqueueTest {
     void sizesAreChecked(int size) throws Exception {
         try (RingFixture f = new RingFixture(8, 1 << 20)) {
             var a = f.driver.addresses(0);
-            assertEquals(Rule.LAYOUT, rule(() -> RingAreas.find("test", size, a.descriptor(), a.available(), a.used(), f.table)));
+            assertEquals(Rule.LAYOUT, rule(() -> RingAreas.find("test", size, false, a.descriptor(), a.available(), a.used(), f.table)));
         }
     }
 
@@ -377,10 +376,10 @@ class SplitVirtqueueTest {
             var a = f.driver.addresses(0);
             long end = f.ram.specs().getFirst().user() + (1 << 20);
             for (long bad : new long[] {0, -16, end, end - 64, a.descriptor() + 8}) {
-                assertEquals(Rule.LAYOUT, rule(() -> RingAreas.find("test", 8, bad, a.available(), a.used(), f.table)));
+                assertEquals(Rule.LAYOUT, rule(() -> RingAreas.find("test", 8, false, bad, a.available(), a.used(), f.table)));
             }
-            assertEquals(Rule.LAYOUT, rule(() -> RingAreas.find("test", 8, a.descriptor(), a.available() + 1, a.used(), f.table)));
-            assertEquals(Rule.LAYOUT, rule(() -> RingAreas.find("test", 8, a.descriptor(), a.available(), a.used() + 2, f.table)));
+            assertEquals(Rule.LAYOUT, rule(() -> RingAreas.find("test", 8, false, a.descriptor(), a.available() + 1, a.used(), f.table)));
+            assertEquals(Rule.LAYOUT, rule(() -> RingAreas.find("test", 8, false, a.descriptor(), a.available(), a.used() + 2, f.table)));
         }
     }
 }

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.backend.vhostuser;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import org.vireo.net.api.DirtyLog;
+import org.vireo.net.api.Fd;
+import org.vireo.net.api.GuestMemory;
+import org.vireo.net.api.RingPosition;
+import org.vireo.net.api.VringSpec;
+
+/** What a port was told and has to tell the next back-end too: with descriptors of its own, as those that it is given are only lent. */
+final class Kept {
+    private Kept() {
+    }
+
+    static Fd copy(Fd fd) throws IOException {
+        return fd == null ? null : fd.duplicate();
+    }
+
+    static void close(Fd fd) {
+        if (fd != null) {
+            fd.close();
+        }
+    }
+
+    /** A guest's memory. */
+    record Memory(List<GuestMemory.Region> regions) implements GuestMemory, AutoCloseable {
+        static Memory of(GuestMemory given) throws IOException {
+            List<GuestMemory.Region> all = new ArrayList<>();
+            try {
+                for (GuestMemory.Region r : given.regions()) {
+                    all.add(new KeptRegion(r.guestAddress(), r.bytes(), r.userAddress(), r.fileOffset(), r.file().duplicate()));
+                }
+            } catch (IOException e) {
+                all.forEach(r -> r.file().close());
+                throw e;
+            }
+            return new Memory(List.copyOf(all));
+        }
+
+        @Override
+        public void close() {
+            regions.forEach(r -> r.file().close());
+        }
+    }
+
+    private record KeptRegion(long guestAddress, long bytes, long userAddress, long fileOffset, Fd file) implements GuestMemory.Region { }
+
+    /** A log of written pages. */
+    record Log(Fd file, long offset, long bytes) implements DirtyLog, AutoCloseable {
+        static Log of(DirtyLog given) throws IOException {
+            return given == null ? null : new Log(given.file().duplicate(), given.offset(), given.bytes());
+        }
+
+        @Override
+        public void close() {
+            file.close();
+        }
+    }
+
+    /** How a ring was started; its call descriptor is kept apart, since it may be replaced. */
+    record Vring(int size, long descriptors, long driver, long device, long log, RingPosition position, boolean mayRun, Fd kick, Fd call)
+            implements VringSpec, AutoCloseable {
+        static Vring of(VringSpec s) throws IOException {
+            return new Vring(s.size(), s.descriptors(), s.driver(), s.device(), s.log(), s.position(), s.mayRun(), copy(s.kick()), null);
+        }
+
+        @Override
+        public void close() {
+            Kept.close(kick);
+        }
+    }
+}
