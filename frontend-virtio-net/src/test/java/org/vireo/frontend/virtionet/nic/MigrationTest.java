@@ -40,7 +40,7 @@ class MigrationTest {
 
     /** How a guest may have its rings. */
     enum Guest {
-        MERGED, LARGE_RING, SMALL_BUFFERS, PLAIN_RING, PIECES, REGIONS, PAIRS, NO_HEADER;
+        MERGED, LARGE_RING, SMALL_BUFFERS, PLAIN_RING, PIECES, REGIONS, PAIRS, NO_HEADER, PACKED, PACKED_SMALL_BUFFERS;
 
         GuestNic.Options options() {
             return switch (this) {
@@ -51,6 +51,8 @@ class MigrationTest {
                 case PIECES -> GuestNic.options().ringSize(64).receivePieces(3, 100).indirect(false).receiveBytes(700);
                 case REGIONS -> GuestNic.options().ringSize(64).regions(5);
                 case PAIRS -> GuestNic.options().ringSize(64).pairs(3).regions(2);
+                case PACKED -> GuestNic.options().ringSize(100).packed(true);
+                case PACKED_SMALL_BUFFERS -> GuestNic.options().ringSize(128).packed(true).receiveBytes(300);
                 case NO_HEADER -> GuestNic.options().ringSize(64).receiveBytes(500);
             };
         }
