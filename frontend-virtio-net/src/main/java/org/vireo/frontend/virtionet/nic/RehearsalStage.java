@@ -21,7 +21,6 @@ import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.posix.linux.UnixSockets;
-import org.vireo.vhostuser.VirtioNet;
 
 /**
  * Stand-ins for what is around a NIC: a driver with its memory and rings, a VMM's connection, a NIC block, and helpers that have the
@@ -70,8 +69,7 @@ final class RehearsalStage implements AutoCloseable {
             closers.add(executor::shutdown);
             env = real.twin(slots, worker, executor);
             Section d = NicImages.require(image, "device");
-            long features = d.number("features") & ~VirtioNet.RING_PACKED;
-            driver = new RehearsalDriver(real.fds(), features);
+            driver = new RehearsalDriver(real.fds(), d.number("features"));
             closers.add(driver::close);
             traffic = new RehearsalTraffic(driver);
             block = NicBlockMemory.create(real.fds(), "rehearsal");
@@ -84,7 +82,7 @@ final class RehearsalStage implements AutoCloseable {
             while (rings.size() < 2 * d.number("pairs")) {
                 rings.add(RingState.NEW);
             }
-            device = new DeviceState(features, d.number("protocol-features"), (int) d.number("status"), (int) d.number("mtu"),
+            device = new DeviceState(d.number("features"), d.number("protocol-features"), (int) d.number("status"), (int) d.number("mtu"),
                     driver.memory(), null, List.copyOf(rings));
         } catch (Exception e) {
             close();

@@ -41,6 +41,7 @@ public final class RehearsalDriver implements AutoCloseable {
     private static final long BYTES = BUFFERS + SIZE * BUFFER + 0x100000;
 
     private final long features;
+    private final PackedPosts packed;
     private final MemoryTable table;
     private final long base;
     private final Fd[] kicks = new Fd[2];
@@ -62,10 +63,12 @@ public final class RehearsalDriver implements AutoCloseable {
         Fd file = SharedMemory.create(fds, "vireo-rehearsal", BYTES, false);
         table = MemoryTable.of(List.of(MappedRegion.map(new MappedRegion.Spec(0, BYTES, 0, 0), file, false)));
         base = table.regions().getFirst().host();
+        packed = (features & VirtioNet.RING_PACKED) == 0 ? null
+                : new PackedPosts((features & VirtioNet.INDIRECT_DESC) != 0, BUFFERS + SIZE * BUFFER, base, TABLES);
         for (int q = 0; q < 2; q++) {
             kicks[q] = EventFd.create(fds, "rehearsal kick");
             calls[q] = EventFd.create(fds, "rehearsal call");
-            for (int i = 0; i < SIZE; i++) {
+            for (int i = 0; i < SIZE && packed == null; i++) {
                 long d = base + at(q) + (long) i * SplitRingLayout.DESCRIPTOR;
                 MEMORY.set(JAVA_LONG, d, q == 0 ? BUFFERS + i * BUFFER : BUFFERS + SIZE * BUFFER);
                 MEMORY.set(JAVA_INT, d + SplitRingLayout.DESCRIPTOR_LENGTH, q == 0 ? receiveBytes() : FRAME);
@@ -73,7 +76,7 @@ public final class RehearsalDriver implements AutoCloseable {
                 MEMORY.set(JAVA_SHORT, base + at(q) + AVAILABLE + SplitRingLayout.RING + 2L * i, (short) i);
             }
         }
-        for (int i = 0; i < SIZE; i += 4) {
+        for (int i = 0; i < SIZE && packed == null; i += 4) {
             layOut(i);
         }
         iovec = base + BUFFERS + SIZE * BUFFER + 0x80000;
@@ -141,6 +144,17 @@ public final class RehearsalDriver implements AutoCloseable {
 
     /** Makes entries available and kicks. */
     void post(int q, int n) {
+        if (packed != null) {
+            for (int i = 0; i < n; i++) {
+                if (q == 0) {
+                    packed.receive(base + at(0), BUFFERS, BUFFER, receiveBytes());
+                } else {
+                    packed.transmit(base + at(1), FRAME);
+                }
+            }
+            EventFd.signal(kicks[q].number());
+            return;
+        }
         available[q] = available[q] + n & 0xffff;
         SHORT.setRelease(MEMORY, base + at(q) + AVAILABLE + SplitRingLayout.INDEX, (short) available[q]);
         EventFd.signal(kicks[q].number());
@@ -148,6 +162,9 @@ public final class RehearsalDriver implements AutoCloseable {
 
     /** Entries that came back since the last look; they may be posted again in the same order. */
     int reclaim(int q) {
+        if (packed != null) {
+            return packed.reclaim(q, base + at(q));
+        }
         int index = (short) SHORT.getAcquire(MEMORY, base + at(q) + USED + SplitRingLayout.INDEX) & 0xffff;
         int n = index - used[q] & 0xffff;
         used[q] = index;
@@ -155,6 +172,9 @@ public final class RehearsalDriver implements AutoCloseable {
     }
 
     int free(int q) {
+        if (packed != null) {
+            return packed.free(q);
+        }
         return SIZE - (available[q] - used[q] & 0xffff);
     }
 

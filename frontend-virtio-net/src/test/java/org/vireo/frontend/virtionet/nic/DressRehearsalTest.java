@@ -17,6 +17,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.guest.GuestNic;
 import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NicImage;
@@ -77,10 +79,11 @@ class DressRehearsalTest {
         assertEquals(List.of(), host.registry.transferable());
     }
 
-    @Test
-    void theRealBackendIsRehearsedBesideTheRealPort() throws Exception {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void theRealBackendIsRehearsedBesideTheRealPort(boolean packed) throws Exception {
         host.nic("a");
-        GuestNic g = host.guest("a", GuestNic.options());
+        GuestNic g = host.guest("a", GuestNic.options().packed(packed));
         host.awaitState("a", NicState.RUNNING);
         List<String> events = List.copyOf(host.events);
         TransferableNic nic = host.registry.transferable("a").orElseThrow();

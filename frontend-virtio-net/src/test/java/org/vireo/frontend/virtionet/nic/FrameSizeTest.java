@@ -20,13 +20,14 @@ class FrameSizeTest {
     private static final long PLAIN = VirtioNet.VERSION_1 | VirtioNet.PROTOCOL_FEATURES | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC;
 
     /** Without mergeable buffers: dropped whole and counted, never cut off; the buffer is not lost. */
-    @Test
-    void aFrameThatDoesNotFitIsDroppedWhole() throws Exception {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aFrameThatDoesNotFitIsDroppedWhole(boolean packed) throws Exception {
         try (Harness h = new Harness(1)) {
             FakeNetwork net = h.network(1);
             h.backend("neta", net);
             h.nic("a");
-            GuestNic g = h.guest("a", GuestNic.options().features(PLAIN).receiveBytes(1000).ringSize(16));
+            GuestNic g = h.guest("a", GuestNic.options().packed(packed).features(PLAIN).receiveBytes(1000).ringSize(16));
             for (int round = 0; round < 20; round++) {
                 net.sendSurely(0, FakeBackend.frame(12, 988, 1));
                 net.sendSurely(0, FakeBackend.frame(12, 989, 2));
@@ -47,13 +48,15 @@ class FrameSizeTest {
     }
 
     /** With mergeable buffers a frame larger than what is posted waits for more; one that can never fit is dropped. */
-    @Test
-    void aFrameForWhichARingIsTooSmallDoesNotStopTheRing() throws Exception {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aFrameForWhichARingIsTooSmallDoesNotStopTheRing(boolean packed) throws Exception {
         try (Harness h = new Harness(1)) {
             FakeNetwork net = h.network(1);
             h.backend("neta", net);
             h.nic("a");
-            GuestNic g = h.guest("a", GuestNic.options().features(GuestNic.RING_FEATURES | VirtioNet.GUEST_CSUM | VirtioNet.GUEST_TSO4)
+            GuestNic g = h.guest("a", GuestNic.options().packed(packed)
+                    .features(GuestNic.RING_FEATURES | VirtioNet.GUEST_CSUM | VirtioNet.GUEST_TSO4)
                     .receiveBytes(256).ringSize(16).indirect(false));
             net.sendSurely(0, FakeBackend.frame(12, 3000, 1));
             assertEquals(3012, g.receive(0).take(Harness.soon()).length);
@@ -69,13 +72,14 @@ class FrameSizeTest {
     }
 
     /** A driver that posts too little gets the frame when it posts more. */
-    @Test
-    void aFrameWaitsForBuffers() throws Exception {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aFrameWaitsForBuffers(boolean packed) throws Exception {
         try (Harness h = new Harness(1)) {
             FakeNetwork net = h.network(1);
             h.backend("neta", net);
             h.nic("a");
-            GuestNic g = h.guest("a", GuestNic.options().receiveBytes(200).ringSize(32));
+            GuestNic g = h.guest("a", GuestNic.options().packed(packed).receiveBytes(200).ringSize(32));
             for (int i = 0; i < 20; i++) {
                 net.sendSurely(0, FakeBackend.frame(12, 1514, i));
             }

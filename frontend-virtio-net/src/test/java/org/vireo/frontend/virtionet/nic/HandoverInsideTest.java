@@ -17,6 +17,8 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.guest.GuestNic;
 import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NicException;
@@ -87,10 +89,11 @@ class HandoverInsideTest {
         to.own();
     }
 
-    @Test
-    void theGuestLosesNothing() throws Exception {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void theGuestLosesNothing(boolean packed) throws Exception {
         source.nic("a");
-        GuestNic g = source.guest("a", GuestNic.options());
+        GuestNic g = source.guest("a", GuestNic.options().packed(packed));
         traffic = Thread.ofPlatform().start(() -> {
             try {
                 for (int i = 0; !stop.get(); i++) {
@@ -128,10 +131,11 @@ class HandoverInsideTest {
     }
 
     /** Many frames are on their way in both directions whenever the NIC moves, or is frozen and goes on: each arrives once and in order. */
-    @Test
-    void nothingIsLostUnderFullLoad() throws Exception {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void nothingIsLostUnderFullLoad(boolean packed) throws Exception {
         source.nic("a");
-        GuestNic g = source.guest("a", GuestNic.options());
+        GuestNic g = source.guest("a", GuestNic.options().packed(packed));
         AtomicLong moved = new AtomicLong();
         flood(g, moved);
         Harness from = source;

@@ -40,7 +40,8 @@ class MigrationTest {
 
     /** How a guest may have its rings. */
     enum Guest {
-        MERGED, LARGE_RING, SMALL_BUFFERS, PLAIN_RING, PIECES, REGIONS, PAIRS, NO_HEADER, LENT;
+        MERGED, LARGE_RING, SMALL_BUFFERS, PLAIN_RING, PIECES, REGIONS, PAIRS, NO_HEADER, PACKED, PACKED_SMALL_BUFFERS, LENT,
+        LENT_PACKED;
 
         GuestNic.Options options() {
             return switch (this) {
@@ -51,6 +52,8 @@ class MigrationTest {
                 case PIECES -> GuestNic.options().ringSize(64).receivePieces(3, 100).indirect(false).receiveBytes(700);
                 case REGIONS -> GuestNic.options().ringSize(64).regions(5);
                 case PAIRS -> GuestNic.options().ringSize(64).pairs(3).regions(2);
+                case PACKED, LENT_PACKED -> GuestNic.options().ringSize(100).packed(true);
+                case PACKED_SMALL_BUFFERS -> GuestNic.options().ringSize(128).packed(true).receiveBytes(300);
                 case NO_HEADER -> GuestNic.options().ringSize(64).receiveBytes(500);
             };
         }
@@ -165,7 +168,7 @@ class MigrationTest {
             int pairs = kind == Guest.PAIRS ? 3 : 1;
             int header = kind == Guest.NO_HEADER ? 0 : 12;
             FakeNetwork net = h.network(pairs);
-            if (kind == Guest.LENT) {
+            if (kind == Guest.LENT || kind == Guest.LENT_PACKED) {
                 // who has the rings logs
                 h.bind("neta", new FakeRings(net), 0);
             } else {

@@ -9,6 +9,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.guest.GuestNic;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.testsupport.Await;
@@ -17,13 +19,14 @@ import org.vireo.testsupport.Await;
 class MultiQueueTest {
     private static final int PAIRS = 8;
 
-    @Test
-    void onlyEnabledPairsAreApplied() throws Exception {
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void onlyEnabledPairsAreApplied(boolean packed) throws Exception {
         try (Harness h = new Harness(2)) {
             FakeNetwork net = h.network(PAIRS);
             FakeBackend backend = h.backend("neta", net);
             h.nic("a", "queues", "8");
-            GuestNic g = h.guest("a", GuestNic.options().pairs(PAIRS).enabledPairs(2).ringSize(64));
+            GuestNic g = h.guest("a", GuestNic.options().packed(packed).pairs(PAIRS).enabledPairs(2).ringSize(64));
             assertEquals(16, g.frontEnd().queueNumber());
             checkEnabled(h, backend, 2);
             for (int i = 0; i < 30; i++) {

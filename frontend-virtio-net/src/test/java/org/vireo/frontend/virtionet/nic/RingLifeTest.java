@@ -14,6 +14,8 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.guest.GuestNic;
 import org.vireo.guest.GuestRam;
 import org.vireo.guest.RefusedException;
@@ -230,9 +232,10 @@ class RingLifeTest {
     }
 
     /** Used length (virtio 1.2, 2.7.8): 0 for transmit, header and bytes over all merged buffers together for receive. */
-    @Test
-    void usedLengthsAreRightOverManyFrames() throws Exception {
-        GuestNic g = h.guest("a", GuestNic.options().receiveBytes(300));
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void usedLengthsAreRightOverManyFrames(boolean packed) throws Exception {
+        GuestNic g = h.guest("a", GuestNic.options().packed(packed).receiveBytes(300));
         int frames = 100_000;
         int batch = 16;
         for (int first = 0; first < frames; first += batch) {

@@ -102,7 +102,7 @@ final class VmmMigration implements AutoCloseable {
     private void page(long address) {
         copy(address, address + PAGE);
         for (DriverQueue q : queues()) {
-            long move = q.ring().usedGuest() - logAt(q);
+            long move = used(q) - logAt(q);
             long from = Math.max(address, logAt(q));
             long to = Math.min(address + PAGE, logAt(q) + usedBytes(q));
             if (move != 0 && from < to) {
@@ -122,17 +122,22 @@ final class VmmMigration implements AutoCloseable {
 
     /** Where writes to a used ring are logged; if not where it lies, its index is at a page's end and its entries in the next. */
     private long logAt(DriverQueue q) {
-        return shift == 0 ? q.ring().usedGuest() : (q.ring().usedGuest() + shift & -PAGE) + PAGE - 4;
+        return shift == 0 ? used(q) : (used(q) + shift & -PAGE) + PAGE - 4;
+    }
+
+    /** Where the device's area lies: the used ring, or the device's event suppression. */
+    private static long used(DriverQueue q) {
+        return q.packed() ? q.packedRing().deviceEventGuest() : q.ring().usedGuest();
     }
 
     private static long usedBytes(DriverQueue q) {
-        return 6 + 8L * q.ringSize();
+        return q.packed() ? 4 : 6 + 8L * q.ringSize();
     }
 
     /** Whether the copy of what a device writes equals the original: null, or where it does not. */
     String difference() {
         for (DriverQueue q : queues()) {
-            String d = difference("used ring " + q.index(), q.ring().usedGuest(), usedBytes(q));
+            String d = difference("device area of ring " + q.index(), used(q), usedBytes(q));
             for (int slot = 0; d == null && q.index() % 2 == 0 && slot < q.slots(); slot++) {
                 d = difference("buffer " + slot + " of ring " + q.index(), q.bufferGuest(slot), q.bufferBytes());
             }
