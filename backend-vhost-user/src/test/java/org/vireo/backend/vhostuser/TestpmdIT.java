@@ -19,6 +19,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.guest.ReceiveQueue;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.NetPort.Disposal;
+import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.RingPosition;
 import org.vireo.testsupport.Await;
 import org.vireo.testsupport.Requirements;
@@ -96,7 +97,13 @@ final class TestpmdIT extends PortCase {
     }
 
     private VhostUserPort openWhenItIsThere(VhostUserBackend b, int pairs) throws Exception {
-        return kept((VhostUserPort) b.open(news.context(START, pairs, false)));
+        return kept(Await.value(START, "a back-end", () -> {
+            try {
+                return (VhostUserPort) b.open(news.context(LIMIT, pairs, false));
+            } catch (PortUnavailableException e) {
+                return null;
+            }
+        }));
     }
 
     @ParameterizedTest
