@@ -58,6 +58,7 @@ final class Opener {
 
     private static Connection first(VhostUserOptions options, OpenContext context, Endpoint endpoint) throws NetdevException {
         IOException last = null;
+        String why = "";
         long end = context.deadlineNanos() - RETURN_NANOS;
         long start = System.nanoTime();
         long until = start + Math.min(end - start, endpoint.listener() == null ? CONNECT_NANOS : LISTEN_NANOS);
@@ -76,6 +77,7 @@ final class Opener {
                 }
             } catch (IOException e) {
                 last = e;
+                why = " (" + (c == null ? e.getMessage() : c.reason(e)) + ")";
                 LockSupport.parkNanos(RETRY_NANOS);
             } finally {
                 if (c != null && !done) {
@@ -83,8 +85,7 @@ final class Opener {
                 }
             }
         } while (until - System.nanoTime() > 0);
-        throw new PortUnavailableException(options.prefix() + "no back-end" + (last == null ? "" : " (" + last.getMessage() + ")") + ": "
-                + endpoint.advice(), last);
+        throw new PortUnavailableException(options.prefix() + "no back-end" + why + ": " + endpoint.advice(), last);
     }
 
     private static Fd next(Endpoint endpoint, long deadlineNanos) throws IOException {
