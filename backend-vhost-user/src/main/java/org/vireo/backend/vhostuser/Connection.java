@@ -36,6 +36,7 @@ final class Connection implements AutoCloseable {
     /** Features that were not told yet. */
     static final long UNTOLD = -1;
 
+    private static final String CLOSED = "it closed the connection";
     private static final MemorySegment EMPTY = MemorySegment.ofArray(new byte[0]);
     /** struct virtio_net_config: le16 at 10. */
     private static final int MTU_OFFSET = 10;
@@ -232,7 +233,13 @@ final class Connection implements AutoCloseable {
             return null;
         }
         return n > 0 ? "it sent something that nobody asked for"
-                : n == 0 ? "it closed the connection" : "the connection failed: " + Errno.text((int) -n);
+                : n == 0 ? CLOSED : "the connection failed: " + Errno.text((int) -n);
+    }
+
+    /** Why something failed. That the connection has ended is told alike, whatever call noticed it. */
+    String reason(IOException e) {
+        long n = looks.look(looked, 0, 1, MessageSocket.DONT_WAIT);
+        return n == 0 || n == -Errno.ECONNRESET || n == -Errno.EPIPE ? CLOSED : e.getMessage();
     }
 
     /** The port has it now: {@link #abort} comes too late. */

@@ -269,8 +269,10 @@ final class Link implements Watcher.Duty {
             } finally {
                 lock.unlock();
             }
-        } catch (NetdevException | IOException e) {
+        } catch (NetdevException e) {
             complain(e.getMessage());
+        } catch (IOException e) {
+            complain(c == null ? e.getMessage() : c.reason(e));
         } finally {
             if (c != null && !done) {
                 c.shutdown();

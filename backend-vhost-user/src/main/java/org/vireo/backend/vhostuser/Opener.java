@@ -12,11 +12,16 @@ import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortUnavailableException;
 import org.vireo.posix.linux.Poll;
 
-/** Opens a port: waits for the first back-end, as long as it may. */
+/** Opens a port. It waits a moment for the first back-end: who wants the port tries again, and can do something else in between. */
 final class Opener {
     private static final Logger LOG = LoggerFactory.getLogger(Opener.class);
     private static final long RETRY_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
     private static final long NEGOTIATION_NANOS = TimeUnit.SECONDS.toNanos(2);
+    private static final long CONNECT_NANOS = TimeUnit.MILLISECONDS.toNanos(300);
+    /** Longer: back-ends that connect look about once a second whether somebody listens. */
+    private static final long LISTEN_NANOS = TimeUnit.SECONDS.toNanos(2);
+    /** An answer that comes at the deadline comes too late. */
+    private static final long RETURN_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
 
     private Opener() {
     }
@@ -53,14 +58,18 @@ final class Opener {
 
     private static Connection first(VhostUserOptions options, OpenContext context, Endpoint endpoint) throws NetdevException {
         IOException last = null;
+        String why = "";
+        long end = context.deadlineNanos() - RETURN_NANOS;
+        long start = System.nanoTime();
+        long until = start + Math.min(end - start, endpoint.listener() == null ? CONNECT_NANOS : LISTEN_NANOS);
         do {
             Connection c = null;
             boolean done = false;
             try {
-                Fd socket = next(endpoint, context.deadlineNanos());
+                Fd socket = next(endpoint, until);
                 if (socket != null) {
                     c = new Connection(socket, context.fds(), options.prefix() + "back-end");
-                    c.until(Math.min(context.deadlineNanos() - System.nanoTime(), NEGOTIATION_NANOS) + System.nanoTime());
+                    c.until(Math.min(end - System.nanoTime(), NEGOTIATION_NANOS) + System.nanoTime());
                     c.negotiate(options.prefix(), options.queues());
                     c.take();
                     done = true;
@@ -68,15 +77,15 @@ final class Opener {
                 }
             } catch (IOException e) {
                 last = e;
+                why = " (" + (c == null ? e.getMessage() : c.reason(e)) + ")";
                 LockSupport.parkNanos(RETRY_NANOS);
             } finally {
                 if (c != null && !done) {
                     c.close();
                 }
             }
-        } while (context.deadlineNanos() - System.nanoTime() > 0);
-        throw new PortUnavailableException(options.prefix() + "no back-end" + (last == null ? "" : " (" + last.getMessage() + ")") + ": "
-                + endpoint.advice(), last);
+        } while (until - System.nanoTime() > 0);
+        throw new PortUnavailableException(options.prefix() + "no back-end" + why + ": " + endpoint.advice(), last);
     }
 
     private static Fd next(Endpoint endpoint, long deadlineNanos) throws IOException {

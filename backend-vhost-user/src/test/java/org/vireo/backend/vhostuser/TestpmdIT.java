@@ -20,6 +20,7 @@ import org.vireo.guest.ReceiveQueue;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
+import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.RingPosition;
 import org.vireo.posix.linux.SharedMemory;
 import org.vireo.testsupport.Await;
@@ -99,7 +100,13 @@ final class TestpmdIT extends PortCase {
     }
 
     private VhostUserPort openWhenItIsThere(VhostUserBackend b, int pairs) throws Exception {
-        return kept((VhostUserPort) b.open(news.context(START, pairs, false)));
+        return kept(Await.value(START, "a back-end", () -> {
+            try {
+                return (VhostUserPort) b.open(news.context(LIMIT, pairs, false));
+            } catch (PortUnavailableException e) {
+                return null;
+            }
+        }));
     }
 
     @ParameterizedTest

@@ -21,6 +21,7 @@ import org.vireo.net.api.DirtyLog;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.RingPosition;
@@ -94,6 +95,15 @@ final class VhostUserPortTest extends PortCase {
                     .open(news.context(Duration.ofMillis(100), 1, false))).getMessage();
             assertTrue(m.contains("start one that " + (server.equals("on") ? "connects to " : "listens on ") + path()), m);
             assertFalse(Files.exists(path()));
+        }
+    }
+
+    @Test
+    void waitingForABackEndEndsLongBeforeTheDeadline() {
+        for (String server : new String[] {"off", "on"}) {
+            OpenContext c = news.context(LIMIT, 1, false);
+            assertThrows(PortUnavailableException.class, () -> netdev("server=" + server).open(c));
+            assertTrue(c.deadlineNanos() - System.nanoTime() > 0);
         }
     }
 

@@ -116,10 +116,15 @@ public final class Requester {
         channel.send(request, flags, payload, with, deadlineNanos);
     }
 
+    /** Tens of milliseconds, upwards: what has passed on the way to the question makes no other message. */
+    private static long told(long limitNanos) {
+        return Math.max(0, Math.ceilDiv(limitNanos, TimeUnit.MILLISECONDS.toNanos(10)) * 10);
+    }
+
     private Message reply(Request request, boolean acknowledgement, long deadlineNanos, long limit) throws IOException {
         try {
             Message m = channel.receive(deadlineNanos).orElseThrow(() ->
-                    new IOException("no answer to " + request + " within " + TimeUnit.NANOSECONDS.toMillis(limit + 999_999) + " ms"));
+                    new IOException("no answer to " + request + " within " + told(limit) + " ms"));
             try {
                 if (m.id() != request.id()) {
                     throw new IOException(request + " was answered with " + m);

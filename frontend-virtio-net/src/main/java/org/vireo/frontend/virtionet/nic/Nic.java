@@ -611,8 +611,16 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
 
     private NicStatus status(Map<String, Long> counters) {
         Session s = session;
-        return new NicReport.Snapshot(options.id(), options.netdev(), report.state(), report.why(), options.effective(),
+        return new NicReport.Snapshot(options.id(), options.netdev(), report.state(), why(), options.effective(),
                 s == null ? 0 : s.vmmPid(), device.features(), epoch(), counters);
+    }
+
+    /** The reason for the state; of a NIC whose state is good, that it has no link. */
+    private String why() {
+        return switch (report.state()) {
+            case LISTENING, CONNECTED, RUNNING -> link.isUp() ? report.why() : "its link is down";
+            default -> report.why();
+        };
     }
 
     @Override

@@ -6,18 +6,21 @@ import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.session.Session;
 import org.vireo.vhostuser.ProtocolFeatures;
 
-/** A NIC's link as its guest sees it: what the port says of it, and whether the VMM was told. Of the NIC's actor. */
+/**
+ * A NIC's link as its guest sees it: what the port says of it, and whether the VMM was told. Of the NIC's actor, but for {@link #isUp}.
+ */
 final class NicLink {
     private static final Logger LOG = LoggerFactory.getLogger(NicLink.class);
 
     private final Nic nic;
-    private boolean up = true;
+    private volatile boolean up = true;
     private boolean untold;
 
     NicLink(Nic nic) {
         this.nic = nic;
     }
 
+    /** Any thread. */
     boolean isUp() {
         return up;
     }

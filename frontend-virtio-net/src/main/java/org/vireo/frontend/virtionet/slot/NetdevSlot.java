@@ -42,6 +42,8 @@ public final class NetdevSlot {
     /** The port, if it was opened of the configuration and not loaded of a state. */
     private OpenedPort afresh;
     private String failure = "";
+    /** Whether what failed is only that nobody is there yet at the other side. */
+    private boolean early;
     private int waiting;
 
     NetdevSlot(String id, Fds fds, Executor threads) {
@@ -266,7 +268,8 @@ public final class NetdevSlot {
         } catch (NetdevException e) {
             String why = e.getMessage().contains(c.bundle()) ? e.getMessage() : e.getMessage() + " (" + c + ")";
             synchronized (this) {
-                if (!(e instanceof PortUnavailableException)) {
+                early = e instanceof PortUnavailableException;
+                if (!early) {
                     candidates.fail(c);
                 }
                 failure = why;
@@ -381,6 +384,7 @@ public final class NetdevSlot {
             if (c != null) {
                 candidates.fail(c);
             }
+            early = false;
             failure = why;
             swap.refused(why);
         }
@@ -600,7 +604,8 @@ public final class NetdevSlot {
         SlotStatus bare;
         synchronized (this) {
             c = serving != null ? serving : candidates.any().orElse(null);
-            String state = port != null ? "open" : parked != null ? "parked" : !failure.isEmpty() ? "failed: " + failure
+            String state = port != null ? "open" : parked != null ? "parked"
+                    : !failure.isEmpty() ? (early ? "waits: " : "failed: ") + failure
                     : candidates.isEmpty() && !arrivals.isEmpty() ? "waits: " + arrivals.why() : "closed";
             bare = new SlotStatus(id, type(), c == null ? "" : c.bundle(), c == null ? -1 : c.bundleId(), state,
                     users.holder() == null ? "" : users.holder().id(), Map.copyOf(options()), "");

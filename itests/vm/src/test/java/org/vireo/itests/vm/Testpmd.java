@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.itests.vm;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.vireo.testsupport.TestNamespace;
+import org.vireo.testsupport.TestProcess;
+
+/**
+ * DPDK's testpmd as an external back-end: it serves a NIC's rings, and passes frames between them and an interface. It needs no huge
+ * pages, since the memory that it works on is the guest's.
+ */
+final class Testpmd {
+    /** What {@code --no-huge} leaves it to have. */
+    private static final String MEGABYTES = "256";
+
+    private Testpmd() { }
+
+    /** Listens at the path, as DPDK's vhost does unless it is told otherwise. What one that was killed has left there is removed. */
+    static TestProcess listening(TestNamespace namespace, Path socket, String interfaceName) throws IOException {
+        Files.deleteIfExists(socket);
+        return start(namespace, socket, interfaceName, "");
+    }
+
+    /** Connects to the path, once a second. */
+    static TestProcess connecting(TestNamespace namespace, Path socket, String interfaceName) {
+        return start(namespace, socket, interfaceName, ",client=1");
+    }
+
+    /** A listening one with options of net_vhost's. */
+    static TestProcess listening(TestNamespace namespace, Path socket, String interfaceName, String options) throws IOException {
+        Files.deleteIfExists(socket);
+        return start(namespace, socket, interfaceName, options);
+    }
+
+    private static TestProcess start(TestNamespace namespace, Path socket, String interfaceName, String more) {
+        return TestProcess.start(namespace.command(List.of("dpdk-testpmd", "--lcores", "0@0,1@1", "--no-huge", "-m", MEGABYTES,
+                "--iova-mode=va", "--no-pci", "--no-telemetry", "--file-prefix=" + namespace.name(), "--vdev", "net_vhost0,iface=" + socket
+                + ",queues=1" + more, "--vdev", "net_af_packet0,iface=" + interfaceName, "--", "--total-num-mbufs=4096",
+                "--forward-mode=io", "--auto-start", "--stats-period", "1", "--no-lsc-interrupt", "--disable-link-check")), Map.of(), null);
+    }
+}
