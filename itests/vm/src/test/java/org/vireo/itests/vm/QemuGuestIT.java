@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
@@ -51,16 +50,6 @@ final class QemuGuestIT {
         }
     }
 
-    private TestProcess qemu(Path image, Path socket, String... more) {
-        List<String> c = new ArrayList<>(List.of("qemu-system-x86_64", "-M", "pc,accel=tcg", "-cpu", "qemu64", "-m", "256", "-nic", "none",
-                "-nographic", "-no-reboot", "-kernel", GuestImage.kernel().toString(), "-initrd", image.toString(), "-append",
-                "console=ttyS0 panic=-1 quiet", "-object", "memory-backend-memfd,id=m0,size=256M,share=on", "-numa", "node,memdev=m0",
-                "-chardev", "socket,id=c0,reconnect=1,path=" + socket, "-netdev", "vhost-user,id=n0,chardev=c0", "-device",
-                "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,vectors=0"));
-        c.addAll(List.of(more));
-        return TestProcess.start(c, Map.of(), folder);
-    }
-
     private TestProcess ping(int count, String interval) {
         return TestProcess.start(namespace.command(List.of("ping", "-i", interval, "-c", String.valueOf(count), "-W", "5", GUEST)),
                 Map.of(), folder);
@@ -93,7 +82,7 @@ final class QemuGuestIT {
         Path socket = folder.resolve("vu");
         Path image = GuestImage.build(folder, GUEST + "/24");
         Vireo owner = daemon(socket, 0);
-        try (TestProcess guest = qemu(image, socket)) {
+        try (TestProcess guest = Qemu.start(folder, image, socket, Qemu.PRIVATE)) {
             guest.awaitLine(GuestImage.READY, BOOT);
             awaitAnswer();
             try (TestProcess pings = ping(200, "0.05")) {

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.itests.vm;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.vireo.testsupport.TestProcess;
+
+/** A virtual machine of a test's: QEMU, unmodified, with one NIC over vhost-user. */
+final class Qemu {
+    /** Guest memory that only QEMU and its NICs have. */
+    static final String PRIVATE = "memory-backend-memfd,id=m0,size=256M,share=on";
+
+    private Qemu() {
+    }
+
+    /**
+     * Starts one.
+     *
+     * @param folder where it runs
+     * @param image of {@link GuestImage}
+     * @param socket the NIC's
+     * @param memory its memory backend
+     * @param more options
+     */
+    static TestProcess start(Path folder, Path image, Path socket, String memory, String... more) {
+        List<String> c = new ArrayList<>(List.of("qemu-system-x86_64", "-M", "pc,accel=tcg", "-cpu", "qemu64", "-m", "256", "-nic", "none",
+                "-nographic", "-no-reboot", "-kernel", GuestImage.kernel().toString(), "-initrd", image.toString(), "-append",
+                "console=ttyS0 panic=-1 quiet", "-object", memory, "-numa", "node,memdev=m0",
+                "-chardev", "socket,id=c0,reconnect=1,path=" + socket, "-netdev", "vhost-user,id=n0,chardev=c0", "-device",
+                "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,vectors=0"));
+        c.addAll(List.of(more));
+        return TestProcess.start(c, Map.of(), folder);
+    }
+}
