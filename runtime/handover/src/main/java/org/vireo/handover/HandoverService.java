@@ -218,15 +218,15 @@ public final class HandoverService implements Handovers {
             target = null;
         }
         try {
-            target = target(path);
+            target = target(path, new Semaphore(1));
         } catch (IOException e) {
             throw new NicException(e.getMessage(), e);
         }
         LOG.info("waiting for a handover on {}", path);
     }
 
-    private HandoverTarget target(Path path) throws IOException {
-        return new HandoverTarget(context, path, () -> parameters, serving, r -> report = r);
+    private HandoverTarget target(Path path, Semaphore before) throws IOException {
+        return new HandoverTarget(context, path, () -> parameters, before, serving, r -> report = r);
     }
 
     @Override

@@ -18,6 +18,7 @@ final class HandoverTarget implements AutoCloseable {
     private final Context context;
     private final Supplier<Parameters> parameters;
     private final Consumer<Report> reports;
+    private final Semaphore before;
     private final Semaphore serving;
     private final Acceptor acceptor;
     private volatile Cancel session;
@@ -28,14 +29,16 @@ final class HandoverTarget implements AutoCloseable {
      * @param context what sessions run in
      * @param path of the socket; a missing folder is made, for this user alone
      * @param parameters as they are when somebody connects
+     * @param before whose permit is there when what comes before a handover here is over
      * @param serving one permit: one handover at a time in a process
      * @param reports takes the report of each session
      * @throws IOException the socket is taken, or the folder cannot be made
      */
-    HandoverTarget(Context context, Path path, Supplier<Parameters> parameters, Semaphore serving, Consumer<Report> reports)
-            throws IOException {
+    HandoverTarget(Context context, Path path, Supplier<Parameters> parameters, Semaphore before, Semaphore serving,
+            Consumer<Report> reports) throws IOException {
         this.context = context;
         this.parameters = parameters;
+        this.before = before;
         this.serving = serving;
         this.reports = reports;
         acceptor = new Acceptor(context, path, "handover socket", this::greet);
@@ -58,8 +61,11 @@ final class HandoverTarget implements AutoCloseable {
     private void acquire() throws HandoverException {
         try {
             // the one before may be about to end
-            if (serving.tryAcquire(context.deadlines().hello() / 2, TimeUnit.MILLISECONDS)) {
-                return;
+            if (before.tryAcquire(context.deadlines().hello() / 4, TimeUnit.MILLISECONDS)) {
+                before.release();
+                if (serving.tryAcquire(context.deadlines().hello() / 4, TimeUnit.MILLISECONDS)) {
+                    return;
+                }
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

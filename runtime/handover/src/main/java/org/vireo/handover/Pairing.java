@@ -15,6 +15,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -42,7 +43,8 @@ final class Pairing implements AutoCloseable {
 
     /** Listens for handovers, for one that comes before the active process ends in good order. */
     interface Targets {
-        HandoverTarget listen(Path path) throws IOException;
+        /** @param standing whose permit is there when this process has let go of all that it stood by with */
+        HandoverTarget listen(Path path, Semaphore standing) throws IOException;
     }
 
     /** What this process is. */
@@ -55,6 +57,8 @@ final class Pairing implements AutoCloseable {
     private final Targets targets;
     private final StandbyListener listener;
     private final Cancel stop;
+    /** What a NIC was prepared with for the death of its owner must be gone before the owner hands it over. */
+    private final Semaphore standing = new Semaphore(1);
     private final CountDownLatch settled = new CountDownLatch(1);
     private final Thread thread;
     private volatile Role role = Role.WAITING;
@@ -156,8 +160,9 @@ final class Pairing implements AutoCloseable {
     /** Stands by until the active process is dead, or does not feed this one any more. */
     private void stand(Fd socket) throws HandoverException, IOException {
         if (inheritance == null) {
-            inheritance = targets.listen(StandbyFeeds.heir(path, ProcessHandle.current().pid()));
+            inheritance = targets.listen(StandbyFeeds.heir(path, ProcessHandle.current().pid()), standing);
         }
+        standing.acquireUninterruptibly();
         try (Channel channel = new Channel(socket, context.fds()); Peer peer = greet(channel)) {
             active = peer;
             report = new Report("standby", context.events());
@@ -169,6 +174,7 @@ final class Pairing implements AutoCloseable {
                 context.events().accept("STANDBY_TAKEOVER", Map.of("from", peer.pid(), "nics", session.taken()));
             }
         } finally {
+            standing.release();
             role = Role.WAITING;
             active = null;
         }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.channels.AsynchronousCloseException;
@@ -12,6 +13,7 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -73,7 +75,7 @@ final class VhostUserBackendIT {
 
     /** A daemon with a NIC whose rings are an external back-end's. */
     private Vireo daemon(String netdev, String... more) {
-        List<String> options = new java.util.ArrayList<>(List.of("--netdev", "vhost-user,id=net0,path=" + socket() + netdev, "--nic",
+        List<String> options = new ArrayList<>(List.of("--netdev", "vhost-user,id=net0,path=" + socket() + netdev, "--nic",
                 "id=nic0,netdev=net0,socket=" + nic()));
         options.addAll(List.of(more));
         return Vireo.run(on.namespace(), folder.resolve("qmp"), options.toArray(String[]::new));
@@ -175,12 +177,13 @@ final class VhostUserBackendIT {
         return daemon(",reconnect-ms=100", "--standby", "unix:" + folder.resolve("pair"));
     }
 
-    private static void awaitRole(Vireo daemon, String text) {
-        Await.until(LIMIT, text, () -> {
-            try {
-                return String.join("\n", daemon.client("standby")).contains(text);
-            } catch (AssertionError e) {
-                // it serves QMP only when it is active
+    /** Whoever is active serves the socket; in between nobody does. */
+    private void awaitStandby(String... words) {
+        Await.until(LIMIT, List.of(words) + " of the standbys", () -> {
+            try (Monitor m = new Monitor(folder.resolve("qmp"))) {
+                String said = m.does("query-standby");
+                return List.of(words).stream().allMatch(said::contains);
+            } catch (IOException e) {
                 return false;
             }
         });
@@ -196,14 +199,16 @@ final class VhostUserBackendIT {
                 pings.awaitMore();
                 first.process().signal("CONT");
                 assertEquals(0, pings.lost(), "frames do not pass the daemon");
-                awaitRole(first, "nic0: prepared");
+                awaitStandby("prepared");
                 first.process().signal("TERM");
                 assertEquals(0, first.process().exitCode(LIMIT));
-                awaitRole(second, "role: active");
+                second.process().awaitLine("1 NIC taken", LIMIT);
+                awaitStandby("\"active\"");
                 try (Vireo third = standby(); Pings more = Pings.start(on.namespace(), GUEST)) {
-                    awaitRole(second, "nic0: prepared");
+                    awaitStandby("prepared");
                     second.process().signal("KILL");
-                    awaitRole(third, "role: active");
+                    second.process().exitCode(LIMIT);
+                    awaitStandby("\"active\"");
                     more.awaitMore();
                     // while rings are taken over the back-end has none to put frames into
                     int lost = more.lost();
@@ -276,7 +281,7 @@ final class VhostUserBackendIT {
         } catch (AsynchronousCloseException e) {
             // the test is over
         } catch (IOException e) {
-            throw new java.io.UncheckedIOException(e);
+            throw new UncheckedIOException(e);
         }
     }
 }
