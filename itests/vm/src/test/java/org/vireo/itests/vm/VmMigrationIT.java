@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.itests.vm;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -10,6 +9,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -120,12 +120,9 @@ final class VmMigrationIT {
         });
     }
 
-    private void awaitNic(Monitor vireo, String id, String state) {
-        Await.until(LIMIT, "NIC " + id + " is " + state, () -> {
-            String said = vireo.does("query-nics");
-            int at = said.indexOf("\"id\": \"" + id + "\"") < 0 ? said.indexOf("\"id\":\"" + id + "\"") : said.indexOf("\"id\": \"" + id + "\"");
-            return at >= 0 && said.indexOf(state, at) >= 0;
-        });
+    private static void awaitNic(Monitor vireo, String id, String state) {
+        Pattern nic = Pattern.compile("\"id\": ?\"" + id + "\"[^{}]*\"" + state + "\"|\"" + state + "\"[^{}]*\"id\": ?\"" + id + "\"");
+        Await.until(LIMIT, "NIC " + id + " is " + state, () -> nic.matcher(vireo.does("query-nics")).find());
     }
 
     private TestProcess ping(int count, String interval) {
@@ -173,7 +170,8 @@ final class VmMigrationIT {
                 first.human("migrate_set_parameter max-bandwidth 10g");
                 await(first, "completed");
                 assertAllAnswered(pings, 1000);
-                first.close();
+                first.process.signal("TERM");
+                first.process.exitCode(LIMIT);
                 there(second);
             }
         } finally {
@@ -200,7 +198,6 @@ final class VmMigrationIT {
             try (TestProcess more = ping(100, "0.01")) {
                 assertAllAnswered(more, 100);
             }
-            assertEquals(2, vireo.does("query-nics").split("\"netdev\"").length - 1);
         }
     }
 }
