@@ -119,7 +119,7 @@ final class VhostUserBackendIT {
                     awaitNics(m, "running");
                     first.signal("KILL");
                     awaitNics(m, "running", "its link is down");
-                    first.close();
+                    first.exitCode(LIMIT);
                     try (TestProcess second = start(server)) {
                         pings.awaitMore();
                         assertTrue(second.isAlive());
@@ -218,7 +218,7 @@ final class VhostUserBackendIT {
                     guest.exitCode(LIMIT);
                     try (TestProcess again = guest(); Pings last = Pings.start(on.namespace(), GUEST)) {
                         assertEquals(0, last.lost());
-                        assertTrue(again.isAlive());
+                        assertTrue(again.isAlive() && third.process().isAlive());
                     }
                 }
             }
@@ -244,10 +244,11 @@ final class VhostUserBackendIT {
         Path silent = folder.resolve("silent");
         Path rude = folder.resolve("rude");
         Path file = Files.writeString(folder.resolve("file"), "no socket");
+        Thread closer;
         try (ServerSocketChannel says = listen(silent); ServerSocketChannel closes = listen(rude);
                 Vireo v = Vireo.run(on.namespace(), folder.resolve("qmp"), "--netdev", "tap,id=good,ifname=" + on.tap(), "--nic",
                         "id=good,netdev=good,socket=" + nic()); Monitor m = new Monitor(folder.resolve("qmp"))) {
-            Thread closer = Thread.ofPlatform().start(() -> closeAll(closes));
+            closer = Thread.ofPlatform().start(() -> closeAll(closes));
             for (Path bad : List.of(silent, rude, file)) {
                 String id = bad.getFileName().toString();
                 m.does("netdev_add", "type", "vhost-user", "id", id, "path", bad.toString());
@@ -261,10 +262,9 @@ final class VhostUserBackendIT {
                 m.does("device_del", "id", bad.getFileName().toString());
             }
             assertEquals("no socket", Files.readString(file));
-            closes.close();
-            closer.join(LIMIT);
             assertTrue(says.isOpen() && v.process().isAlive());
         }
+        assertTrue(closer.join(LIMIT));
     }
 
     private static ServerSocketChannel listen(Path path) throws IOException {
