@@ -415,7 +415,7 @@ class HandoverInsideTest {
         source.nic("a");
         target.nic("b", "netdev", "neta");
         NicException e = assertThrows(NicException.class, this::prepare);
-        assertTrue(e.getMessage().contains("netdev neta: is in use by NIC b"), e.getMessage());
+        assertTrue(e.getMessage().contains("netdev neta: already initialised"), e.getMessage());
     }
 
     /** What the VMM says while the target is prepared reaches it before it takes effect. */
