@@ -9,6 +9,7 @@ import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.session.Session;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.nic.Ownership;
 
 /**
  * Whose a NIC is: this process serves it, lets go of it, gets it back, or takes it from another process. Of the NIC's actor; who may do
@@ -128,6 +129,10 @@ final class Custody {
         if (nic.binding() != null && nic.binding().port() != null) {
             nic.binding().slot().served().resume();
             nic.binding().settle(nic.state());
+        }
+        if (nic.block().ownership().filter(o -> o.peer() != Ownership.NONE).isEmpty()) {
+            // a process that died can have written, and not logged, where nobody knows; one that offers its NIC has logged all
+            nic.rings().logAll(nic.state());
         }
         nic.rings().resume(nic.state());
         nic.feed().taken();

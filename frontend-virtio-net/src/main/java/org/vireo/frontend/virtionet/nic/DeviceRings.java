@@ -158,7 +158,7 @@ final class DeviceRings {
     }
 
     /** Marks all that this device, or one before it, can have written. */
-    private void logAll(DeviceState s) {
+    void logAll(DeviceState s) {
         for (int i = 0; i < running.length; i++) {
             RingLog l = s.log(i);
             if (l.buffers()) {
@@ -271,8 +271,6 @@ final class DeviceRings {
                 running[i] = true;
             }
         }
-        // a process that was killed can have written, and not logged, where nobody knows
-        logAll(s);
         BitSet attach = port != null && s.running() ? s.enabledPairs() : new BitSet();
         engine.resume(rings, attach, port == null ? List.of() : port.queues(), port == null ? List.of() : port.events());
     }

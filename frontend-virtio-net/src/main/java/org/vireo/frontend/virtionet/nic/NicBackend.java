@@ -53,6 +53,11 @@ final class NicBackend implements SlotUser {
         return nic.block().ownership().filter(o -> o.holder() == nic.block().self()).isPresent();
     }
 
+    @Override
+    public boolean ended() {
+        return !nic.alive();
+    }
+
     String servedBy() {
         return " (" + binding.slot().servedBy() + ")";
     }

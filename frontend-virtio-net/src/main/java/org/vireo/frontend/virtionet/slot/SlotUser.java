@@ -28,6 +28,13 @@ public interface SlotUser {
      */
     boolean opens();
 
+    /**
+     * Whether it is over with it, but what it holds is not free yet: a thread hangs in its backend, perhaps.
+     *
+     * @return whether
+     */
+    boolean ended();
+
     /** Another NIC's rings run, and want the port that this one holds; must only post. */
     void portWanted();
 

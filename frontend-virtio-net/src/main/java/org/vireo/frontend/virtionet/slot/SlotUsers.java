@@ -31,7 +31,7 @@ public final class SlotUsers {
      * A NIC names the netdev. The first one holds it.
      *
      * @param nic the NIC
-     * @throws NetdevException there are two, or the other one has another number of pairs
+     * @throws NetdevException there are two, the other one has another number of pairs, or has ended and is not gone
      */
     public void add(SlotUser nic) throws NetdevException {
         add(nic, false);
@@ -42,12 +42,17 @@ public final class SlotUsers {
      *
      * @param nic the NIC
      * @param holds whether it held the netdev there: then it does here too, though another one was here first, unless that has a port
-     * @throws NetdevException there are two, or the other one has another number of pairs
+     * @throws NetdevException there are two, the other one has another number of pairs, or has ended and is not gone
      */
     public void add(SlotUser nic, boolean holds) throws NetdevException {
         synchronized (slot) {
             if (all.contains(nic)) {
                 return;
+            }
+            Optional<SlotUser> late = all.stream().filter(SlotUser::ended).findFirst();
+            if (late.isPresent()) {
+                throw new NetdevException("netdev " + slot.id() + ": is in use by NIC " + late.get().id()
+                        + ", which is over, but whose backend has not let go yet: try again later");
             }
             if (all.size() == MOST) {
                 String names = all.stream().map(SlotUser::id).collect(Collectors.joining(" and "));

@@ -206,18 +206,6 @@ class BackendDynamicsTest {
         assertThrows(NicException.class, () -> h.registry.remove("a"));
     }
 
-    @Test
-    void aNetdevIsOneNicsAtATime() throws Exception {
-        h.backend("neta", net);
-        h.nic("a");
-        NicException e = assertThrows(NicException.class, () -> h.nic("b", "netdev", "neta"));
-        assertTrue(e.getMessage().contains("netdev neta: is in use by NIC a"), e.getMessage());
-        assertEquals(1, h.registry.list().size());
-        h.registry.remove("a");
-        h.nic("b", "netdev", "neta");
-        assertEquals(NicState.LISTENING, h.status("b").state());
-    }
-
     /** A backend that throws, or that gives nonsense, is named; the next one is tried. */
     @Test
     void aVmmIsNotAcceptedWhileNobodyServes() throws Exception {
