@@ -89,6 +89,17 @@ class HandoverInsideTest {
         to.own();
     }
 
+    /** As {@link #handOver}, of a process that has died: nobody has offered the NIC. It only stands still here. */
+    static void succeed(TransferableNic from, IncomingNic to) throws NicException {
+        from.freeze(deadline());
+        move(from, Phase.TAKEN, to.block().self(), Ownership.NONE);
+        to.take();
+        move(from, Phase.RUNNING, to.block().self(), Ownership.NONE);
+        move(from, Phase.OWNED, to.block().self(), Ownership.NONE);
+        from.letGo();
+        to.own();
+    }
+
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void theGuestLosesNothing(boolean packed) throws Exception {
