@@ -111,6 +111,7 @@ final class BackendSwap {
         PREPARATIONS.acquireUninterruptibly();
         try (image) {
             if (!swaps.isUnderWay(r)) {
+                nic.actor().post(Urgency.SWAP, () -> over(r));
                 return;
             }
             if (image == null || !swaps.reads(r, image.backend().orElseThrow())) {
@@ -131,6 +132,14 @@ final class BackendSwap {
         } finally {
             PREPARATIONS.release();
         }
+    }
+
+    /** One of the two has left before anything was done. */
+    private void over(Replacement r) {
+        if (prepared == r) {
+            prepared = null;
+        }
+        look();
     }
 
     /** Where the state cannot go over: the new backend opens a port of its own, beside the one that serves, or in its place. */

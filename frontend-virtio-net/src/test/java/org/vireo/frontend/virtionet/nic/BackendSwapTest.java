@@ -158,6 +158,19 @@ class BackendSwapTest extends SwapScene {
     }
 
     @Test
+    void oneThatLeavesBeforeItIsMadeReadyKeepsNobodyOut() throws Exception {
+        FakeBackend hasty = new FakeBackend(net);
+        first.stall("save");
+        h.bind("neta", hasty, 0);
+        first.awaitStalled("save");
+        h.unbind(hasty);
+        first.wake("save");
+        swapTo(new FakeBackend(net), first);
+        net.passBothWays(guest, 2);
+        assertFalse(hasty.calls.contains("load"), hasty.calls.toString());
+    }
+
+    @Test
     void whoeverWasReplacedMayLeaveAtOnce() throws Exception {
         FakeBackend next = new FakeBackend(net);
         h.bind("neta", next, 0);
