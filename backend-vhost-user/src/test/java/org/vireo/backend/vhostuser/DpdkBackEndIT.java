@@ -30,7 +30,7 @@ import org.vireo.vhostuser.MemoryRegionSpec;
 import org.vireo.vhostuser.VirtioNet;
 
 /** DPDK's testpmd as the back-end: what a guest transmits comes back to it, whatever happens to testpmd and to the port. */
-final class TestpmdIT extends PortCase {
+final class DpdkBackEndIT extends PortCase {
     private static final int RING = 256;
     private static final int HEADER = 12;
     private static final int FRAME = 200;
