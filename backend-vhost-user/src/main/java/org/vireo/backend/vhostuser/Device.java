@@ -85,6 +85,9 @@ final class Device {
         if (missing != 0) {
             return "it lacks " + VirtioNet.names(missing) + ", which the driver has acknowledged";
         }
+        if (isPacked() && inflight != null && !offer.has(ProtocolFeatures.INFLIGHT_SHMFD) && rings.stream().anyMatch(Ring::isForeignNext)) {
+            return "it lacks INFLIGHT_SHMFD, in whose memory it is kept where the driver's packed rings go on";
+        }
         return log != null && !offer.logs() ? "it cannot log dirty pages (LOG_ALL, LOG_SHMFD), as it has to now" : null;
     }
 
@@ -114,19 +117,35 @@ final class Device {
 
     void memory(Connection c, GuestMemory given) throws NetdevException, IOException {
         Kept.Memory former = memory;
-        Kept.Memory now = Kept.Memory.of(given);
-        memory = now;
-        if (former != null) {
-            // what a back-end was told of it, it has
-            former.close();
+        memory = Kept.Memory.of(given);
+        boolean refused = true;
+        try {
+            tellMemory(c);
+            refused = false;
+        } catch (RefusedException | NetdevException e) {
+            throw e;
+        } catch (IOException e) {
+            // the next back-end will be told
+            refused = false;
+            throw e;
+        } finally {
+            Kept.Memory over = refused ? memory : former;
+            memory = refused ? former : memory;
+            if (over != null) {
+                // what a back-end was told of it, it has
+                over.close();
+            }
         }
-        if (now.regions().isEmpty()) {
+    }
+
+    private void tellMemory(Connection c) throws NetdevException, IOException {
+        if (memory.regions().isEmpty()) {
             dropInflight(c);
         }
         if (c == null) {
             return;
         }
-        MemoryTable.Change change = c.memory().change(prefix, c.offer(), now);
+        MemoryTable.Change change = c.memory().change(prefix, c.offer(), memory);
         List<Ring> moved = rings.stream().filter(r -> r.running && disturbs(change, r.spec)).toList();
         for (Ring r : moved) {
             r.position = stopRunning(c, r);
@@ -376,6 +395,8 @@ final class Device {
         r.call(Kept.copy(call));
         if (c != null && r.running) {
             tellDescriptor(c, Request.SET_VRING_CALL, r.index, call);
+            // what it calls until it has read that goes to the former one
+            c.barrier();
         }
         signal(call);
     }

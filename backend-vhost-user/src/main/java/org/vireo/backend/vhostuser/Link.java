@@ -40,13 +40,13 @@ final class Link implements Watcher.Duty {
     private final Endpoint endpoint;
     /** Lost ones, which the watcher may still be polling: it closes them. */
     private final List<Connection> lost = new ArrayList<>();
-    private Connection connection;
+    private volatile Connection connection;
     private Offer offer;
     private Watcher watcher;
     private Exception failure;
     /** Null: nothing that is still true. */
     private Saved saved;
-    private long connects;
+    private volatile long connects;
     /** Until when this side calls again since it has hung up itself; 0: it has not. */
     private long afreshUntil;
     private long nextAttempt = System.nanoTime();

@@ -140,7 +140,6 @@ final class VhostUserPort implements VringPort, ThreadedPort {
         if (live || context.rehearsal()) {
             return;
         }
-        live = true;
         Connection c = link.connection();
         if (c != null) {
             c.until(System.nanoTime() + CALL_NANOS);
@@ -148,6 +147,7 @@ final class VhostUserPort implements VringPort, ThreadedPort {
         }
         try {
             link.start();
+            live = true;
         } catch (IOException e) {
             throw new NetdevException(options.prefix() + "cannot watch the back-end: " + e.getMessage(), e);
         }
@@ -274,12 +274,8 @@ final class VhostUserPort implements VringPort, ThreadedPort {
 
     @Override
     public void statistics(StatisticsSink to) {
-        enter();
-        try {
-            link.statistics(to);
-        } finally {
-            leave();
-        }
+        // without the lock: who looks at counters must not send a back-end away that is being brought up
+        link.statistics(to);
     }
 
     @Override

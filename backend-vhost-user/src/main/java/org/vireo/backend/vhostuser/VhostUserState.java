@@ -174,7 +174,8 @@ final class VhostUserState {
             Connection c = socket == null ? null
                     : new Connection(socket, fds, options.prefix() + "back-end", offer, told, status);
             if (c != null) {
-                c.inflightTold(inflight != null);
+                // told with the first ring that runs
+                c.inflightTold(inflight != null && foreign.contains(true));
                 c.take();
             }
             VhostUserPort port = new VhostUserPort(options, context, Endpoint.of(options, fds, listener), c, offer, device);

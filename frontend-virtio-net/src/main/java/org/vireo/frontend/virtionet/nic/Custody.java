@@ -61,6 +61,10 @@ final class Custody {
     /** Goes on after {@link #freeze}. */
     void thaw() {
         frozen = false;
+        if (nic.block().ownership().filter(o -> o.phase() == Ownership.Phase.TAKEN && o.peer() == Ownership.NONE).isPresent()) {
+            // whom it was offered to took it and died: nobody knows how far that came
+            nic.rings().succeed(nic.state());
+        }
         if (nic.backend() != null && nic.backend().resume()) {
             nic.backend().reopen();
         }
@@ -132,7 +136,7 @@ final class Custody {
         }
         if (nic.block().ownership().filter(o -> o.peer() != Ownership.NONE).isEmpty()) {
             // a process that died can have written, and not logged, where nobody knows; one that offers its NIC has logged all
-            nic.rings().logAll(nic.state());
+            nic.rings().succeed(nic.state());
         }
         nic.rings().resume(nic.state());
         nic.feed().taken();

@@ -157,8 +157,17 @@ final class DeviceRings {
         }
     }
 
+    /** Rings are to go on that a process which died had last. */
+    void succeed(DeviceState s) {
+        logAll(s);
+        LentRings lent = lent();
+        if (lent != null) {
+            lent.succeed();
+        }
+    }
+
     /** Marks all that this device, or one before it, can have written. */
-    void logAll(DeviceState s) {
+    private void logAll(DeviceState s) {
         for (int i = 0; i < running.length; i++) {
             RingLog l = s.log(i);
             if (l.buffers()) {
@@ -172,9 +181,7 @@ final class DeviceRings {
 
     private void start(DeviceState from, DeviceState next) throws EngineException, NetdevException {
         if (binding != null) {
-            if (binding.reachable() && idle()) {
-                engine.format(binding.format(next.features()));
-            }
+            format(next);
             binding.follow(next);
         }
         LentRings lent = lent();
@@ -195,10 +202,11 @@ final class DeviceRings {
                 if (lent == null) {
                     requireNotLost();
                     engine.start(i, spec, at);
+                    running[i] = true;
                 } else {
-                    lent.start(i, spec, at);
+                    int ring = i;
+                    lend(lent, ring, () -> lent.start(ring, spec, at));
                 }
-                running[i] = true;
             }
         }
     }
@@ -210,6 +218,12 @@ final class DeviceRings {
             }
         }
         return true;
+    }
+
+    private void format(DeviceState s) {
+        if (binding != null && idle()) {
+            binding.format(s.features()).ifPresent(engine::format);
+        }
     }
 
     private void requireNotLost() throws EngineException {
@@ -255,14 +269,13 @@ final class DeviceRings {
         }
         engine.awaitQuiet();
         requireNotLost();
+        // also for rings that are lent: they may come back
+        format(s);
         if (lent() != null) {
             lend(lent(), s);
             return;
         }
         OpenedPort port = binding == null ? null : binding.port();
-        if (binding != null && binding.reachable() && idle()) {
-            engine.format(binding.format(s.features()));
-        }
         List<RingEngine.Resumption> rings = new ArrayList<>();
         for (int i = 0; i < running.length; i++) {
             RingState r = s.rings().get(i);
@@ -275,14 +288,30 @@ final class DeviceRings {
         engine.resume(rings, attach, port == null ? List.of() : port.queues(), port == null ? List.of() : port.events());
     }
 
+    private interface Start {
+        void now() throws NetdevException;
+    }
+
+    /** Who knows how far a start came that failed: what it began is stopped. */
+    private void lend(LentRings lent, int ring, Start start) throws NetdevException, EngineException {
+        running[ring] = true;
+        try {
+            start.now();
+        } catch (NetdevException e) {
+            running[ring] = false;
+            giveBack(lent, ring);
+            throw e;
+        }
+    }
+
     private void lend(LentRings lent, DeviceState s) throws EngineException {
         try {
             lent.prepare(s);
             enable(s);
             for (int i = 0; i < running.length; i++) {
                 if (s.rings().get(i).started() && !running[i]) {
-                    running[i] = true;
-                    lent.resume(i, spec(s, i), engine.position(i));
+                    int ring = i;
+                    lend(lent, ring, () -> lent.resume(ring, spec(s, ring), engine.position(ring)));
                 }
             }
         } catch (NetdevException e) {
@@ -348,10 +377,8 @@ final class DeviceRings {
         engine.replace(pair);
     }
 
-    /** Forgets where rings were, and their memory, which is closed afterwards: their guest has gone. */
-    void forget() {
-        halted = false;
-        lost = null;
+    /** The port goes on without this NIC, and has nothing of its guest any more. */
+    void forgetLent() {
         LentRings lent = lent();
         if (lent != null) {
             try {
@@ -360,6 +387,13 @@ final class DeviceRings {
                 LOG.warn("{}", e.getMessage());
             }
         }
+    }
+
+    /** Forgets where rings were, and their memory, which is closed afterwards: their guest has gone. */
+    void forget() {
+        halted = false;
+        lost = null;
+        forgetLent();
         for (int i = 0; i < running.length; i++) {
             block.clearJournal(i);
         }

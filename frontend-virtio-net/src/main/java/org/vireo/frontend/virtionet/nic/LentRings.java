@@ -12,6 +12,7 @@ import org.vireo.frontend.virtionet.device.RingEngine.RingSpec;
 import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.slot.ServedPort;
 import org.vireo.net.api.Fd;
@@ -40,7 +41,10 @@ final class LentRings {
     private final BitSet enabled = new BitSet();
     /** Those of which is known what they do: they were started here. */
     private final BitSet known = new BitSet();
-    private final boolean inherited;
+    private boolean inherited;
+    /** Those of which the port was told whether they are enabled. */
+    private final BitSet told = new BitSet();
+    private boolean logTold;
     /** What the port was told; null: nothing yet. */
     private MemoryTable memory;
     private DirtyLog log;
@@ -52,13 +56,34 @@ final class LentRings {
      * @param port calls it
      * @param block for the journals
      * @param engine knows where rings lie
-     * @param inherited whether the port is another process's too, which may have died with running rings
+     * @param since who had the port before
      */
-    LentRings(ServedPort port, NicBlockMemory block, RingEngine engine, boolean inherited) {
-        this.inherited = inherited;
+    LentRings(ServedPort port, NicBlockMemory block, RingEngine engine, Since since) {
+        inherited = since == Since.ANOTHER_PROCESS;
+        logTold = since == Since.OPENED;
         this.port = port;
         this.block = block;
         this.engine = engine;
+    }
+
+    /** Who had the port before. */
+    enum Since {
+        /** Nobody. */
+        OPENED,
+        /** Somebody of this process, who may have told it things of another guest. */
+        ANOTHER_NIC,
+        /** Another process, which may have died with running rings. */
+        ANOTHER_PROCESS
+    }
+
+    /** Somebody had the port for a while, and died. */
+    void succeed() {
+        inherited = true;
+        known.clear();
+        told.clear();
+        memory = null;
+        log = null;
+        logTold = false;
     }
 
     private interface Action {
@@ -101,9 +126,10 @@ final class LentRings {
     /** A VMM that migrates its VM begins or ends to log: so does who has the rings. */
     void log(DeviceState s) throws NetdevException {
         DirtyLog wanted = s.logsAll() ? s.log() : null;
-        if (memory != null && wanted != log) {
+        if (memory != null && (wanted != log || !logTold)) {
             tell("log", p -> p.log(wanted == null ? null : new SharedLog(wanted.file(), wanted.offset(), wanted.bytes())));
             log = wanted;
+            logTold = true;
         }
         for (int ring : List.copyOf(started.keySet())) {
             RingSpec spec = started.get(ring);
@@ -111,9 +137,7 @@ final class LentRings {
             if (log != null && at >= 0 && at != loggedAt(spec)) {
                 // not where the ring lies, and not where it was said to be when it was started
                 stop(ring);
-                RingSpec moved = new RingSpec(spec.size(), spec.packed(), spec.descriptors(), spec.available(), spec.used(),
-                        spec.eventIndex(), spec.indirect(), s.log(ring), spec.kick(), spec.call());
-                start(ring, moved, engine.position(ring));
+                start(ring, with(spec, s.log(ring), spec.call()), engine.position(ring));
             }
         }
     }
@@ -154,14 +178,21 @@ final class LentRings {
     }
 
     void enable(int ring, boolean on) throws NetdevException {
-        if (enabled.get(ring) != on) {
+        if (enabled.get(ring) != on || !told.get(ring)) {
             tell("enable", p -> p.enable(ring, on));
             enabled.set(ring, on);
+            told.set(ring);
         }
     }
 
     void call(int ring, Fd call) throws NetdevException {
         tell("call", p -> p.call(ring, call));
+        started.computeIfPresent(ring, (r, s) -> with(s, s.log(), call));
+    }
+
+    private static RingSpec with(RingSpec s, RingLog log, Fd call) {
+        return new RingSpec(s.size(), s.packed(), s.descriptors(), s.available(), s.used(), s.eventIndex(), s.indirect(), log, s.kick(),
+                call);
     }
 
     /**
@@ -189,8 +220,9 @@ final class LentRings {
             }
             int used = engine.usedIndex(spec);
             return RingPosition.of(used, used);
-        } catch (EngineException e) {
-            throw new NetdevException(e.getMessage(), e);
+        } catch (EngineException | InternalError e) {
+            // its memory was truncated, perhaps
+            throw new NetdevException("the used ring cannot be read: " + e.getMessage(), e);
         }
     }
 

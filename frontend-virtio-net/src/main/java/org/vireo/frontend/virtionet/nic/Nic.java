@@ -542,6 +542,9 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         }
         feed.end();
         rings.stopAll();
+        if (!leave) {
+            rings.forgetLent();
+        }
         if (!leave && custody.isOwner()) {
             block.closeOwned();
         }

@@ -99,7 +99,11 @@ final class NicBackend implements SlotUser {
 
     /** Opens the best backend that there is, or takes the port that another NIC had, if there is none yet. On the actor. */
     void open() {
-        if (!nic.alive() || !nic.custody().isServing() || binding.port() != null || !binding.slot().users().isHeldBy(this)) {
+        if (!nic.alive() || !nic.custody().isServing() || binding.port() != null) {
+            return;
+        }
+        if (!binding.slot().users().isHeldBy(this)) {
+            offer();
             return;
         }
         boolean given = binding.reachable();
@@ -116,7 +120,7 @@ final class NicBackend implements SlotUser {
             absence.end();
             nic.recovered();
             if (nic.state().running()) {
-                if (binding.lent() != null) {
+                if (binding.lent() != null || given) {
                     // they have run here, without a port
                     nic.rings().stopSurely();
                 }
@@ -124,6 +128,11 @@ final class NicBackend implements SlotUser {
                 nic.resumeRings();
             }
             nic.ready();
+            if (given) {
+                // what was told while it was nobody's
+                binding.port().failure().ifPresent(this::broken);
+                letGo();
+            }
         } catch (PortUnavailableException e) {
             tryLater(e);
         } catch (NetdevException | EngineException | IOException e) {
@@ -131,10 +140,24 @@ final class NicBackend implements SlotUser {
         }
     }
 
+    /** Another NIC has the port: what it can do is offered here too. */
+    private void offer() {
+        if (binding.reachable()) {
+            try {
+                nic.ready();
+            } catch (IOException e) {
+                nic.fail(e.getMessage());
+            }
+        }
+    }
+
     /** Rings run where none did, or none runs any more: the port goes where it is needed. On the actor. */
     void ringsChanged() {
         if (!nic.alive() || !nic.custody().isServing()) {
             return;
+        }
+        if (binding.port() == null && binding.slot().users().isHeldBy(this) && retry == null) {
+            open();
         }
         if (!nic.state().running()) {
             binding.slot().users().unclaim(this);
@@ -180,11 +203,13 @@ final class NicBackend implements SlotUser {
             return;
         }
         swap.settle();
+        nic.rings().forgetLent();
         nic.feed().abort("another NIC has its port now");
         try {
             binding.handOn();
         } catch (EngineException e) {
             LOG.warn("NIC {}: {}", id(), e.getMessage());
+            nic.environment().timer().schedule(this::portWanted, RETRY_MILLIS, TimeUnit.MILLISECONDS);
             return;
         }
         LOG.info("NIC {}: gives netdev {} to another NIC, whose rings run", id(), binding.slot().id());
@@ -250,6 +275,11 @@ final class NicBackend implements SlotUser {
     }
 
     private void letGo() {
+        if (binding.port() == null && binding.slot().users().isHeldBy(this) && binding.slot().isServingGone()) {
+            // on its way from one NIC to another
+            binding.slot().park();
+            return;
+        }
         if (binding.port() == null || !binding.slot().isServingGone() || swap.takeBack("it leaves")) {
             return;
         }

@@ -27,8 +27,8 @@ final class NicLink {
 
     /** Another port is the NIC's: so is its link. */
     void ofPort() {
-        if (nic.binding() != null && nic.binding().reachable()) {
-            set(nic.binding().isLinkUp());
+        if (nic.binding() != null) {
+            nic.binding().isLinkUp().ifPresent(this::set);
         }
     }
 

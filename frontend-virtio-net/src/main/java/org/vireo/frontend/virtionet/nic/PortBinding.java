@@ -4,6 +4,7 @@ package org.vireo.frontend.virtionet.nic;
 import java.io.IOException;
 import java.util.BitSet;
 import java.util.Collections;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
@@ -64,12 +65,12 @@ final class PortBinding {
 
     /** Another port, or none. */
     private void serve(OpenedPort p) {
-        serve(p, false);
+        serve(p, LentRings.Since.ANOTHER_NIC);
     }
 
-    private void serve(OpenedPort p, boolean inherited) {
+    private void serve(OpenedPort p, LentRings.Since since) {
         port = p;
-        lent = p != null && p.takesRings() ? new LentRings(slot.served(), block, engine, inherited) : null;
+        lent = p != null && p.takesRings() ? new LentRings(slot.served(), block, engine, since) : null;
     }
 
     /** The rings, if the port takes them; null: they are run here. */
@@ -140,7 +141,7 @@ final class PortBinding {
 
     /** Loads another process's port; its settings are what the other process had applied. */
     void load(BackendState state, PortSettings settings, long deadlineNanos) throws NetdevException {
-        serve(slot.load(state, options.pairs(), deadlineNanos), true);
+        serve(slot.load(state, options.pairs(), deadlineNanos), LentRings.Since.ANOTHER_PROCESS);
         applied = settings;
     }
 
@@ -183,6 +184,9 @@ final class PortBinding {
      */
     void adopt(DeviceState s) throws NetdevException {
         OpenedPort given = slot.shared();
+        if (given == null) {
+            throw new NetdevException("netdev " + slot.id() + ": its port was closed when it was to be had");
+        }
         requireFit(given, s);
         exchange(given, null);
     }
@@ -203,9 +207,9 @@ final class PortBinding {
         return bits & ~options.disabled();
     }
 
-    /** The link of a port that is {@link #reachable}. */
-    boolean isLinkUp() {
-        return known().isLinkUp();
+    /** The link of the port, if there is one. */
+    Optional<Boolean> isLinkUp() {
+        return Optional.ofNullable(known()).map(OpenedPort::isLinkUp);
     }
 
     int mtu() {
@@ -213,10 +217,15 @@ final class PortBinding {
         return p == null ? 0 : p.profile().mtu();
     }
 
-    FrameFormat format(long features) {
-        PortProfile p = known().profile();
+    /** How frames are, if there is a port. */
+    Optional<FrameFormat> format(long features) {
+        OpenedPort of = known();
+        if (of == null) {
+            return Optional.empty();
+        }
+        PortProfile p = of.profile();
         int header = FrameFormat.headerLength(features);
-        return FrameFormat.of(features, p.headerLengths().contains(header) ? header : 0, Math.max(options.mtu(), p.mtu()));
+        return Optional.of(FrameFormat.of(features, p.headerLengths().contains(header) ? header : 0, Math.max(options.mtu(), p.mtu())));
     }
 
     private PortSettings wanted(DeviceState s) throws NetdevException {

@@ -11,6 +11,7 @@ import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.nic.IncomingNic;
@@ -93,6 +94,8 @@ final class ReceivedNic implements IncomingNic {
         if (!loads) {
             try {
                 nic.binding().open();
+            } catch (PortUnavailableException e) {
+                throw e;
             } catch (NetdevException e) {
                 throw new NetdevException(e.getMessage() + "; if only one process at a time can have it open: with break-before-make=on,"
                         + " set on both sides (migrate-set-parameters), the source closes it first", e);

@@ -163,6 +163,10 @@ final class SourceNic implements TransferableNic {
                 if (breaks) {
                     nic.binding().breaks(false);
                 }
+                if (nic.backend() != null) {
+                    // what another NIC wanted meanwhile
+                    nic.backend().ringsChanged();
+                }
             });
         }
         endRehearsal();

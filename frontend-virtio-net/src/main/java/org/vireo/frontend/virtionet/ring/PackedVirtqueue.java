@@ -23,12 +23,15 @@ import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
  * lost and none is given back twice, also by one that has no journal.
  */
 public final class PackedVirtqueue extends Virtqueue {
+    /** Of indirect tables that are looked at when a ring starts: a driver must not keep a control thread busy. */
+    private static final int MOST_TABLE_ENTRIES = 65536;
     private static final VarHandle SHORT = JAVA_SHORT.varHandle();
     private static final VarHandle INT = JAVA_INT.varHandle();
     private static final VarHandle LONG = JAVA_LONG.varHandle();
     private static final int UNKNOWN = -1;
 
     /** Chains that were parsed and are not done, in order: where each begins, its descriptors, its buffer id, what was written. */
+    private long tableEntries;
     private final char[] positions;
     private final char[] counts;
     private final char[] ids;
@@ -69,7 +72,8 @@ public final class PackedVirtqueue extends Virtqueue {
 
     /** Finishes what a process that was killed had begun to give back. */
     private void recover(int pending, int firstCount) {
-        boolean begun = PackedRingLayout.isUsed(flags(done), done);
+        // what was given back the driver may have posted anew, for its next lap: used it is no more, nor available for this one
+        boolean begun = !PackedRingLayout.isAvailable(flags(done), done);
         try {
             if (!deviceWrites) {
                 int there = begun ? Math.min(firstCount, pending) : 0;
@@ -111,7 +115,7 @@ public final class PackedVirtqueue extends Virtqueue {
     private void recoverReceived(int descriptors) throws MalformedRingException {
         int end = PackedRingLayout.advance(done, descriptors, size);
         for (int left = descriptors; left > 0; left -= chainDescriptors) {
-            if (left < descriptors && PackedRingLayout.isUsed(flags(ahead), ahead)) {
+            if (left < descriptors && !PackedRingLayout.isAvailable(flags(ahead), ahead)) {
                 write(parsed);
                 goTo(end);
                 return;
@@ -292,6 +296,10 @@ public final class PackedVirtqueue extends Virtqueue {
 
     private long tableBytes(long address, long bytes) throws MalformedRingException {
         long at = indirectTable(address, bytes, 0, false);
+        tableEntries += bytes / PackedRingLayout.DESCRIPTOR;
+        if (tableEntries > size + MOST_TABLE_ENTRIES) {
+            throw tooLong(done & PackedRingLayout.INDEX, size);
+        }
         long total = 0;
         for (long i = 0; i < bytes; i += PackedRingLayout.DESCRIPTOR) {
             total += MEMORY.get(JAVA_LONG_UNALIGNED, at + i + PackedRingLayout.DESCRIPTOR_WORD) & 0xffffffffL;

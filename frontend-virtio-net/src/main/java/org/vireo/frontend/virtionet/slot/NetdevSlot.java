@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
@@ -189,8 +190,13 @@ public final class NetdevSlot {
         if (beside != null) {
             maker.dispose(leaving, beside.port(), how);
         }
-        if (holder != null) {
-            holder.backendLeaving();
+        for (SlotUser told = null; holder != null && holder != told;) {
+            told = holder;
+            told.backendLeaving();
+            synchronized (this) {
+                // the port may have gone to another NIC meanwhile
+                holder = leaving == serving && port != null ? users.holder() : null;
+            }
         }
         awaitClosed(leaving);
         maker.forget(leaving);
@@ -320,11 +326,16 @@ public final class NetdevSlot {
 
     private OpenedPort accept(Candidate c, Disposal undo, OpenedPort p) throws NetdevException {
         boolean gone;
+        List<SlotUser> others;
         synchronized (this) {
             gone = !candidates.contains(c);
             if (!gone) {
                 serve(c, p);
             }
+            others = users.others();
+        }
+        if (!gone) {
+            others.forEach(SlotUser::backendArrived);
         }
         if (gone) {
             // nobody would be told that it leaves

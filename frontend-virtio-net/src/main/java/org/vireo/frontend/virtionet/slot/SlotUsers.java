@@ -20,7 +20,7 @@ public final class SlotUsers {
     /** The first one holds. */
     private final List<SlotUser> all = new ArrayList<>();
     private final Set<SlotUser> wanting = new LinkedHashSet<>();
-    /** Whether the one that held it has gone to another process with the port, and left another one behind: nobody here holds it. */
+    /** Whether the one that holds it is in another process with the port, and comes here or has gone there: nobody here holds it. */
     private boolean left;
 
     SlotUsers(NetdevSlot slot) {
@@ -34,7 +34,11 @@ public final class SlotUsers {
      * @throws NetdevException there are two, the other one has another number of pairs, or has ended and is not gone
      */
     public void add(SlotUser nic) throws NetdevException {
-        add(nic, false);
+        synchronized (slot) {
+            boolean waits = left;
+            add(nic, false);
+            left = waits;
+        }
     }
 
     /**
@@ -64,8 +68,9 @@ public final class SlotUsers {
                         + " queue pairs, NIC " + nic.id() + " wants " + nic.pairs() + ": give both the same queues=");
             }
             boolean first = holds && slot.opened() == null;
+            // the one that holds it has not come yet
+            left = !first && (left || all.isEmpty());
             all.add(first ? 0 : all.size(), nic);
-            left &= !first;
         }
     }
 
@@ -94,10 +99,10 @@ public final class SlotUsers {
             if (isHeldBy(nic) || !all.contains(nic)) {
                 return Optional.empty();
             }
+            wanting.add(nic);
             if (left) {
                 return Optional.of("another process");
             }
-            wanting.add(nic);
         }
         holder.portWanted();
         return Optional.of("NIC " + holder.id());
@@ -155,6 +160,11 @@ public final class SlotUsers {
         return all.isEmpty() ? null : all.getFirst();
     }
 
+    /** Those that do not hold it. */
+    List<SlotUser> others() {
+        return all.isEmpty() ? List.of() : List.copyOf(all.subList(1, all.size()));
+    }
+
     boolean isEmpty() {
         return all.isEmpty();
     }
@@ -168,8 +178,7 @@ public final class SlotUsers {
     /** The holder ends, and its port is not here any more. */
     void leave(SlotUser nic) {
         remove(nic);
-        // one that is only prepared here never had anything to do with it
-        left = !all.isEmpty() && holder().opens();
+        left = !all.isEmpty();
     }
 
     /**

@@ -74,6 +74,39 @@ class SharedNetdevTest {
         assertEquals("a", h.registry.netdevs().getFirst().nic());
     }
 
+    /** The one that waits is not forgotten when the netdev's backend comes, or comes back. */
+    @Test
+    void bothAreThereWhenTheBackendComesLater() throws Exception {
+        h.unbind(backend);
+        h.nic("a");
+        h.nic("b", SHARED);
+        assertEquals(NicState.NO_BACKEND, h.status("b").state());
+        for (int round = 0; round < 2; round++) {
+            backend = h.backend("neta", net);
+            h.awaitState("a", NicState.LISTENING);
+            h.awaitState("b", NicState.LISTENING);
+            FrontEnd f = FrontEnd.connect(h.fds, h.socket("b"), Harness.LIMIT);
+            assertEquals(FakeBackend.OFFLOADS, f.getFeatures() & FakeBackend.OFFLOADS);
+            f.close();
+            h.awaitState("b", NicState.LISTENING);
+            h.unbind(backend);
+        }
+    }
+
+    /** What it wants while the other one is being handed over it gets when that has come to nothing. */
+    @Test
+    void aClaimInAHandoverThatIsGivenUpIsNotForgotten() throws Exception {
+        two();
+        stop(a);
+        TransferableNic out = h.registry.transferable("a").orElseThrow();
+        out.begin(1, true, false, NicImage::close).close();
+        b = h.guest("b", GuestNic.options());
+        Await.until(Harness.LIMIT, "the reason", () -> h.status("b").why().contains("port-busy"));
+        out.end();
+        h.awaitState("b", NicState.RUNNING);
+        net.passBothWays(b, 5);
+    }
+
     /** As a VMM does it: the first one's rings stop, the second one's start, and back when it failed there. */
     @Test
     void thePortGoesWhereRingsRun() throws Exception {

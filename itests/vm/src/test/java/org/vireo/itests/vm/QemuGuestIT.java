@@ -25,7 +25,7 @@ final class QemuGuestIT {
     private static final String GUEST = "192.0.2.2";
     private static final Duration BOOT = Duration.ofSeconds(120);
     private static final int HANDOVERS = 2;
-    private static final int KILLS = Integer.getInteger("vireo.qemu.kills", 3);
+    private static final int KILLS = Integer.getInteger("vireo.qemu.kills", 1);
     private static final int RING = 256;
 
     @TempDir

@@ -22,18 +22,9 @@ final class Testpmd {
     /** Listens at the path, as DPDK's vhost does unless it is told otherwise. What one that was killed has left there is removed. */
     static TestProcess listening(TestNamespace namespace, Path socket, String interfaceName) throws IOException {
         Files.deleteIfExists(socket);
-        return start(namespace, socket, interfaceName, "");
-    }
-
-    /** Connects to the path, once a second. */
-    static TestProcess connecting(TestNamespace namespace, Path socket, String interfaceName) {
-        return start(namespace, socket, interfaceName, ",client=1");
-    }
-
-    private static TestProcess start(TestNamespace namespace, Path socket, String interfaceName, String more) {
         return TestProcess.start(namespace.command(List.of("nice", "-n", "19", "dpdk-testpmd", "--lcores", "0@(0-1),1@(0-1)", "--no-huge",
                 "-m", MEGABYTES, "--iova-mode=va", "--no-pci", "--no-telemetry", "--file-prefix=" + namespace.name(),
-                "--vdev", "net_vhost0,iface=" + socket + ",queues=1" + more, "--vdev", "net_af_packet0,iface=" + interfaceName, "--",
+                "--vdev", "net_vhost0,iface=" + socket + ",queues=1", "--vdev", "net_af_packet0,iface=" + interfaceName, "--",
                 "--total-num-mbufs=4096", "--forward-mode=io", "--auto-start", "--stats-period", "1", "--no-lsc-interrupt",
                 "--disable-link-check")), Map.of(), null);
     }
