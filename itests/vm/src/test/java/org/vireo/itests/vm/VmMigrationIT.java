@@ -22,7 +22,8 @@ import org.vireo.testsupport.TestProcess;
 
 /**
  * A VM changes its VMM and keeps its TAP: one QEMU migrates it to another one, whose NIC names the same netdev. QEMU is unmodified; the
- * migration fails, its memory is copied or shared, and Vireo itself is replaced in the middle of it.
+ * migration is cancelled, and Vireo itself is replaced in the middle of it. Both QEMUs have the guest's memory: where it is copied QEMU 7.2
+ * without KVM loses pages now and then, also with a TAP of its own; {@code MigrationTest} of the frontend proves that pages are marked.
  */
 @Isolated("it loads the machine")
 final class VmMigrationIT {
@@ -112,6 +113,12 @@ final class VmMigrationIT {
         from.monitor.does("migrate", "uri", "unix:" + channel);
     }
 
+    private static void share(Machine from, Machine to) throws IOException {
+        for (Machine m : List.of(from, to)) {
+            m.human("migrate_set_capability x-ignore-shared on");
+        }
+    }
+
     private static void await(Machine m, String status) {
         Await.until(LIMIT, "a migration that is " + status, () -> {
             String said = m.monitor.does("query-migrate");
@@ -146,9 +153,9 @@ final class VmMigrationIT {
                 + socket("one"), "--nic", "id=two,netdev=net0,mac=52:54:00:00:00:01,socket=" + socket("two"));
         namespace.run("ip", "addr", "add", HOST + "/24", "dev", "vmig0");
         namespace.run("ip", "link", "set", "vmig0", "up");
-        try (Machine first = machine("one", Qemu.PRIVATE)) {
+        try (Machine first = machine("one", inFile())) {
             first.process.awaitLine(GuestImage.READY, BOOT);
-            try (TestProcess pings = ping(200, "0.01"); Machine never = waiting("two", inFile())) {
+            try (TestProcess pings = ping(200, "0.01"); Machine never = waiting("two", Qemu.PRIVATE)) {
                 // given up half-way: it goes on where it is
                 begin(first, never, "1m");
                 await(first, "active");
@@ -158,8 +165,9 @@ final class VmMigrationIT {
                 never.process.exitCode(LIMIT);
             }
             try (Machine second = waiting("two", inFile()); TestProcess pings = ping(1000, "0.01")) {
-                // its memory is copied, and Vireo is replaced meanwhile
-                begin(first, second, "8m");
+                // so slow that Vireo can be replaced meanwhile
+                share(first, second);
+                begin(first, second, "100k");
                 await(first, "active");
                 Path channel = folder.resolve("handover");
                 Vireo next = daemon(1, "--incoming", "unix:" + channel);
@@ -179,14 +187,12 @@ final class VmMigrationIT {
         }
     }
 
-    /** Back to the first NIC, with memory that both have; then it is stopped and goes on. */
+    /** Back to the first NIC; then it is stopped and goes on. */
     private void there(Machine second) throws IOException {
         try (Monitor vireo = new Monitor(folder.resolve("qmp1")); Machine third = waiting("one", inFile());
                 TestProcess pings = ping(500, "0.01")) {
             awaitNic(vireo, "two", "running");
-            for (Machine m : List.of(second, third)) {
-                m.human("migrate_set_capability x-ignore-shared on");
-            }
+            share(second, third);
             begin(second, third, "10g");
             await(second, "completed");
             awaitNic(vireo, "one", "running");
