@@ -9,7 +9,6 @@ import java.util.Map;
 import java.util.TreeMap;
 import org.vireo.handover.wire.Channel;
 import org.vireo.handover.wire.Message;
-import org.vireo.handover.wire.RecordLayout;
 import org.vireo.handover.wire.RecordType;
 import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.Fd;
@@ -18,6 +17,7 @@ import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateFormat.Versions;
 import org.vireo.net.api.StateTransferException;
+import org.vireo.net.api.wire.StateLayout;
 import org.vireo.posix.Errno;
 import org.vireo.posix.linux.Processes;
 import org.vireo.posix.linux.UnixSockets;
@@ -91,7 +91,7 @@ final class Greeting {
                 .descriptor("pidfd", self)
                 .flag(BACKEND_TRANSFER, parameters.backendTransfer())
                 .flag(BREAK_BEFORE_MAKE, parameters.breakBeforeMake()).optional(BREAK_BEFORE_MAKE)
-                .number("stream-oldest", RecordLayout.OLDEST).number("stream-newest", RecordLayout.NEWEST)
+                .number("stream-oldest", StateLayout.OLDEST).number("stream-newest", StateLayout.NEWEST)
                 .text("image-type", format.type())
                 .number("image-oldest", format.writes().oldest()).number("image-newest", format.writes().newest())
                 .build();
@@ -190,7 +190,7 @@ final class Greeting {
         if (!role.equals(otherRole)) {
             throw new HandoverException("the other side is a " + role + ", not a " + otherRole);
         }
-        highestCommon("stream", new Versions(RecordLayout.OLDEST, RecordLayout.NEWEST), stream);
+        highestCommon("stream", new Versions(StateLayout.OLDEST, StateLayout.NEWEST), stream);
         same(BACKEND_TRANSFER, here.backendTransfer(), parameters.backendTransfer());
         same(BREAK_BEFORE_MAKE, here.breakBeforeMake(), parameters.breakBeforeMake());
         boolean theyRead = role.equals("target") || role.equals("standby");

@@ -8,6 +8,8 @@ import java.util.Optional;
 import java.util.zip.CRC32;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
+import org.vireo.net.api.wire.StateEncoder;
+import org.vireo.net.api.wire.StateLayout;
 import org.vireo.posix.Errno;
 import org.vireo.posix.linux.MessageSocket;
 import org.vireo.posix.linux.Poll;
@@ -24,7 +26,6 @@ public final class Channel implements AutoCloseable {
     private final MessageSocket sender;
     private final WireBuffer in = new WireBuffer(INITIAL_BYTES);
     private final WireBuffer out = new WireBuffer(INITIAL_BYTES);
-    private final Encoder encoder = new Encoder(out);
     private final CRC32 crcIn = new CRC32();
     private final CRC32 crcOut = new CRC32();
     private final List<Fd> pending = new ArrayList<>();
@@ -71,9 +72,10 @@ public final class Channel implements AutoCloseable {
      */
     public synchronized void send(Message m, long deadlineNanos) throws WireException {
         out.bytes().clear().position(RecordLayout.HEADER_BYTES);
-        encoder.payload(m);
+        StateEncoder.Encoded payload = m.encode();
+        out.room(payload.bytes().remaining()).put(payload.bytes());
         int end = out.bytes().position();
-        List<Fd> all = encoder.descriptors();
+        List<Fd> all = payload.descriptors();
         int last = 0;
         // what does not fit with the record goes before it
         while (all.size() - last > RecordLayout.MAX_DESCRIPTORS_IN_MESSAGE) {
@@ -186,7 +188,7 @@ public final class Channel implements AutoCloseable {
         ByteBuffer payload = in.bytes();
         payload.limit(end).position(RecordLayout.HEADER_BYTES);
         try {
-            return Optional.of(Decoder.decode(type, payload, descriptors));
+            return Optional.of(Message.decode(type, payload, descriptors));
         } finally {
             payload.clear();
         }
@@ -197,8 +199,8 @@ public final class Channel implements AutoCloseable {
         if (announced != came) {
             throw new WireException(name + ": " + announced + " descriptors announced, " + came + " came");
         }
-        if (pending.size() > RecordLayout.MAX_DESCRIPTORS) {
-            throw new WireException(name + ": more than " + RecordLayout.MAX_DESCRIPTORS + " descriptors");
+        if (pending.size() > StateLayout.MAX_DESCRIPTORS) {
+            throw new WireException(name + ": more than " + StateLayout.MAX_DESCRIPTORS + " descriptors");
         }
     }
 

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.handover.wire;
 
+import java.nio.ByteBuffer;
 import java.util.List;
 import org.vireo.net.api.BackendState;
+import org.vireo.net.api.Fd;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.wire.StateDecoder;
+import org.vireo.net.api.wire.StateEncoder;
+import org.vireo.net.api.wire.StateItems;
+import org.vireo.net.api.wire.StateLayout;
 
 /**
  * A record's content: its own fields and, where it carries a NIC, the NIC's sections. Immutable; owns its descriptors if it was
@@ -38,7 +44,7 @@ public final class Message implements AutoCloseable {
      * @return the message
      */
     public static Message of(RecordType type, Section head) {
-        return new Message(type, head, RecordLayout.NEWEST, List.of(), null);
+        return new Message(type, head, StateLayout.NEWEST, List.of(), null);
     }
 
     /**
@@ -50,7 +56,7 @@ public final class Message implements AutoCloseable {
      * @return the message
      */
     public static Message of(RecordType type, Section head, List<Section> sections) {
-        return new Message(type, head, RecordLayout.NEWEST, List.copyOf(sections), null);
+        return new Message(type, head, StateLayout.NEWEST, List.copyOf(sections), null);
     }
 
     /**
@@ -74,6 +80,38 @@ public final class Message implements AutoCloseable {
     public static Message of(RecordType type, NicImage image) {
         Section head = about(type, image.nic()).number(VERSION, image.version()).number(SEQ, image.seq()).build();
         return new Message(type, head, image.version(), image.sections(), image.backend().orElse(null));
+    }
+
+    /**
+     * Its payload.
+     *
+     * @return bytes, and descriptors, which stay the message's
+     * @throws WireException it is over a limit
+     */
+    StateEncoder.Encoded encode() throws WireException {
+        try {
+            return StateEncoder.encode(new StateItems(head, version, sections, backend));
+        } catch (StateTransferException e) {
+            throw new WireException(e.getMessage(), e);
+        }
+    }
+
+    /**
+     * Reads a payload. Nothing in it is trusted.
+     *
+     * @param type the record's type
+     * @param in the payload, from position to limit
+     * @param descriptors the record's; the message owns them afterwards. If this throws they are closed
+     * @return the message
+     * @throws WireException a rule is broken
+     */
+    static Message decode(RecordType type, ByteBuffer in, List<Fd> descriptors) throws WireException {
+        try {
+            StateItems s = StateDecoder.decode(in, type.fields(), descriptors);
+            return new Message(type, s.head(), s.version(), s.sections(), s.backend());
+        } catch (StateTransferException e) {
+            throw new WireException(type + " record: " + e.getMessage(), e);
+        }
     }
 
     /**

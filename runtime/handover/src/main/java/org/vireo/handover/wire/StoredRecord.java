@@ -12,6 +12,8 @@ import java.util.zip.CRC32;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.wire.StateEncoder;
+import org.vireo.net.api.wire.StateLayout;
 import org.vireo.posix.linux.SharedMemory;
 
 /**
@@ -28,7 +30,7 @@ import org.vireo.posix.linux.SharedMemory;
  * <li>magic: the bytes {@code VRFD}
  * <li>generation: a later picture of the NIC has a larger one
  * <li>index: 0 for the picture, then its changes from 1 on
- * <li>payload: length of the payload, which is a PREPARE or CHANGE record's ({@link RecordLayout})
+ * <li>payload: length of the payload, which is a PREPARE or CHANGE record's ({@link StateLayout})
  * <li>crc32: of all but itself
  * </ul>
  *
@@ -60,12 +62,14 @@ public record StoredRecord(long generation, int index, List<Long> numbers, byte[
      * @throws WireException it is over a limit
      */
     public static Encoded encode(NicImage image, int index) throws WireException {
-        WireBuffer out = new WireBuffer(4096);
-        Encoder e = new Encoder(out);
-        e.payload(Message.of(type(index), image));
-        byte[] b = new byte[out.bytes().position()];
-        out.bytes().get(0, b);
-        return new Encoded(b, List.copyOf(e.descriptors()));
+        StateEncoder.Encoded e = Message.of(type(index), image).encode();
+        byte[] b = new byte[e.bytes().remaining()];
+        if (b.length > RecordLayout.MAX_RECORD) {
+            throw new WireException("a record of " + b.length + " bytes is larger than the " + RecordLayout.MAX_RECORD
+                    + " that are allowed");
+        }
+        e.bytes().get(b);
+        return new Encoded(b, e.descriptors());
     }
 
     private static RecordType type(int index) {
@@ -108,7 +112,7 @@ public record StoredRecord(long generation, int index, List<Long> numbers, byte[
      */
     public static StoredRecord read(Fd file) throws WireException, IOException {
         long size = SharedMemory.size(file);
-        if (!SharedMemory.isSealed(file) || size < HEADER_BYTES || size > RecordLayout.MAX_RECORD + 8L * RecordLayout.MAX_DESCRIPTORS) {
+        if (!SharedMemory.isSealed(file) || size < HEADER_BYTES || size > RecordLayout.MAX_RECORD + 8L * StateLayout.MAX_DESCRIPTORS) {
             throw new WireException("a file of " + size + " bytes is not one of a NIC");
         }
         ByteBuffer b = ByteBuffer.allocate((int) size).order(ByteOrder.LITTLE_ENDIAN);
@@ -132,7 +136,7 @@ public record StoredRecord(long generation, int index, List<Long> numbers, byte[
         }
         int bytes = b.getInt(20);
         int count = b.getInt(24);
-        if (bytes < 0 || count < 0 || count > RecordLayout.MAX_DESCRIPTORS || b.getInt(16) < 0
+        if (bytes < 0 || count < 0 || count > StateLayout.MAX_DESCRIPTORS || b.getInt(16) < 0
                 || HEADER_BYTES + 8L * count + bytes != b.capacity()) {
             throw new WireException("its file of " + b.capacity() + " bytes says " + count + " descriptors and " + bytes + " bytes");
         }
@@ -154,7 +158,7 @@ public record StoredRecord(long generation, int index, List<Long> numbers, byte[
      * @throws WireException a rule is broken
      */
     public NicImage image(List<Fd> descriptors) throws WireException {
-        Message m = Decoder.decode(type(index), ByteBuffer.wrap(payload).order(ByteOrder.LITTLE_ENDIAN), descriptors);
+        Message m = Message.decode(type(index), ByteBuffer.wrap(payload).order(ByteOrder.LITTLE_ENDIAN), descriptors);
         try {
             return m.image();
         } catch (WireException e) {

@@ -30,6 +30,7 @@ import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.nic.NicImage;
+import org.vireo.net.api.wire.StateLayout;
 import org.vireo.posix.Descriptors;
 import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.MessageSocket;
@@ -316,7 +317,7 @@ class ChannelTest {
 
     @Test
     void whatIsOverALimitIsNotSent() throws Exception {
-        Section text = Section.builder("s").text("t", "x".repeat(RecordLayout.MAX_TEXT + 1)).build();
+        Section text = Section.builder("s").text("t", "x".repeat(StateLayout.MAX_TEXT + 1)).build();
         Message m = Message.of(RecordType.CHANGE, NicImage.of("n", 1, 1, List.of(text), null));
         assertThrows(WireException.class, () -> sender.send(m, soon()));
         List<Section> many = new ArrayList<>();
