@@ -15,6 +15,13 @@ import java.lang.foreign.MemorySegment;
  * @param phase 0 stopped
  */
 public record DeviceStateTransfer(int direction, int phase) {
+    /** Direction: from the back-end to the front-end. */
+    public static final int SAVE = 0;
+    /** Direction: from the front-end to the back-end. */
+    public static final int LOAD = 1;
+    /** Phase: all rings are stopped. */
+    public static final int STOPPED = 0;
+
     static DeviceStateTransfer read(MemorySegment p) {
         return new DeviceStateTransfer(p.get(Wire.INT, 0), p.get(Wire.INT, 4));
     }

@@ -20,6 +20,7 @@ import org.vireo.frontend.virtionet.session.RefusedException;
 import org.vireo.frontend.virtionet.session.RequestHandler;
 import org.vireo.frontend.virtionet.session.RingState;
 import org.vireo.frontend.virtionet.session.Session;
+import org.vireo.frontend.virtionet.session.StateRequests;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.frontend.virtionet.worker.StuckException;
 import org.vireo.net.api.Fd;
@@ -55,6 +56,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     private final Aftermath aftermath;
     private final NicLink link = new NicLink(this);
     private final Custody custody = new Custody(this);
+    private final StateMigration migration = new StateMigration(this);
 
     private volatile DeviceState device;
     private volatile Session session;
@@ -175,6 +177,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         } else {
             LOG.info("NIC {}: waits for a backend of netdev {}", options.id(), options.netdev());
         }
+        migration.follow(device);
         refresh();
     }
 
@@ -260,6 +263,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         }
         LOG.info("NIC {}: VMM pid {} has gone: {}", options.id(), s.vmmPid(), reason);
         feed.abortHandover("the VMM has gone: " + reason);
+        migration.forget("the VMM has gone");
         rings.stopAll();
         s.shutdown();
         s.close();
@@ -324,6 +328,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         if (backend != null && former.running() != device.running()) {
             backend.ringsChanged();
         }
+        migration.follow(device);
         refresh();
     }
 
@@ -374,6 +379,11 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     @Override
     public int portMtu() {
         return binding == null ? 0 : binding.mtu();
+    }
+
+    @Override
+    public StateRequests states() {
+        return migration;
     }
 
     // ---- what breaks
@@ -541,6 +551,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
             backend.end();
         }
         feed.end();
+        migration.forget("the NIC ends");
         rings.stopAll();
         if (!leave) {
             rings.forgetLent();

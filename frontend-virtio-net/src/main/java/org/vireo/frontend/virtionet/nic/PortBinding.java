@@ -36,7 +36,7 @@ final class PortBinding {
 
     private static final long OPEN_NANOS = TimeUnit.SECONDS.toNanos(5);
     /** What concerns rings and buffers: whoever runs the rings has to have it. */
-    private static final long OF_RINGS = VirtioNet.VERSION_1 | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC | VirtioNet.MRG_RXBUF
+    static final long OF_RINGS = VirtioNet.VERSION_1 | VirtioNet.EVENT_IDX | VirtioNet.INDIRECT_DESC | VirtioNet.MRG_RXBUF
             | VirtioNet.LOG_ALL | VirtioNet.RING_PACKED;
     /** What a NIC offers whatever its port is, if it runs the rings itself. */
     static final long RINGS = OF_RINGS | VirtioNet.PROTOCOL_FEATURES | VirtioNet.MAC | VirtioNet.STATUS | VirtioNet.CTRL_VQ

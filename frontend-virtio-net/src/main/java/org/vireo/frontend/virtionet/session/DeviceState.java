@@ -69,7 +69,16 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
         return new DeviceState(features, protocolFeatures, bits, mtu, memory, log, rings);
     }
 
-    DeviceState withMtu(int bytes) {
+    /**
+     * With another MTU.
+     *
+     * @param bytes 0: not told
+     * @return the state, the same if it is the same MTU
+     */
+    public DeviceState withMtu(int bytes) {
+        if (bytes == mtu) {
+            return this;
+        }
         return new DeviceState(features, protocolFeatures, status, bytes, memory, log, rings);
     }
 

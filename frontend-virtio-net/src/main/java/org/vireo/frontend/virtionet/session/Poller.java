@@ -18,7 +18,8 @@ import org.vireo.posix.linux.EventFd;
  */
 public final class Poller implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Poller.class);
-    private static final int INTEREST = Epoll.IN | Epoll.RDHUP | Epoll.ONESHOT;
+    private static final int READABLE = Epoll.IN | Epoll.RDHUP | Epoll.ONESHOT;
+    private static final int WRITABLE = Epoll.OUT | Epoll.ONESHOT;
     private static final long STOP = 0;
 
     private final Epoll epoll;
@@ -31,18 +32,20 @@ public final class Poller implements AutoCloseable {
     /** A watched socket. */
     public final class Watch {
         private final Fd fd;
+        private final int interest;
         private final long key = keys.getAndIncrement();
         private boolean active = true;
 
-        private Watch(Fd fd) {
+        private Watch(Fd fd, int interest) {
             this.fd = fd;
+            this.interest = interest;
         }
 
         /** Waits for the next event. */
         public synchronized void arm() {
             if (active) {
                 try {
-                    epoll.modify(fd, INTEREST, key);
+                    epoll.modify(fd, interest, key);
                 } catch (IOException e) {
                     LOG.warn("{}", e.getMessage());
                 }
@@ -87,10 +90,26 @@ public final class Poller implements AutoCloseable {
      * @throws IOException it cannot be polled
      */
     public Watch watch(Fd fd, Runnable handler) throws IOException {
-        Watch w = new Watch(fd);
+        return watch(fd, READABLE, handler);
+    }
+
+    /**
+     * Watches what is written to.
+     *
+     * @param fd a pipe or a socket
+     * @param handler called when it is writable or hung up
+     * @return the watch, armed
+     * @throws IOException it cannot be polled
+     */
+    public Watch watchOut(Fd fd, Runnable handler) throws IOException {
+        return watch(fd, WRITABLE, handler);
+    }
+
+    private Watch watch(Fd fd, int interest, Runnable handler) throws IOException {
+        Watch w = new Watch(fd, interest);
         handlers.put(w.key, handler);
         try {
-            epoll.add(fd, INTEREST, w.key);
+            epoll.add(fd, interest, w.key);
         } catch (IOException e) {
             handlers.remove(w.key);
             throw e;

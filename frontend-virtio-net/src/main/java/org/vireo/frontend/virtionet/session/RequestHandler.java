@@ -36,7 +36,8 @@ public final class RequestHandler {
     /** What this back-end can do. */
     public static final long PROTOCOL_FEATURES = ProtocolFeatures.MQ | ProtocolFeatures.LOG_SHMFD | ProtocolFeatures.RARP
             | ProtocolFeatures.REPLY_ACK | ProtocolFeatures.MTU | ProtocolFeatures.BACKEND_REQ | ProtocolFeatures.CONFIG
-            | ProtocolFeatures.RESET_DEVICE | ProtocolFeatures.CONFIGURE_MEM_SLOTS | ProtocolFeatures.STATUS;
+            | ProtocolFeatures.RESET_DEVICE | ProtocolFeatures.CONFIGURE_MEM_SLOTS | ProtocolFeatures.STATUS
+            | ProtocolFeatures.DEVICE_STATE;
 
     private final Device device;
 
@@ -69,6 +70,13 @@ public final class RequestHandler {
          * @return bytes, 0: not known
          */
         int portMtu();
+
+        /**
+         * Takes requests that save and load the device's state.
+         *
+         * @return always the same
+         */
+        StateRequests states();
     }
 
     /**
@@ -145,12 +153,19 @@ public final class RequestHandler {
             case SET_STATUS -> setStatus(s, m.u64());
             case GET_STATUS -> reply(s, s.status());
             case RESET_DEVICE -> Outcome.of(s.reset());
+            case SET_DEVICE_STATE_FD -> reply(s, device.states().begin(s, m.deviceState(), m.takeDescriptor()));
+            case CHECK_DEVICE_STATE -> checkState(s);
             default -> throw new RefusedException(request + ": was not offered");
         };
     }
 
     private static Outcome reply(DeviceState s, long value) {
         return new Outcome(s, Optional.of(MessageChannel.u64(value)), -1, null, null);
+    }
+
+    private Outcome checkState(DeviceState s) {
+        StateRequests.Checked c = device.states().check(s);
+        return reply(c.next(), c.answer());
     }
 
     private Outcome setFeatures(DeviceState s, long bits) throws RefusedException {

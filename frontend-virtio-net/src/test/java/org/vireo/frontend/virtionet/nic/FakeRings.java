@@ -23,6 +23,7 @@ import org.vireo.frontend.virtionet.worker.Watchdog;
 import org.vireo.frontend.virtionet.worker.Worker;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.BackendStateTransfer;
+import org.vireo.net.api.DeviceStatePort;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.GuestMemory;
@@ -38,7 +39,6 @@ import org.vireo.net.api.RingPosition;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.StatisticsSink;
-import org.vireo.net.api.VringPort;
 import org.vireo.net.api.VringSpec;
 import org.vireo.vhostuser.VirtioNet;
 
@@ -57,6 +57,9 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
     /** The call of this name hangs, until it is counted down. */
     volatile String hangs = "";
     final CountDownLatch wake = new CountDownLatch(1);
+    /** Of whoever has the rings; null: it has none. */
+    volatile byte[] deviceState;
+    volatile boolean refusesState;
     volatile PortListener listener;
     volatile Port port;
 
@@ -119,7 +122,7 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
     }
 
     /** An open port, and who runs the rings for it. */
-    final class Port implements VringPort, RingEngine.Listener {
+    final class Port implements DeviceStatePort, RingEngine.Listener {
         /** Started rings. */
         final Map<Integer, RingEngine.RingSpec> started = new HashMap<>();
         volatile int regions = -1;
@@ -334,6 +337,29 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
         public void announce(byte[] mac) throws NetdevException {
             log("announce " + mac.length);
             engine(() -> engine.inject(Rarp.frame(mac)));
+        }
+
+        @Override
+        public boolean hasDeviceState() {
+            return deviceState != null;
+        }
+
+        @Override
+        public byte[] saveDeviceState(int most) throws NetdevException {
+            requireLikes();
+            return deviceState;
+        }
+
+        @Override
+        public void loadDeviceState(byte[] state) throws NetdevException {
+            requireLikes();
+            deviceState = state;
+        }
+
+        private void requireLikes() throws NetdevException {
+            if (refusesState) {
+                throw new NetdevException("it does not like it");
+            }
         }
 
         @Override
