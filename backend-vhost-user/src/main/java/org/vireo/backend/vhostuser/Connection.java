@@ -31,7 +31,7 @@ final class Connection implements AutoCloseable {
     /** What of the protocol is used where the back-end has it, too. */
     static final long PROTOCOL = ProtocolFeatures.MQ | ProtocolFeatures.LOG_SHMFD | ProtocolFeatures.RARP | ProtocolFeatures.REPLY_ACK
             | ProtocolFeatures.CONFIG | ProtocolFeatures.INFLIGHT_SHMFD | ProtocolFeatures.RESET_DEVICE
-            | ProtocolFeatures.CONFIGURE_MEM_SLOTS | ProtocolFeatures.STATUS;
+            | ProtocolFeatures.CONFIGURE_MEM_SLOTS | ProtocolFeatures.STATUS | ProtocolFeatures.DEVICE_STATE;
     static final List<Fd> NO_DESCRIPTORS = List.of();
     /** Features that were not told yet. */
     static final long UNTOLD = -1;

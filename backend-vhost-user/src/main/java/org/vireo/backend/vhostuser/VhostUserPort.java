@@ -6,6 +6,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.vireo.net.api.DeviceStatePort;
 import org.vireo.net.api.DirtyLog;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.GuestMemory;
@@ -16,7 +17,6 @@ import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.RingPosition;
 import org.vireo.net.api.StatisticsSink;
 import org.vireo.net.api.ThreadedPort;
-import org.vireo.net.api.VringPort;
 import org.vireo.net.api.VringSpec;
 import org.vireo.vhostuser.MessageChannel;
 import org.vireo.vhostuser.ProtocolFeatures;
@@ -28,10 +28,12 @@ import org.vireo.vhostuser.Request;
  *
  * <p>Control threads and the {@link Link}'s watcher take the lock; the watcher gives it up soon when somebody waits for it.
  */
-final class VhostUserPort implements VringPort, ThreadedPort {
+final class VhostUserPort implements DeviceStatePort, ThreadedPort {
     private static final Logger LOG = LoggerFactory.getLogger(VhostUserPort.class);
     /** All that one call tells a back-end: half of the two seconds that the contract gives. */
     private static final long CALL_NANOS = TimeUnit.SECONDS.toNanos(1);
+    /** For a state to pass, less than the call has for its questions. */
+    private static final long STATE_NANOS = TimeUnit.MILLISECONDS.toNanos(800);
     /** How long a call waits for a back-end that is being brought up, before it sends it away. */
     private static final long PATIENCE_MILLIS = 300;
     private static final int MAC_BYTES = 6;
@@ -258,6 +260,45 @@ final class VhostUserPort implements VringPort, ThreadedPort {
             n = n << 8 | mac[i] & 0xff;
         }
         return n;
+    }
+
+    @Override
+    public boolean hasDeviceState() {
+        enter();
+        try {
+            return link.offer().has(ProtocolFeatures.DEVICE_STATE);
+        } finally {
+            leave();
+        }
+    }
+
+    @Override
+    public byte[] saveDeviceState(int most) throws NetdevException {
+        byte[][] state = new byte[1][];
+        call(c -> state[0] = exchange(c).save(most));
+        if (state[0] == null) {
+            throw new NetdevException(options.prefix() + "the back-end has gone while its state was saved");
+        }
+        return state[0];
+    }
+
+    @Override
+    public void loadDeviceState(byte[] state) throws NetdevException {
+        boolean[] done = new boolean[1];
+        call(c -> {
+            exchange(c).load(state);
+            done[0] = true;
+        });
+        if (!done[0]) {
+            throw new NetdevException(options.prefix() + "the back-end has gone while its state was loaded");
+        }
+    }
+
+    private DeviceStateExchange exchange(Connection c) throws NetdevException {
+        if (c == null) {
+            throw new NetdevException(options.prefix() + "no back-end is there that could save or load its state: connect it first");
+        }
+        return new DeviceStateExchange(c, context.fds(), options.prefix(), System.nanoTime() + STATE_NANOS);
     }
 
     @Override

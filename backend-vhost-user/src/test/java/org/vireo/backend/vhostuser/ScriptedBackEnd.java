@@ -64,6 +64,7 @@ final class ScriptedBackEnd implements AutoCloseable {
 
     final long features;
     final long protocol;
+    final ScriptedDeviceState deviceState = new ScriptedDeviceState();
     private final int pairs;
     private final Path path;
     private final boolean listens;
@@ -297,6 +298,8 @@ final class ScriptedBackEnd implements AutoCloseable {
             }
             case SET_LOG_BASE -> channel.reply(m, MemorySegment.ofArray(new byte[0]), List.of(), deadline);
             case GET_INFLIGHT_FD -> inflight(channel, m, deadline);
+            case SET_DEVICE_STATE_FD -> deviceState.begin(channel, m, acknowledgement != 0, deadline);
+            case CHECK_DEVICE_STATE -> deviceState.check(channel, m, deadline);
             default -> {
                 note(r, m);
                 if (inForce && m.needsReply()) {
@@ -371,6 +374,7 @@ final class ScriptedBackEnd implements AutoCloseable {
         if (inflight != null) {
             inflight.close();
         }
+        deviceState.close();
         check();
     }
 }

@@ -2,6 +2,7 @@
 package org.vireo.itests.vm;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -10,6 +11,7 @@ import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.channels.AsynchronousCloseException;
 import java.nio.channels.ServerSocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -21,14 +23,17 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Isolated;
+import org.vireo.guest.DeviceStates;
 import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
+import org.vireo.guest.RefusedException;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
 import org.vireo.testsupport.Requirements;
 import org.vireo.testsupport.TestNamespace;
 import org.vireo.testsupport.TestProcess;
 import org.vireo.testsupport.TestTap;
+import org.vireo.vhostuser.ProtocolFeatures;
 
 /** Netdev type vhost-user: the guest's rings are served by an external process, DPDK's testpmd or another daemon. */
 @Isolated("a testpmd takes a whole processor")
@@ -228,7 +233,28 @@ final class VhostUserBackendIT {
                 assertEquals(0, pings.lost());
                 assertTrue(guest.isAlive());
             }
+            itsStateIsPartOfTheDevices();
             assertTrue(outer.process().isAlive() && inner.process().isAlive());
+        }
+    }
+
+    /** A VMM that migrates its VM takes it along: here to the same host. */
+    private void itsStateIsPartOfTheDevices() throws IOException {
+        try (GuestNic g = GuestNic.options().protocol(GuestNic.PROTOCOL | ProtocolFeatures.DEVICE_STATE).start(fds,
+                FrontEnd.connect(fds, nic(), LIMIT))) {
+            FrontEnd f = g.frontEnd();
+            send(g, on.tap(), 100);
+            int[] bases = {f.stop(0), f.stop(1)};
+            byte[] state = DeviceStates.save(f, fds, LIMIT);
+            String text = new String(state, StandardCharsets.ISO_8859_1);
+            assertTrue(text.indexOf("VRDS") == 0 && text.lastIndexOf("VRDS") > 0, "one in the other: " + text);
+            DeviceStates.load(f, fds, state, LIMIT);
+            byte[] damaged = state.clone();
+            damaged[damaged.length - 1]++;
+            assertThrows(RefusedException.class, () -> DeviceStates.load(f, fds, damaged, LIMIT));
+            f.start(g.receive(0), bases[0]);
+            f.start(g.transmit(0), bases[1]);
+            send(g, on.tap(), 100);
         }
     }
 
