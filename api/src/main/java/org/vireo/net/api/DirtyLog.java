@@ -26,4 +26,11 @@ public interface DirtyLog {
      * @return bytes
      */
     long bytes();
+
+    /**
+     * An eventfd to signal when bits were set, owned by the system (vhost-user, SET_LOG_FD).
+     *
+     * @return the descriptor, or null: nobody waits
+     */
+    Fd event();
 }

@@ -2,6 +2,7 @@
 package org.vireo.backend.vhostuser;
 
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import org.slf4j.Logger;
@@ -191,6 +192,9 @@ final class Device {
             // what the reply says differs between back-ends; that there is one counts
             try (Message m = c.ask(Request.SET_LOG_BASE, new LogSpec(log.bytes(), log.offset()).payload(), List.of(log.file()))) {
                 m.descriptors();
+            }
+            if (log.event() != null) {
+                c.tell(Request.SET_LOG_FD, MemorySegment.ofArray(new byte[0]), List.of(log.event()));
             }
         }
     }

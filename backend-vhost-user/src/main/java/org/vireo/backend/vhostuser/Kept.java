@@ -49,14 +49,24 @@ final class Kept {
     private record KeptRegion(long guestAddress, long bytes, long userAddress, long fileOffset, Fd file) implements GuestMemory.Region { }
 
     /** A log of written pages. */
-    record Log(Fd file, long offset, long bytes) implements DirtyLog, AutoCloseable {
+    record Log(Fd file, long offset, long bytes, Fd event) implements DirtyLog, AutoCloseable {
         static Log of(DirtyLog given) throws IOException {
-            return given == null ? null : new Log(given.file().duplicate(), given.offset(), given.bytes());
+            if (given == null) {
+                return null;
+            }
+            Fd file = given.file().duplicate();
+            try {
+                return new Log(file, given.offset(), given.bytes(), copy(given.event()));
+            } catch (IOException e) {
+                file.close();
+                throw e;
+            }
         }
 
         @Override
         public void close() {
             file.close();
+            Kept.close(event);
         }
     }
 

@@ -12,7 +12,10 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetdevException;
+import org.vireo.posix.linux.EventFd;
+import org.vireo.posix.linux.SharedMemory;
 import org.vireo.testsupport.Await;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.Request;
@@ -86,6 +89,21 @@ class DeviceStateTest extends PortCase {
         b.close();
         backEnd(PLAIN);
         assertFalse(open().hasDeviceState());
+    }
+
+    /** SET_LOG_FD follows the log, where the VMM gave one. */
+    @Test
+    void itIsGivenTheEventOfTheLog() throws Exception {
+        try (Fd file = SharedMemory.create(ScriptedBackEnd.FDS, "log", 4096, false);
+                Fd event = EventFd.create(ScriptedBackEnd.FDS, "log")) {
+            p.features(SPLIT);
+            p.log(VhostUserPortTest.log(file));
+            assertFalse(b.heard().stream().anyMatch(h -> h.startsWith("SET_LOG_FD")));
+            p.log(VhostUserPortTest.log(file, 4096, event));
+            assertOrder(b.heard(), "SET_LOG_BASE +1", "SET_LOG_FD +1");
+            b.hangUp();
+            b.awaitHeard("SET_LOG_FD +1");
+        }
     }
 
     private interface Step {

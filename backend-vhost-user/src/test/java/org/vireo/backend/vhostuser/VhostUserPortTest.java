@@ -58,6 +58,8 @@ final class VhostUserPortTest extends PortCase {
         ScriptedBackEnd b = backEnd(SPLIT, 0);
         TestGuest g = guest();
         VhostUserPort p = open();
+        // it acknowledges nothing: what was told may not have been heard yet
+        b.awaitHeard("SET_OWNER");
         assertEquals(List.of("GET_FEATURES", "SET_OWNER"), b.heard());
         p.features(SPLIT);
         p.memory(g.memory());
@@ -308,10 +310,14 @@ final class VhostUserPortTest extends PortCase {
     }
 
     static DirtyLog log(Fd file) {
-        return log(file, 4096);
+        return log(file, 4096, null);
     }
 
     static DirtyLog log(Fd file, long bytes) {
+        return log(file, bytes, null);
+    }
+
+    static DirtyLog log(Fd file, long bytes, Fd event) {
         return new DirtyLog() {
             @Override
             public Fd file() {
@@ -326,6 +332,11 @@ final class VhostUserPortTest extends PortCase {
             @Override
             public long bytes() {
                 return bytes;
+            }
+
+            @Override
+            public Fd event() {
+                return event;
             }
         };
     }

@@ -250,6 +250,11 @@ public final class FrontEnd implements AutoCloseable {
         }
     }
 
+    /** SET_LOG_FD: an eventfd that the device signals when it has written to the log; it stays the caller's. */
+    public void logEvent(Fd event) throws IOException {
+        tell(Request.SET_LOG_FD, EMPTY, List.of(event));
+    }
+
     /** SET_VRING_NUM. */
     public void vringSize(int ring, int size) throws IOException {
         tell(Request.SET_VRING_NUM, new VringState(ring, size).payload(), List.of());

@@ -150,6 +150,7 @@ public final class FramePair extends Task {
             txKick = null;
             ring.rewind();
             ring.publishAndCall();
+            ring.tellLogged();
         }
         return ring;
     }
@@ -169,6 +170,7 @@ public final class FramePair extends Task {
             rxKick = null;
             window = null;
             ring.publishAndCall();
+            ring.tellLogged();
         }
         return ring;
     }
@@ -374,9 +376,16 @@ public final class FramePair extends Task {
         }
         if (txReady && !txBlocked && tx != null) {
             more = transmit(scratch);
+            if (isRevoked()) {
+                return false;
+            }
+            tx.tellLogged();
         }
         if (rxReady && rxEnabled && rx != null && port != null) {
             more |= receive();
+            if (!isRevoked()) {
+                rx.tellLogged();
+            }
         }
         return more;
     }

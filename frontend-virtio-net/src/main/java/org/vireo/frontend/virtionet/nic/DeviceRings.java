@@ -20,6 +20,7 @@ import org.vireo.frontend.virtionet.session.RingState;
 import org.vireo.frontend.virtionet.slot.OpenedPort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.RingPosition;
+import org.vireo.posix.linux.EventFd;
 import org.vireo.vhostuser.VirtioNet;
 
 /**
@@ -176,6 +177,9 @@ final class DeviceRings {
             if (l.usedAt() >= 0) {
                 l.file().mark(l.usedAt(), s.packed() ? PackedRingLayout.EVENT_BYTES : SplitRingLayout.usedBytes(s.rings().get(i).size()));
             }
+        }
+        if (s.log() != null && s.logEvent() != null) {
+            EventFd.signal(s.logEvent().number());
         }
     }
 

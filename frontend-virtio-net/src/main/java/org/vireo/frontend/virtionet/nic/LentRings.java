@@ -48,6 +48,7 @@ final class LentRings {
     /** What the port was told; null: nothing yet. */
     private MemoryTable memory;
     private DirtyLog log;
+    private Fd logEvent;
     private long features;
 
     /**
@@ -83,6 +84,7 @@ final class LentRings {
         told.clear();
         memory = null;
         log = null;
+        logEvent = null;
         logTold = false;
     }
 
@@ -126,9 +128,11 @@ final class LentRings {
     /** A VMM that migrates its VM begins or ends to log: so does who has the rings. */
     void log(DeviceState s) throws NetdevException {
         DirtyLog wanted = s.logsAll() ? s.log() : null;
-        if (memory != null && (wanted != log || !logTold)) {
-            tell("log", p -> p.log(wanted == null ? null : new SharedLog(wanted.file(), wanted.offset(), wanted.bytes())));
+        Fd event = wanted == null ? null : s.logEvent();
+        if (memory != null && (wanted != log || event != logEvent || !logTold)) {
+            tell("log", p -> p.log(wanted == null ? null : new SharedLog(wanted.file(), wanted.offset(), wanted.bytes(), event)));
             log = wanted;
+            logEvent = event;
             logTold = true;
         }
         for (int ring : List.copyOf(started.keySet())) {
@@ -259,6 +263,7 @@ final class LentRings {
             if (log != null) {
                 tell("log", p -> p.log(null));
                 log = null;
+                logEvent = null;
             }
             replace(MemoryTable.EMPTY);
         }
@@ -277,7 +282,7 @@ final class LentRings {
         }
     }
 
-    private record SharedLog(Fd file, long offset, long bytes) implements org.vireo.net.api.DirtyLog { }
+    private record SharedLog(Fd file, long offset, long bytes, Fd event) implements org.vireo.net.api.DirtyLog { }
 
     private record Lent(RingSpec spec, long log, RingPosition position, boolean mayRun) implements VringSpec {
         @Override

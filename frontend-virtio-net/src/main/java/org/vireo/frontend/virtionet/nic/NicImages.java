@@ -25,8 +25,8 @@ import org.vireo.net.api.nic.NicImage;
 
 /**
  * Writes and reads {@link NicImage}s. Sections: {@code nic} (options, netdev), {@code block}, {@code device}, {@code memory} and
- * {@code memory N}, {@code log} while a VM is migrated, {@code ring N}, {@code port}, {@code connection}, {@code listener},
- * {@code counters}. A change holds the sections that changed: {@code device} always; memory whole or not at all.
+ * {@code memory N}, {@code log} and {@code log-event} while a VM is migrated, {@code ring N}, {@code port}, {@code connection},
+ * {@code listener}, {@code counters}. A change holds the sections that changed: {@code device} always; memory whole or not at all.
  */
 final class NicImages {
     /** Versions of the image that are written and read. */
@@ -38,6 +38,7 @@ final class NicImages {
     private static final Set<String> DEVICE_FIELDS = Set.of("features", "protocol-features", "status", "mtu", "pairs");
     private static final Set<String> MEMORY_FIELDS = Set.of("guest", "bytes", "user", "offset", "file");
     private static final Set<String> LOG_FIELDS = Set.of("bytes", "offset", "file");
+    private static final String LOG_EVENT = "log-event";
     private static final Set<String> RING_FIELDS = Set.of("size", "descriptors", "available", "used", "flags", "log", "base", "started",
             "enabled", "kick", "call", "error");
 
@@ -59,6 +60,9 @@ final class NicImages {
             memory(nic.state(), s);
             if (nic.state().log() != null) {
                 s.add(log(nic.state().log()));
+            }
+            if (nic.state().logEvent() != null) {
+                s.add(logEvent(nic.state().logEvent()));
             }
             for (int i = 0; i < nic.state().rings().size(); i++) {
                 s.add(ring(i, nic.state().rings().get(i)));
@@ -127,6 +131,9 @@ final class NicImages {
             }
             if (from.log() != to.log()) {
                 s.add(log(to.log()));
+            }
+            if (from.logEvent() != to.logEvent()) {
+                s.add(logEvent(to.logEvent()));
             }
             for (int i = 0; i < to.rings().size(); i++) {
                 if (from.rings().get(i) != to.rings().get(i)) {
@@ -204,6 +211,12 @@ final class NicImages {
         }
         return Section.builder("log").number("bytes", log.bytes()).number("offset", log.offset())
                 .descriptor("file", log.file().duplicate()).build();
+    }
+
+    private static Section logEvent(Fd event) throws IOException {
+        Section.Builder b = Section.builder(LOG_EVENT);
+        put(b, "event", event);
+        return b.build();
     }
 
     private static Section ring(int i, RingState r) throws IOException {
@@ -297,10 +310,14 @@ final class NicImages {
         }
         MemoryTable memory = image.section("memory").isPresent() ? memory(image, anyMemory) : former.memory();
         DirtyLog log = former.log();
+        Fd logEvent = former.logEvent();
         List<RingState> rings = new ArrayList<>(former.rings());
         try {
             if (image.section("log").isPresent()) {
                 log = log(require(image, "log"), anyMemory);
+            }
+            if (image.section(LOG_EVENT).isPresent()) {
+                logEvent = logEvent(require(image, LOG_EVENT));
             }
             for (int i = 0; i < former.rings().size(); i++) {
                 Section r = image.section("ring " + i).orElse(null);
@@ -309,11 +326,11 @@ final class NicImages {
                 }
             }
         } catch (StateTransferException | InvalidMemoryException | IOException e) {
-            former.closeReplaced(new DeviceState(0, 0, 0, 0, memory, log, rings));
+            former.closeReplaced(new DeviceState(0, 0, 0, 0, memory, log, rings, logEvent));
             throw e;
         }
         return new DeviceState(d.number("features"), d.number("protocol-features"), (int) d.number("status"), (int) d.number("mtu"), memory,
-                log, List.copyOf(rings));
+                log, List.copyOf(rings), logEvent);
     }
 
     private static RingState ring(Section r) throws StateTransferException, IOException {
@@ -330,6 +347,11 @@ final class NicImages {
     private static DirtyLog log(Section l, boolean anyMemory) throws StateTransferException, InvalidMemoryException, IOException {
         l.requireKnown(LOG_FIELDS);
         return l.has("file") ? DirtyLog.map(l.number("bytes"), l.number("offset"), l.descriptor("file").duplicate(), anyMemory) : null;
+    }
+
+    private static Fd logEvent(Section l) throws StateTransferException, IOException {
+        l.requireKnown(Set.of("event"));
+        return optional(l, "event");
     }
 
     private static MemoryTable memory(NicImage image, boolean anyMemory)

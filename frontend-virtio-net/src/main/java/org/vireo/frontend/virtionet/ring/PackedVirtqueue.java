@@ -376,8 +376,8 @@ public final class PackedVirtqueue extends Virtqueue {
         long guest = memory.guestOfHost(area.descriptors());
         int from = done & PackedRingLayout.INDEX;
         int most = Math.min(n, size - from);
-        bufferLog.mark(guest + (long) from * PackedRingLayout.DESCRIPTOR, (long) most * PackedRingLayout.DESCRIPTOR);
-        bufferLog.mark(guest, (long) (n - most) * PackedRingLayout.DESCRIPTOR);
+        mark(bufferLog, guest + (long) from * PackedRingLayout.DESCRIPTOR, (long) most * PackedRingLayout.DESCRIPTOR);
+        mark(bufferLog, guest, (long) (n - most) * PackedRingLayout.DESCRIPTOR);
     }
 
     @Override

@@ -195,11 +195,11 @@ public final class SplitVirtqueue extends Virtqueue {
 
     /** The index, with the flags beside it, and the entries that it shows. */
     private void logUsed(int from) {
-        usedLog.mark(usedLogAt, SplitRingLayout.RING);
+        mark(usedLog, usedLogAt, SplitRingLayout.RING);
         int n = used - from & 0xffff;
         int first = Math.min(n, size - (from & mask));
-        usedLog.mark(usedLogAt + SplitRingLayout.RING + 8L * (from & mask), 8L * first);
-        usedLog.mark(usedLogAt + SplitRingLayout.RING, 8L * (n - first));
+        mark(usedLog, usedLogAt + SplitRingLayout.RING + 8L * (from & mask), 8L * first);
+        mark(usedLog, usedLogAt + SplitRingLayout.RING, 8L * (n - first));
     }
 
     @Override

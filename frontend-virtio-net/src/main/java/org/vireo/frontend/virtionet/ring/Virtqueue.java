@@ -54,6 +54,9 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
     private final boolean indirect;
     private final long journal;
     private int call;
+    private int logEvent = RingLog.NO_EVENT;
+    /** Whether something was logged since {@link #tellLogged}. */
+    private boolean logged;
 
     /**
      * Where a ring lies in this process.
@@ -137,6 +140,7 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
         bufferLog = to.buffers() ? to.file() : null;
         usedLog = to.usedAt() >= 0 ? to.file() : null;
         usedLogAt = to.usedAt();
+        logEvent = to.event();
     }
 
     /**
@@ -155,12 +159,27 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
      * @param bytes how much
      */
     public final void written(long at, long bytes) {
-        bufferLog.mark(memory.guestOfHost(at), bytes);
+        mark(bufferLog, memory.guestOfHost(at), bytes);
+    }
+
+    final void mark(DirtyLog log, long guest, long bytes) {
+        log.mark(guest, bytes);
+        logged = true;
+    }
+
+    /** Tells who waits for the log to be written to that it was. Once a batch. */
+    public final void tellLogged() {
+        if (logged) {
+            logged = false;
+            if (logEvent >= 0) {
+                EventFd.signal(logEvent);
+            }
+        }
     }
 
     final void logUsed(long offset, long bytes) {
         if (usedLog != null) {
-            usedLog.mark(usedLogAt + offset, bytes);
+            mark(usedLog, usedLogAt + offset, bytes);
         }
     }
 

@@ -23,9 +23,10 @@ import org.vireo.vhostuser.VringAddress;
  * @param memory the guest's memory
  * @param log where a VMM that migrates its VM wants to know what was written, or null
  * @param rings two a pair: receive, transmit
+ * @param logEvent eventfd that is signalled when something was written to the log, or null
  */
 public record DeviceState(long features, long protocolFeatures, int status, int mtu, MemoryTable memory, DirtyLog log,
-        List<RingState> rings) {
+        List<RingState> rings, Fd logEvent) {
     /**
      * Before the first message.
      *
@@ -33,7 +34,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
      * @return the state
      */
     public static DeviceState initial(int pairs) {
-        return new DeviceState(0, 0, 0, 0, MemoryTable.EMPTY, null, Collections.nCopies(2 * pairs, RingState.NEW));
+        return new DeviceState(0, 0, 0, 0, MemoryTable.EMPTY, null, Collections.nCopies(2 * pairs, RingState.NEW), null);
     }
 
     /**
@@ -46,11 +47,11 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
     public DeviceState withRing(int index, RingState ring) {
         List<RingState> all = new ArrayList<>(rings);
         all.set(index, ring);
-        return new DeviceState(features, protocolFeatures, status, mtu, memory, log, List.copyOf(all));
+        return new DeviceState(features, protocolFeatures, status, mtu, memory, log, List.copyOf(all), logEvent);
     }
 
     DeviceState withFeatures(long bits) {
-        DeviceState s = new DeviceState(bits, protocolFeatures, status, mtu, memory, log, rings);
+        DeviceState s = new DeviceState(bits, protocolFeatures, status, mtu, memory, log, rings, logEvent);
         if ((bits & VirtioNet.PROTOCOL_FEATURES) != 0) {
             return s;
         }
@@ -62,11 +63,11 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
     }
 
     DeviceState withProtocolFeatures(long bits) {
-        return new DeviceState(features, bits, status, mtu, memory, log, rings);
+        return new DeviceState(features, bits, status, mtu, memory, log, rings, logEvent);
     }
 
     DeviceState withStatus(int bits) {
-        return new DeviceState(features, protocolFeatures, bits, mtu, memory, log, rings);
+        return new DeviceState(features, protocolFeatures, bits, mtu, memory, log, rings, logEvent);
     }
 
     /**
@@ -79,7 +80,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
         if (bytes == mtu) {
             return this;
         }
-        return new DeviceState(features, protocolFeatures, status, bytes, memory, log, rings);
+        return new DeviceState(features, protocolFeatures, status, bytes, memory, log, rings, logEvent);
     }
 
     /**
@@ -89,7 +90,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
      * @return the state
      */
     public DeviceState withMemory(MemoryTable table) {
-        return new DeviceState(features, protocolFeatures, status, mtu, table, log, rings);
+        return new DeviceState(features, protocolFeatures, status, mtu, table, log, rings, logEvent);
     }
 
     /**
@@ -99,7 +100,11 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
      * @return the state
      */
     DeviceState withLog(DirtyLog file) {
-        return new DeviceState(features, protocolFeatures, status, mtu, memory, file, rings);
+        return new DeviceState(features, protocolFeatures, status, mtu, memory, file, rings, logEvent);
+    }
+
+    DeviceState withLogEvent(Fd event) {
+        return new DeviceState(features, protocolFeatures, status, mtu, memory, log, rings, event);
     }
 
     /**
@@ -110,7 +115,8 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
      */
     public RingLog log(int index) {
         RingState r = rings.get(index);
-        return RingLog.of(log, logsAll(), (r.flags() & VringAddress.LOG) != 0, r.log());
+        return RingLog.of(log, logsAll(), (r.flags() & VringAddress.LOG) != 0, r.log(),
+                logEvent == null ? RingLog.NO_EVENT : logEvent.number());
     }
 
     /**
@@ -146,7 +152,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
 
     private DeviceState resetBy(UnaryOperator<RingState> ring) {
         List<RingState> all = rings.stream().map(r -> ring.apply(r).withEnabled(false)).toList();
-        return new DeviceState(features, protocolFeatures, 0, mtu, memory, log, all);
+        return new DeviceState(features, protocolFeatures, 0, mtu, memory, log, all, logEvent);
     }
 
     /**
@@ -179,6 +185,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
         if (log != null) {
             log.close();
         }
+        close(logEvent);
         for (RingState r : rings) {
             close(r.kick());
             close(r.call());
@@ -205,6 +212,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
         if (former.log != log && former.log != null) {
             former.log.close();
         }
+        replaced(former.logEvent, logEvent);
     }
 
     private static void replaced(Fd then, Fd now) {

@@ -134,6 +134,7 @@ public final class RequestHandler {
             case SET_OWNER, RESET_OWNER -> Outcome.of(s);
             case SET_MEM_TABLE -> setMemory(s, m);
             case SET_LOG_BASE -> setLog(s, m);
+            case SET_LOG_FD -> Outcome.of(s.withLogEvent(eventFd(m, "SET_LOG_FD")));
             case GET_MAX_MEM_SLOTS -> reply(s, MEMORY_SLOTS);
             case ADD_MEM_REG -> addRegion(s, m);
             case REM_MEM_REG -> removeRegion(s, m);
@@ -347,7 +348,7 @@ public final class RequestHandler {
             throw new RefusedException("SET_VRING_KICK: ring " + index + " has no descriptor: polled rings are not supported; the VMM has "
                     + "to give an eventfd");
         }
-        Fd fd = none ? null : eventFd(m, request, index);
+        Fd fd = none ? null : eventFd(m, request + ": ring " + index);
         return Outcome.of(s.withRing(index, switch (request) {
             case SET_VRING_KICK -> r.withKick(fd).withStarted(true);
             case SET_VRING_CALL -> r.withCall(fd);
@@ -355,12 +356,12 @@ public final class RequestHandler {
         }));
     }
 
-    private static Fd eventFd(Message m, Request request, int ring) throws MalformedMessageException, RefusedException {
+    private static Fd eventFd(Message m, String what) throws MalformedMessageException, RefusedException {
         Fd fd = m.takeDescriptor();
         if (!EventFd.isEventFd(fd.number())) {
-            String what = EventFd.describe(fd.number());
+            String is = EventFd.describe(fd.number());
             fd.close();
-            throw new RefusedException(request + ": ring " + ring + ": the descriptor is " + what + ", not an eventfd");
+            throw new RefusedException(what + ": the descriptor is " + is + ", not an eventfd");
         }
         Posix.setNonBlocking(fd.number());
         return fd;

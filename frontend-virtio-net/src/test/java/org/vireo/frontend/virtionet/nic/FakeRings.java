@@ -234,7 +234,7 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
 
         @Override
         public void log(org.vireo.net.api.DirtyLog to) throws NetdevException {
-            log("log " + (to != null));
+            log("log " + (to != null) + (to != null && to.event() != null ? " with an event" : ""));
             DirtyLog former = log;
             try {
                 log = to == null ? null : DirtyLog.map(to.bytes(), to.offset(), to.file().duplicate(), true);
@@ -253,7 +253,7 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
 
         private RingEngine.RingSpec with(RingEngine.RingSpec s, Fd call) {
             return new RingEngine.RingSpec(s.size(), s.packed(), s.descriptors(), s.available(), s.used(), s.eventIndex(), s.indirect(),
-                    RingLog.of(log, log != null, log != null, loggedAt.get(s.used())), s.kick(), call);
+                    RingLog.of(log, log != null, log != null, loggedAt.get(s.used()), RingLog.NO_EVENT), s.kick(), call);
         }
 
         @Override

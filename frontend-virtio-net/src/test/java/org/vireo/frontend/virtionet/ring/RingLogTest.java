@@ -62,7 +62,7 @@ class RingLogTest {
         }
         SplitVirtqueue q = f.device(eventIndex, false, at);
         q.publish();
-        q.log(new RingLog(log, false, USED_AT));
+        q.log(new RingLog(log, false, USED_AT, RingLog.NO_EVENT));
         assertFalse(q.logsBuffers());
         return q;
     }
@@ -120,7 +120,7 @@ class RingLogTest {
     @Test
     void buffersAreMarkedByGuestAddress() throws Exception {
         SplitVirtqueue q = ring(true, 0);
-        q.log(new RingLog(log, true, -1));
+        q.log(new RingLog(log, true, -1, RingLog.NO_EVENT));
         assertTrue(q.logsBuffers());
         long guest = f.ram.specs().getFirst().guest();
         q.written(f.table.host(guest, 1) + 4000, 97);
@@ -136,7 +136,7 @@ class RingLogTest {
     void packedRings() throws Exception {
         Virtqueue q = f.packedDevice(true, false, PackedRingLayout.WRAP);
         q.publish();
-        q.log(new RingLog(log, true, USED_AT));
+        q.log(new RingLog(log, true, USED_AT, RingLog.NO_EVENT));
         long first = f.driver.descriptorsGuest() / 4096;
         for (int i = 0; i < SIZE; i++) {
             f.driver.descriptor(i, f.ram.specs().getFirst().guest(), 64, 0, PackedRingLayout.AVAILABLE);
@@ -169,9 +169,9 @@ class RingLogTest {
 
     @Test
     void whatIsLogged() {
-        assertEquals(RingLog.NONE, RingLog.of(null, true, true, 5));
-        assertEquals(RingLog.NONE, RingLog.of(log, false, false, 5));
-        assertEquals(new RingLog(log, true, -1), RingLog.of(log, true, false, 5));
-        assertEquals(new RingLog(log, false, 5), RingLog.of(log, false, true, 5));
+        assertEquals(RingLog.NONE, RingLog.of(null, true, true, 5, RingLog.NO_EVENT));
+        assertEquals(RingLog.NONE, RingLog.of(log, false, false, 5, RingLog.NO_EVENT));
+        assertEquals(new RingLog(log, true, -1, RingLog.NO_EVENT), RingLog.of(log, true, false, 5, RingLog.NO_EVENT));
+        assertEquals(new RingLog(log, false, 5, RingLog.NO_EVENT), RingLog.of(log, false, true, 5, RingLog.NO_EVENT));
     }
 }
