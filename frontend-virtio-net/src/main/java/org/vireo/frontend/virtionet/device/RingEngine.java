@@ -46,8 +46,8 @@ public final class RingEngine {
     private final Fd[] events;
     private CompletableFuture<Void> quiet = CompletableFuture.completedFuture(null);
     private volatile MemoryTable memory = MemoryTable.EMPTY;
-    /** That any ring uses, or null; {@code logs} are the rings'. */
-    private volatile DirtyLog log;
+    /** Those that rings use: while a VMM replaces its log some have the new one already. */
+    private volatile List<DirtyLog> logsInUse = List.of();
     private final DirtyLog[] logs;
     private FrameFormat format = FrameFormat.NONE;
     private boolean discard;
@@ -114,14 +114,22 @@ public final class RingEngine {
         return p;
     }
 
-    private boolean truncated() {
-        DirtyLog l = log;
-        return memory.truncated() != null || l != null && !l.intact();
+    boolean truncated() {
+        return memory.truncated() != null || isLogTruncated();
+    }
+
+    /**
+     * Whether a log that a ring uses was truncated by its owner.
+     *
+     * @return whether; any thread
+     */
+    public boolean isLogTruncated() {
+        return logsInUse.stream().anyMatch(l -> !l.intact());
     }
 
     private void uses(int ring, DirtyLog file) {
         logs[ring] = file;
-        log = Arrays.stream(logs).filter(Objects::nonNull).findFirst().orElse(null);
+        logsInUse = Arrays.stream(logs).filter(Objects::nonNull).distinct().toList();
     }
 
     private <T> Worker.Command<T> post(int pair, Callable<T> command) {

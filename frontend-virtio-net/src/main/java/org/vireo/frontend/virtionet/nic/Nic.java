@@ -394,6 +394,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     }
 
     private void pairBroken(int pair, Throwable reason) {
+        boolean log = reason instanceof InternalError && (engine.isLogTruncated() || device.log() != null && !device.log().intact());
         rings.broken(pair);
         if (reason instanceof StuckException e) {
             stuck(e);
@@ -407,7 +408,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         if (truncated != null) {
             rings.halt();
             fail("guest memory was truncated: " + truncated.spec());
-        } else if (reason instanceof InternalError && device.log() != null && !device.log().intact()) {
+        } else if (log) {
             rings.halt();
             fail("the VMM's log of written pages was truncated: " + device.log());
         } else if (reason instanceof MalformedRingException) {

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.frontend.virtionet.device;
+
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.vireo.frontend.virtionet.block.NicBlockMemory;
+import org.vireo.frontend.virtionet.memory.DirtyLog;
+import org.vireo.frontend.virtionet.ring.RingLog;
+import org.vireo.frontend.virtionet.worker.Watchdog;
+import org.vireo.frontend.virtionet.worker.Worker;
+import org.vireo.net.api.Fd;
+import org.vireo.posix.Descriptors;
+import org.vireo.posix.linux.SharedMemory;
+
+class RingEngineTest {
+    private static final RingEngine.Listener NOBODY = new RingEngine.Listener() {
+        @Override
+        public void broken(int pair, Throwable why) {
+            throw new AssertionError(why);
+        }
+
+        @Override
+        public void threadReturned() {
+            throw new AssertionError("no thread was given up");
+        }
+    };
+
+    private static RingLog log(Fd file) throws Exception {
+        return RingLog.of(DirtyLog.map(4096, 0, file.duplicate(), false), true, false, 0, RingLog.NO_EVENT);
+    }
+
+    /** While a VMM replaces its log, one ring after the other is told: whichever is cut short, it is not the backend's fault. */
+    @Test
+    void eachLogThatARingUsesIsLookedAt() throws Exception {
+        Descriptors fds = new Descriptors();
+        Watchdog watchdog = new Watchdog();
+        Worker worker = new Worker("rings", fds, watchdog, Worker.Urgency.INHERITED);
+        NicBlockMemory block = NicBlockMemory.create(fds, "rings");
+        for (int cut = 0; cut < 2; cut++) {
+            RingEngine e = new RingEngine("a", this, List.of(worker), block, NOBODY);
+            try (Fd first = SharedMemory.create(fds, "log", 4096, false); Fd second = SharedMemory.create(fds, "log", 4096, false)) {
+                RingLog[] logs = {log(first), log(second)};
+                e.log(0, logs[0]);
+                e.log(1, logs[1]);
+                assertFalse(e.truncated());
+                SharedMemory.resize(cut == 0 ? first : second, 0);
+                assertTrue(e.truncated(), "log " + cut);
+                assertTrue(e.isLogTruncated());
+                e.log(cut, RingLog.NONE);
+                assertFalse(e.truncated());
+                logs[0].file().close();
+                logs[1].file().close();
+            }
+        }
+        worker.close();
+        watchdog.close();
+        block.close();
+    }
+}
