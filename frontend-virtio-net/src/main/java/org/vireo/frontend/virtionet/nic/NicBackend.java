@@ -12,8 +12,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
+import org.vireo.frontend.virtionet.slot.OpenedPort;
 import org.vireo.frontend.virtionet.slot.SlotUser;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortUnavailableException;
 
 /** What a NIC does when its backend arrives, leaves, fails, or its link changes. Calls from the slot are posted to the NIC's actor. */
@@ -46,6 +48,11 @@ final class NicBackend implements SlotUser {
     @Override
     public int pairs() {
         return nic.options().pairs();
+    }
+
+    @Override
+    public long missing(OpenedPort port) {
+        return binding.missing(port, nic.state().features());
     }
 
     @Override
@@ -82,13 +89,13 @@ final class NicBackend implements SlotUser {
             try {
                 binding.open();
             } catch (PortUnavailableException e) {
-                tryLater(e);
+                tryLater(e.getMessage());
             }
         }
     }
 
-    private void tryLater(PortUnavailableException why) {
-        nic.lacks(why.getMessage());
+    private void tryLater(String why) {
+        nic.lacks(why);
         if (retry == null) {
             retry = nic.environment().timer().schedule(() -> nic.actor().post(Urgency.UNBIND, () -> {
                 retry = null;
@@ -102,7 +109,8 @@ final class NicBackend implements SlotUser {
         if (!nic.alive() || !nic.custody().isServing() || binding.port() != null) {
             return;
         }
-        if (!binding.slot().users().isHeldBy(this)) {
+        boolean itself = !binding.slot().users().isHeldBy(this) && opensItself();
+        if (!binding.slot().users().isHeldBy(this) && !itself) {
             offer();
             return;
         }
@@ -116,11 +124,12 @@ final class NicBackend implements SlotUser {
                 binding.adopt(nic.state());
             } else {
                 binding.openBest(nic.state().features());
+                binding.slot().users().settle(this);
             }
             absence.end();
             nic.recovered();
             if (nic.state().running()) {
-                if (binding.lent() != null || given) {
+                if (binding.lent() != null || given || itself) {
                     // they have run here, without a port
                     nic.rings().stopSurely();
                 }
@@ -134,10 +143,26 @@ final class NicBackend implements SlotUser {
                 letGo();
             }
         } catch (PortUnavailableException e) {
-            tryLater(e);
+            tryLater(e.getMessage());
         } catch (NetdevException | EngineException | IOException e) {
-            nic.fail(e.getMessage());
+            if (e instanceof PortBusyException && itself) {
+                tryLater(portElsewhere() + " (" + e.getMessage() + ")");
+            } else {
+                nic.fail(e.getMessage());
+            }
         }
+    }
+
+    /**
+     * The NIC that held the netdev went to another process without this one, whose rings run now: it opens the netdev here, if it can.
+     * While it is being handed over itself it gets the port there.
+     */
+    private boolean opensItself() {
+        return binding.slot().users().isElsewhere() && nic.state().running() && !nic.inHandover() && !expectsPort();
+    }
+
+    private String portElsewhere() {
+        return "port-busy: another process has netdev " + binding.slot().id() + ": hand this NIC over to it too, or end what has it there";
     }
 
     /** Another NIC has the port: what it can do is offered here too. */
@@ -172,7 +197,10 @@ final class NicBackend implements SlotUser {
         absence.begin(false);
         expected = System.nanoTime() + EXPECTED_NANOS;
         nic.environment().timer().schedule(() -> nic.actor().post(Urgency.QUERY, () -> {
-            if (binding.port() == null && nic.state().running() && nic.alive()) {
+            if (binding.port() == null && nic.state().running() && nic.alive() && binding.slot().users().isElsewhere()) {
+                nic.lacks(portElsewhere());
+                open();
+            } else if (binding.port() == null && nic.state().running() && nic.alive()) {
                 nic.lacks("port-busy: " + holder + " has netdev " + binding.slot().id() + " and its rings run");
             }
         }), EXPECTED_NANOS, TimeUnit.NANOSECONDS);
@@ -254,7 +282,7 @@ final class NicBackend implements SlotUser {
             LOG.info("NIC {}: netdev {} is open again", id(), nic.options().netdev());
         } catch (PortUnavailableException e) {
             absence.begin(false);
-            tryLater(e);
+            tryLater(e.getMessage());
         } catch (NetdevException | EngineException e) {
             LOG.error("NIC {}: netdev {} was closed for a handover that failed, and does not open again: {}", id(),
                     nic.options().netdev(), e.getMessage());

@@ -20,6 +20,7 @@ import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortProfile;
 import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.PortUnavailableException;
@@ -123,6 +124,7 @@ final class PortBinding {
                 open();
                 long missing = acknowledged & ~offered();
                 if (missing == 0) {
+                    requireFitOfOthers();
                     slot.dropParked();
                     return;
                 }
@@ -131,12 +133,32 @@ final class PortBinding {
                 refuse(why);
                 throw new NetdevException(why);
             } catch (NetdevException e) {
-                if (!slot.servable() || e instanceof AlreadyOpenException || e instanceof PortUnavailableException) {
+                if (!slot.servable() || e instanceof AlreadyOpenException || e instanceof PortUnavailableException
+                        || e instanceof PortBusyException && slot.users().isElsewhere()) {
                     throw e;
                 }
                 LOG.warn("NIC {}: {}", options.id(), e.getMessage());
             }
         }
+    }
+
+    /** Another backend is tried first where the guest of a NIC that waits could not go on with this one. The NIC's own comes first. */
+    private void requireFitOfOthers() throws NetdevException, EngineException {
+        try {
+            slot.users().requireFit(port);
+        } catch (NetdevException e) {
+            String why = e.getMessage() + " (" + slot.servedBy() + ")";
+            if (slot.hasAnother()) {
+                refuse(why);
+                throw new NetdevException(why, e);
+            }
+            LOG.warn("NIC {}: there is no other backend: {}", options.id(), why);
+        }
+    }
+
+    /** What a guest that acknowledged these features would miss with a port. Any thread. */
+    long missing(OpenedPort of, long acknowledged) {
+        return acknowledged & ~offered(of);
     }
 
     /** Loads another process's port; its settings are what the other process had applied. */
@@ -187,7 +209,7 @@ final class PortBinding {
         if (given == null) {
             throw new NetdevException("netdev " + slot.id() + ": its port was closed when it was to be had");
         }
-        requireFit(given, s);
+        requireOwnFit(given, s);
         exchange(given, null);
     }
 
@@ -339,13 +361,18 @@ final class PortBinding {
     }
 
     /**
-     * Whether a port could take the place of the one that is open.
+     * Whether a port could take the place of the one that is open, also for a NIC that waits for it.
      *
      * @param other the port
      * @param s what was negotiated
      * @throws NetdevException it cannot, and why
      */
     void requireFit(OpenedPort other, DeviceState s) throws NetdevException {
+        requireOwnFit(other, s);
+        slot.users().requireFit(other);
+    }
+
+    private void requireOwnFit(OpenedPort other, DeviceState s) throws NetdevException {
         long missing = s.features() & ~offered(other);
         if (missing != 0) {
             throw new NetdevException("netdev " + slot.id() + ": lacks " + VirtioNet.names(missing) + ", which the guest acknowledged");

@@ -99,6 +99,10 @@ final class Candidates {
         return all.stream().anyMatch(c -> !failed.contains(c));
     }
 
+    boolean hasOtherThan(Candidate c) {
+        return left().anyMatch(o -> o != c);
+    }
+
     /** The type that is asked for first, then ranking, version, age. */
     Optional<Candidate> best() {
         return bestOfType().or(() -> left().max(Candidate.BETTER));

@@ -229,6 +229,15 @@ public final class NetdevSlot {
     }
 
     /**
+     * Whether another backend than the one that serves could serve.
+     *
+     * @return whether
+     */
+    public synchronized boolean hasAnother() {
+        return candidates.hasOtherThan(serving);
+    }
+
+    /**
      * The NICs that name the netdev.
      *
      * @return always the same
@@ -273,15 +282,17 @@ public final class NetdevSlot {
             return accept(c, Disposal.RELEASE, made);
         } catch (NetdevException e) {
             String why = e.getMessage().contains(c.bundle()) ? e.getMessage() : e.getMessage() + " (" + c + ")";
+            // what another process has may be free soon
+            boolean soon = e instanceof PortUnavailableException || e instanceof PortBusyException && users.isElsewhere();
             synchronized (this) {
-                early = e instanceof PortUnavailableException;
+                early = soon;
                 if (!early) {
                     candidates.fail(c);
                 }
                 failure = why;
                 swap.refused(failure);
             }
-            throw e instanceof AlreadyOpenException || e instanceof PortUnavailableException ? e : new NetdevException(why, e);
+            throw e instanceof AlreadyOpenException || soon ? e : new NetdevException(why, e);
         }
     }
 

@@ -22,6 +22,14 @@ public interface SlotUser {
     int pairs();
 
     /**
+     * What its guest would miss with another port.
+     *
+     * @param port of the netdev
+     * @return virtio features that the guest acknowledged and the NIC would not have, 0: none
+     */
+    long missing(OpenedPort port);
+
+    /**
      * Whether it has its backend open, or will open one that comes: it does not wait for another process.
      *
      * @return whether

@@ -8,6 +8,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.vireo.net.api.NetdevException;
+import org.vireo.vhostuser.VirtioNet;
 
 /**
  * The NICs that name one netdev. One of them holds it, with its port; the other one, to which a VMM may migrate the first one's guest,
@@ -87,6 +88,32 @@ public final class SlotUsers {
     }
 
     /**
+     * Whether nobody here holds the netdev, since the NIC that does is in another process.
+     *
+     * @return whether
+     */
+    public boolean isElsewhere() {
+        synchronized (slot) {
+            return left;
+        }
+    }
+
+    /**
+     * A NIC has opened the netdev here, though another process has it too or had it: it holds it here.
+     *
+     * @param nic the NIC
+     */
+    public void settle(SlotUser nic) {
+        synchronized (slot) {
+            if (left && all.remove(nic)) {
+                all.addFirst(nic);
+                wanting.remove(nic);
+                left = false;
+            }
+        }
+    }
+
+    /**
      * A NIC's rings run, and it needs the port: the one that holds it is asked.
      *
      * @param nic the NIC
@@ -132,6 +159,26 @@ public final class SlotUsers {
 
     private SlotUser next() {
         return wanting.stream().filter(w -> w != holder()).findFirst().orElse(null);
+    }
+
+    /**
+     * Whether the guests of the NICs that do not hold the netdev could go on with another port, too.
+     *
+     * @param port the port
+     * @throws NetdevException one could not, and why
+     */
+    public void requireFit(OpenedPort port) throws NetdevException {
+        List<SlotUser> waiting;
+        synchronized (slot) {
+            waiting = others();
+        }
+        for (SlotUser u : waiting) {
+            long missing = u.missing(port);
+            if (missing != 0) {
+                throw new NetdevException("netdev " + slot.id() + ": lacks " + VirtioNet.names(missing) + ", which the guest of NIC "
+                        + u.id() + " acknowledged, to which the netdev may go");
+            }
+        }
     }
 
     /**

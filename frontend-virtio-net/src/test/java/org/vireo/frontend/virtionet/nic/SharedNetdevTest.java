@@ -244,6 +244,110 @@ class SharedNetdevTest {
         }
     }
 
+    private void handOverTheFirstAlone(Harness target) throws Exception {
+        target.backend("neta", net);
+        stop(a);
+        TransferableNic out = h.registry.transferable("a").orElseThrow();
+        IncomingNic in = target.registry.prepare(out.begin(1, true, false, NicImage::close), true, Harness.soon());
+        HandoverInsideTest.handOver(out, in);
+    }
+
+    /** Only the one that has the port was handed over: the other one does not wait for ever for what does not come back. */
+    @Test
+    void theOneThatIsLeftBehindOpensTheNetdevItself() throws Exception {
+        two();
+        try (Harness target = new Harness(1)) {
+            handOverTheFirstAlone(target);
+            b = h.guest("b", GuestNic.options());
+            h.awaitState("b", NicState.RUNNING);
+            net.passBothWays(b, 2);
+            assertEquals("b", h.registry.netdevs().getFirst().nic());
+        }
+    }
+
+    /** Where only one process can have it open, it says what to do, and gets it when that has let go. */
+    @Test
+    void theOneThatIsLeftBehindSaysWhoHasThePortAndTriesAgain() throws Exception {
+        two();
+        try (Harness target = new Harness(1)) {
+            handOverTheFirstAlone(target);
+            backend.openFails = true;
+            b = h.guest("b", GuestNic.options());
+            Await.until(Harness.LIMIT, "the reason", () -> h.status("b").why().contains("EBUSY"));
+            String why = h.status("b").why();
+            assertTrue(why.contains("port-busy: another process has netdev neta: hand this NIC over to it too"), why);
+            assertEquals(NicState.NO_BACKEND, h.status("b").state());
+            backend.openFails = false;
+            h.awaitState("b", NicState.RUNNING);
+            net.passBothWays(b, 2);
+        }
+    }
+
+    /** Or it goes where the port is. */
+    @Test
+    void theOneThatIsLeftBehindMayFollow() throws Exception {
+        two();
+        try (Harness target = new Harness(1)) {
+            handOverTheFirstAlone(target);
+            backend.openFails = true;
+            b = GuestNic.options().start(h.fds, FrontEnd.connect(h.fds, h.socket("b"), Harness.LIMIT));
+            h.atEnd(b::close);
+            Await.until(Harness.LIMIT, "the reason", () -> h.status("b").why().contains("EBUSY"));
+            TransferableNic out = h.registry.transferable("b").orElseThrow();
+            IncomingNic in = target.registry.prepare(out.begin(1, true, false, NicImage::close), true, Harness.soon());
+            HandoverInsideTest.handOver(out, in);
+            target.awaitState("b", NicState.RUNNING);
+            net.passBothWays(b, 2);
+        }
+    }
+
+    /** The guest of the one that waits has acknowledged more than the one that holds the netdev: a swap must not take it away. */
+    @Test
+    void aBackendThatTheWaitingGuestCouldNotUseDoesNotTakeOver() throws Exception {
+        h.nic("a");
+        h.nic("b", SHARED);
+        a = h.guest("a", GuestNic.options().features(GuestNic.RING_FEATURES));
+        b = h.guest("b", GuestNic.options().features(GuestNic.RING_FEATURES | VirtioNet.CSUM | VirtioNet.HOST_TSO4));
+        net.passBothWays(a, 1);
+        FakeBackend poor = new FakeBackend(net);
+        poor.features = VirtioNet.CSUM;
+        h.bind("neta", poor, 10);
+        Await.until(Harness.LIMIT, "the refusal", () -> h.events.stream().anyMatch(e -> e.startsWith("BACKEND_SWAP_FAILED a")));
+        String said = h.events.stream().filter(e -> e.startsWith("BACKEND_SWAP_FAILED")).findFirst().orElseThrow();
+        assertTrue(said.contains("lacks HOST_TSO4, which the guest of NIC b acknowledged"), said);
+        net.passBothWays(a, 2);
+        stop(a);
+        h.awaitState("b", NicState.RUNNING);
+        net.passBothWays(b, 3);
+        // nobody else is there: whoever has the port goes on as well as it can
+        b.frontEnd().close();
+        h.awaitState("b", NicState.LISTENING);
+        startAgain(a, 2, 2);
+        h.awaitState("a", NicState.RUNNING);
+        h.unbind(backend);
+        h.awaitState("a", NicState.RUNNING);
+        net.passBothWays(a, 4);
+    }
+
+    /** Of two that come while none is there, the one that both guests can use is taken, though it is not the best. */
+    @Test
+    void whereThereIsAChoiceTheWaitingGuestIsAskedToo() throws Exception {
+        h.nic("a");
+        h.nic("b", SHARED);
+        a = h.guest("a", GuestNic.options().features(GuestNic.RING_FEATURES));
+        b = h.guest("b", GuestNic.options().features(GuestNic.RING_FEATURES | VirtioNet.CSUM | VirtioNet.HOST_TSO4));
+        net.passBothWays(a, 1);
+        FakeBackend poor = new FakeBackend(net);
+        poor.features = VirtioNet.CSUM;
+        FakeBackend rich = new FakeBackend(net);
+        h.bind("neta", rich, -10);
+        h.bind("neta", poor, -5);
+        h.unbind(backend);
+        h.awaitState("a", NicState.RUNNING);
+        Await.until(Harness.LIMIT, "the one that both can use", () -> rich.port != null);
+        net.passBothWays(a, 2);
+    }
+
     /** A port that takes the rings goes from one NIC to the other too. */
     @Test
     void aPortThatTakesTheRingsGoesToo() throws Exception {
