@@ -21,6 +21,7 @@ import org.vireo.net.api.BackendState;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortSettings;
+import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.posix.linux.Threads;
 
@@ -38,6 +39,7 @@ final class BackendSwap {
     private static final long LOAD_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long FREEZE_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
     private static final int MOST_RESTLESS = 3;
+    private static final long UNAVAILABLE_MILLIS = 2_000;
     private static final long TRIAL_NANOS = TimeUnit.SECONDS.toNanos(1);
     private static final long LOOK_MILLIS = 20;
     private static final long LATER_MILLIS = 500;
@@ -57,6 +59,8 @@ final class BackendSwap {
     private boolean ended;
     /** How often in a row the one that serves did not stand still. */
     private int restless;
+    /** Which one had nobody at its other side: that is told once. */
+    private String early = "";
     private volatile DressRehearsal rehearsal;
 
     BackendSwap(Nic nic) {
@@ -127,6 +131,8 @@ final class BackendSwap {
                 swaps.load(r, image.backend().orElseThrow(), nic.options().pairs(), System.nanoTime() + LOAD_NANOS);
             }
             nic.actor().post(Urgency.SWAP, () -> commit(r, settings));
+        } catch (PortUnavailableException e) {
+            nic.actor().post(Urgency.SWAP, () -> unavailable(r, e.getMessage()));
         } catch (NetdevException | RuntimeException | LinkageError | StackOverflowError | AssertionError e) {
             nic.actor().post(Urgency.SWAP, () -> refuse(r, e.getMessage() == null ? e.toString() : e.getMessage()));
         } finally {
@@ -160,6 +166,29 @@ final class BackendSwap {
             failed(r, why);
         }
         look();
+    }
+
+    /**
+     * Nobody is at the new one's other side yet. Who waits for the swap is refused, since it may take for ever; a better backend that
+     * came by itself is tried again.
+     */
+    private void unavailable(Replacement r, String why) {
+        boolean known = r.to().equals(early);
+        early = r.to();
+        if (prepared == r) {
+            prepared = null;
+        }
+        String told = why + ": start its other side, then swap again; until then the backend that serves goes on";
+        if (swaps.reject(r, told) && !known) {
+            failed(r, told);
+        }
+        look();
+        if (!ended) {
+            nic.environment().timer().schedule(() -> nic.actor().post(Urgency.SWAP, () -> {
+                swaps.reconsider(r);
+                look();
+            }), UNAVAILABLE_MILLIS, TimeUnit.MILLISECONDS);
+        }
     }
 
     private void failed(Replacement r, String why) {
@@ -302,6 +331,11 @@ final class BackendSwap {
         nic.feed().abort("its backend is replaced");
         nic.binding().breakOff();
         nic.backend().reopen();
+        if (nic.binding().port() == null && !swaps.serves(r)) {
+            // it cannot open what it has closed for it: who had it before can
+            swaps.distrust(r);
+            nic.backend().open();
+        }
         nic.resumeRings();
         nic.refresh();
         if (swaps.serves(r)) {

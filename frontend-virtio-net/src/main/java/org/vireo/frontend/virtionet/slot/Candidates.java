@@ -84,6 +84,11 @@ final class Candidates {
         }
     }
 
+    /** It is not declined any more. */
+    void reconsider(Candidate c) {
+        declined.remove(c);
+    }
+
     /** Another one serves, or none. */
     void servingChanged() {
         declined.clear();

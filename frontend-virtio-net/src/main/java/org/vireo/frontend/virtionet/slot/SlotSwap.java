@@ -242,6 +242,28 @@ public final class SlotSwap {
         return true;
     }
 
+    /**
+     * One that could not take the place of the one that serves, since nobody was at its other side yet, may be tried again.
+     *
+     * @param r its replacement, which has ended
+     */
+    public void reconsider(Replacement r) {
+        synchronized (slot) {
+            slot.candidates().reconsider(r.to);
+        }
+    }
+
+    /**
+     * What has opened in the place of the one that served does not: that one may again.
+     *
+     * @param r the replacement
+     */
+    public void distrust(Replacement r) {
+        synchronized (slot) {
+            slot.candidates().fail(r.to);
+        }
+    }
+
     /** See {@link Slots#swapTo}. */
     void swapTo(String type, int revision, long deadlineNanos) throws NetdevException {
         String before;

@@ -31,6 +31,7 @@ import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortListener;
 import org.vireo.net.api.PortProfile;
 import org.vireo.net.api.PortSettings;
+import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.ReceiveWindow;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
@@ -51,6 +52,8 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     volatile long features = OFFLOADS;
     volatile int[] headerLengths = {10, 12};
     volatile int mtu = 1500;
+    /** Whether nobody is at its other side yet. */
+    volatile boolean unavailable;
     /** Errno for the next writev instead of the call, 0: none. */
     volatile IntSupplier transmitError = () -> 0;
     /** Errno for the next readv instead of the call, 0: none. */
@@ -152,6 +155,11 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
         if (openFails || busy.getAndUpdate(n -> Math.max(0, n - 1)) > 0 || !network.claim()) {
             queues.forEach(Fd::close);
             throw new PortBusyException("open: EBUSY (device busy)", null);
+        }
+        if (unavailable) {
+            queues.forEach(Fd::close);
+            network.release();
+            throw new PortUnavailableException("open: nobody listens yet", null);
         }
         port = make(queues, features, true);
         port.claimed = true;

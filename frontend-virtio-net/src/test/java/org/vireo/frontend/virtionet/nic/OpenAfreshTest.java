@@ -140,6 +140,57 @@ class OpenAfreshTest extends SwapScene {
         assertEquals(NicState.RUNNING, h.status("a").state());
     }
 
+    /** Who asked for it is told, and asks again when its other side is there. */
+    @Test
+    void oneThatIsNotThereYetIsRefusedAndMayBeAskedForAgain() throws Exception {
+        begin();
+        FakeBackend.Port port = first.port;
+        FakeBackend next = stranger();
+        next.unavailable = true;
+        h.bind("neta", next, 0, "other");
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", 0, Harness.soon()));
+        assertTrue(e.getMessage().contains("nobody listens yet"), e.getMessage());
+        assertTrue(e.getMessage().contains("start its other side, then swap again"), e.getMessage());
+        assertSame(port, first.port);
+        net.passBothWays(guest, 2);
+        next.unavailable = false;
+        h.registry.swap("neta", "other", 0, Harness.soon());
+        expectAnnouncement();
+        net.passBothWays(guest, 3);
+    }
+
+    /** A better one that came by itself takes over as soon as it can; that it could not is told once. */
+    @Test
+    void oneThatIsNotThereYetTakesOverWhenItIs() throws Exception {
+        begin();
+        FakeBackend next = stranger();
+        next.unavailable = true;
+        h.bind("neta", next, 10);
+        Await.until(Harness.LIMIT, "it is told", () -> happened("BACKEND_SWAP_FAILED") == 1);
+        Await.until(Harness.LIMIT, "it is tried again", () -> next.calls.stream().filter("open"::equals).count() > 1);
+        net.passBothWays(guest, 2);
+        next.unavailable = false;
+        expectAnnouncement();
+        net.passBothWays(guest, 3);
+        assertEquals(1, happened("BACKEND_SWAP_FAILED"));
+    }
+
+    /** The former one was closed to make room for it. */
+    @Test
+    void ifItIsNotThereAfterAllTheFormerOneOpensAgain() throws Exception {
+        net.exclusive();
+        first.lasting = true;
+        begin();
+        FakeBackend next = stranger();
+        next.unavailable = true;
+        h.bind("neta", next, 0, "other");
+        NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", 0, Harness.soon()));
+        assertTrue(e.getMessage().contains("nobody listens yet"), e.getMessage());
+        h.awaitState("a", NicState.RUNNING);
+        assertNotNull(first.port);
+        net.passBothWays(guest, 2);
+    }
+
     /** A state that nobody reads keeps what it holds busy: it is given up where that costs nothing. */
     @Test
     void whoCannotReadWhatIsParkedOpensInItsPlace() throws Exception {
