@@ -29,6 +29,7 @@ public final class Bench {
               packed      frames a second with packed rings and with split ones in turn, and CPU a frame
               faults      something goes wrong at each point of a handover, on either side; exit code 1 if anything is not as it must be
               dpdk        DPDK's testpmd as the guest (virtio-user), in both socket roles
+              external    frames a second with DPDK's testpmd as the back-end of a vhost-user netdev, and directly, in turn
 
               --pairs N   pairs (5)
               --count N   handovers (20; to and fro 500; many 20), swaps (20), kills (5), starts (5), idle NICs (1000)
@@ -88,7 +89,7 @@ public final class Bench {
             String a = args[i];
             switch (a) {
                 case "handover", "to-and-fro", "many", "swap", "neighbours", "standby",
-                        "start", "idle-nics", "alloc", "packed", "faults", "dpdk" -> what = a;
+                        "start", "idle-nics", "alloc", "packed", "faults", "dpdk", "external" -> what = a;
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
                 case "--warm" -> warm = true;
@@ -147,6 +148,7 @@ public final class Bench {
                 case "idle-nics" -> print(o, Singles.idleNics(stage, new Harness(stage), o.pairs,
                         o.count == 0 ? o.quick ? 50 : 1000 : o.count));
                 case "packed" -> print(o, RingLayouts.run(stage, new Harness(stage), o.pairs, o.quick));
+                case "external" -> print(o, ExternalBackEnd.run(stage, new Harness(stage), o.pairs, o.quick));
                 case "alloc" -> print(o, Singles.alloc(stage, new Harness(stage)));
                 case "dpdk" -> print(o, dpdk(new Harness(stage), o.quick));
                 default -> pairs(stage, o);

@@ -133,8 +133,8 @@ final class DemoIT {
 
     @Test
     void anInterruptLeavesNothingBehind() {
-        try (TestProcess p = demo(List.of(), "--count", "100")) {
-            p.awaitLine("handover 1 of 100", LIMIT);
+        try (TestProcess p = demo(List.of(), "--count", "3", "--rate", RATE)) {
+            p.awaitLine("handover 1 of 3", LIMIT);
             p.signal("INT");
             assertNotEquals(0, p.exitCode(Duration.ofSeconds(30)));
             assertEquals(List.of(), p.stdout());

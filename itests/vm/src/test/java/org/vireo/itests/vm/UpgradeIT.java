@@ -34,7 +34,7 @@ import org.vireo.testsupport.TestNamespace;
 @Isolated("it loads the machine")
 final class UpgradeIT {
     private static final Duration LIMIT = Duration.ofSeconds(60);
-    private static final int MANY = 50;
+    private static final int MANY = 20;
     private static final Pattern NEXT = Pattern.compile("completed: process ([0-9]+) goes on");
 
     @TempDir
@@ -120,7 +120,7 @@ final class UpgradeIT {
 
     /** Of each kind one, and many: a guest with four pairs, a VMM that has not finished, NICs that nobody uses, QMP clients that wait. */
     @Test
-    void fiftyNicsMove() throws Exception {
+    void manyNicsMove() throws Exception {
         List<String> options = new ArrayList<>(List.of("--nic", "id=bare,socket=" + folder.resolve("bare")));
         for (int i = 0; i < MANY; i++) {
             String queues = i == 1 ? ",queues=4" : "";
