@@ -102,6 +102,15 @@ public final class MappedRegion {
         return mapped.intact();
     }
 
+    /** Whether it is this very part of this very file. */
+    boolean is(Spec other, Fd file) {
+        try {
+            return spec.equals(other) && SharedMemory.isSameFile(mapped.file(), file);
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
     boolean overlaps(MappedRegion o) {
         return spec.guest < o.spec.guest + o.spec.bytes && o.spec.guest < spec.guest + spec.bytes
                 || Long.compareUnsigned(spec.user, o.spec.user + o.spec.bytes) < 0

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import org.vireo.net.api.Fd;
 
 /**
  * A guest's memory: immutable, so that workers use one while control builds the next. Translation is by region; a buffer that
@@ -72,15 +73,25 @@ public final class MemoryTable {
     }
 
     /**
+     * Whether it has a region already.
+     *
+     * @param spec what is said of it
+     * @param file its file
+     * @return whether there is one that is the same in all numbers, and of the same file
+     */
+    public boolean has(MappedRegion.Spec spec, Fd file) {
+        return regions.stream().anyMatch(r -> r.is(spec, file));
+    }
+
+    /**
      * This table without a region.
      *
      * @param guestAddress the region's guest address
      * @param bytes its length
      * @param user its address in the VMM
-     * @return the new table; this one has still to be released
-     * @throws InvalidMemoryException there is no such region
+     * @return the new table, this one has still to be released; or this one itself if there is no such region
      */
-    public MemoryTable without(long guestAddress, long bytes, long user) throws InvalidMemoryException {
+    public MemoryTable without(long guestAddress, long bytes, long user) {
         List<MappedRegion> rest = new ArrayList<>();
         for (MappedRegion r : regions) {
             MappedRegion.Spec s = r.spec();
@@ -89,7 +100,7 @@ public final class MemoryTable {
             }
         }
         if (rest.size() == regions.size()) {
-            throw new InvalidMemoryException("there is no " + new MappedRegion.Spec(guestAddress, bytes, user, 0));
+            return this;
         }
         rest.forEach(MappedRegion::use);
         return new MemoryTable(rest);

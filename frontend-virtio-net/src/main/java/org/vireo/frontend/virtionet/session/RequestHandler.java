@@ -219,27 +219,37 @@ public final class RequestHandler {
     }
 
     private MappedRegion map(MemoryRegionSpec r, Fd file) throws InvalidMemoryException {
-        return MappedRegion.map(new MappedRegion.Spec(r.guest(), r.size(), r.user(), r.offset()), file, device.anyMemory());
+        return MappedRegion.map(spec(r), file, device.anyMemory());
     }
 
+    private static MappedRegion.Spec spec(MemoryRegionSpec r) {
+        return new MappedRegion.Spec(r.guest(), r.size(), r.user(), r.offset());
+    }
+
+    /** A region that is there already is no fault: QEMU 7.2 tells of each one once for every queue pair. */
     private Outcome addRegion(DeviceState s, Message m) throws MalformedMessageException, RefusedException {
+        MemoryRegionSpec r = m.memoryRegion();
+        Fd file = m.takeDescriptor();
+        if (s.memory().has(spec(r), file)) {
+            file.close();
+            return Outcome.of(s);
+        }
         if (s.memory().regions().size() >= MEMORY_SLOTS) {
+            file.close();
             throw new RefusedException("ADD_MEM_REG: all " + MEMORY_SLOTS + " slots are taken");
         }
         try {
-            return Outcome.of(s.withMemory(s.memory().with(map(m.memoryRegion(), m.takeDescriptor()))));
+            return Outcome.of(s.withMemory(s.memory().with(map(r, file))));
         } catch (InvalidMemoryException e) {
             throw new RefusedException("ADD_MEM_REG: " + e.getMessage(), e);
         }
     }
 
-    private static Outcome removeRegion(DeviceState s, Message m) throws MalformedMessageException, RefusedException {
+    /** Likewise one that has gone: the next pairs' messages come when the first one's has removed it, and may have added others there. */
+    private static Outcome removeRegion(DeviceState s, Message m) throws MalformedMessageException {
         MemoryRegionSpec r = m.memoryRegion();
-        try {
-            return Outcome.of(s.withMemory(s.memory().without(r.guest(), r.size(), r.user())));
-        } catch (InvalidMemoryException e) {
-            throw new RefusedException("REM_MEM_REG: " + e.getMessage(), e);
-        }
+        MemoryTable rest = s.memory().without(r.guest(), r.size(), r.user());
+        return Outcome.of(rest == s.memory() ? s : s.withMemory(rest));
     }
 
     private Outcome setLog(DeviceState s, Message m) throws MalformedMessageException, RefusedException {

@@ -87,14 +87,30 @@ class MemoryTableTest {
         SharedMemory.addressSpace().set(java.lang.foreign.ValueLayout.JAVA_BYTE, two.host(0L, 1), (byte) 1);
         MemoryTable rest = two.without(0, 0x1000, 0x1000);
         Fd gone = two.regions().getFirst().file();
-        assertThrows(InvalidMemoryException.class, () -> two.without(0, 0x1000, 0x1001));
-        assertThrows(InvalidMemoryException.class, () -> rest.without(0, 0x1000, 0x1000));
+        assertSame(two, two.without(0, 0x1000, 0x1001), "there is no such region");
+        assertSame(rest, rest.without(0, 0x1000, 0x1000), "there is no such region any more");
         InvalidMemoryException e = assertThrows(InvalidMemoryException.class, () -> rest.with(region(0x10800, 0x1000, 0, 0, 0x1000)));
         assertTrue(e.getMessage().contains("overlaps"), e.getMessage());
         assertTrue(rest.regions().getFirst().file().isOpen(), "a refused region took the others along");
         two.release();
         assertFalse(gone.isOpen());
         rest.release();
+    }
+
+    /** The same numbers with another file are another region. */
+    @Test
+    void aRegionIsKnownByItsNumbersAndItsFile() throws Exception {
+        MemoryTable t = MemoryTable.of(List.of(region(0, 0x1000, 0x1000, 0, 0x4000)));
+        Fd first = t.regions().getFirst().file();
+        int again = Posix.check(Posix.open("/proc/self/fd/" + first.number(), Posix.O_RDWR | Posix.O_CLOEXEC), "open");
+        try (Fd same = fds.adopt(again, "same"); Fd other = SharedMemory.create(fds, "test", 0x4000, false)) {
+            assertTrue(t.has(new MappedRegion.Spec(0, 0x1000, 0x1000, 0), same));
+            assertFalse(t.has(new MappedRegion.Spec(0, 0x1000, 0x1000, 0), other));
+            assertFalse(t.has(new MappedRegion.Spec(0, 0x1000, 0x1000, 0x1000), same));
+            assertFalse(t.has(new MappedRegion.Spec(0, 0x2000, 0x1000, 0), same));
+            assertFalse(MemoryTable.EMPTY.has(new MappedRegion.Spec(0, 0x1000, 0x1000, 0), same));
+        }
+        t.release();
     }
 
     @Test

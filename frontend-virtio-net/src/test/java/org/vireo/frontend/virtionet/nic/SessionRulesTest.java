@@ -229,8 +229,40 @@ class SessionRulesTest {
                 // some front-ends send the descriptor along here too
                 f.tell(Request.REM_MEM_REG, specs.get(i).payload(), i % 2 == 0 ? List.of() : List.of(file));
             }
-            assertThrows(RefusedException.class, () -> f.tell(Request.REM_MEM_REG, specs.getFirst().payload(), List.of()));
             assertTrue(Harness.openDescriptors() <= before + 1, "descriptors of removed regions");
+        }
+        nextVmmIsServed();
+    }
+
+    /**
+     * QEMU 7.2 sends ADD_MEM_REG and REM_MEM_REG once for each queue pair: when the next pair's come all is done already, and what
+     * the first one's have added may lie where the others' are to be removed. A full table does not matter then.
+     */
+    @Test
+    void eachQueuePairMayTellOfTheSameMemory() throws Exception {
+        try (FrontEnd f = h.vmm("a"); Fd file = SharedMemory.create(h.fds, "slots", 1 << 20, false);
+                Fd other = SharedMemory.create(h.fds, "other", 1 << 20, false)) {
+            f.negotiate(GuestNic.RING_FEATURES, GuestNic.PROTOCOL);
+            int slots = (int) f.memorySlots();
+            MemoryRegionSpec low = new MemoryRegionSpec(0, 0x10000, 0x5000_0000L, 0);
+            MemoryRegionSpec longer = new MemoryRegionSpec(0, 0x20000, 0x5000_0000L, 0);
+            List<MemoryRegionSpec> all = new ArrayList<>(List.of(low));
+            for (int i = 1; i < slots; i++) {
+                all.add(new MemoryRegionSpec(0x100000L * i, 4096, 0x6000_0000L + 0x100000L * i, 0x10000));
+            }
+            for (int pair = 0; pair < 3; pair++) {
+                for (MemoryRegionSpec r : all) {
+                    f.tell(Request.ADD_MEM_REG, r.payload(), List.of(file));
+                }
+            }
+            long before = Harness.openDescriptors();
+            assertThrows(RefusedException.class, () -> f.tell(Request.ADD_MEM_REG, low.payload(), List.of(other)), "another file's");
+            for (int pair = 0; pair < 3; pair++) {
+                f.tell(Request.REM_MEM_REG, low.payload(), List.of());
+                f.tell(Request.ADD_MEM_REG, longer.payload(), List.of(file));
+            }
+            assertThrows(RefusedException.class, () -> f.tell(Request.ADD_MEM_REG, low.payload(), List.of(file)), "what was added stays");
+            assertEquals(before, Harness.openDescriptors(), "one descriptor a region");
         }
         nextVmmIsServed();
     }

@@ -218,6 +218,18 @@ public final class SharedMemory {
     }
 
     /**
+     * Whether two descriptors are of one file, opened together or not.
+     *
+     * @param a a descriptor
+     * @param b another one
+     * @return whether they have the same device and inode (stat(2))
+     * @throws IOException one of them cannot be looked at
+     */
+    public static boolean isSameFile(Fd a, Fd b) throws IOException {
+        return Files.isSameFile(Path.of("/proc/self/fd/" + a.number()), Path.of("/proc/self/fd/" + b.number()));
+    }
+
+    /**
      * Kind of the file system that a file is on.
      *
      * @param fd the file

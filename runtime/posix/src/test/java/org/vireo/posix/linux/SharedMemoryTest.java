@@ -52,6 +52,17 @@ class SharedMemoryTest {
     }
 
     @Test
+    void aFileIsTheSameHoweverItWasOpened() throws Exception {
+        try (Fd fd = SharedMemory.create(fds, "guest", PAGE, false); Fd other = SharedMemory.create(fds, "guest", PAGE, false)) {
+            int n = Posix.check(Posix.open("/proc/self/fd/" + fd.number(), Posix.O_RDONLY | Posix.O_CLOEXEC), "open");
+            Fd again = fds.adopt(n, "again");
+            assertTrue(SharedMemory.isSameFile(fd, again));
+            assertFalse(SharedMemory.isSameFile(fd, other));
+            again.close();
+        }
+    }
+
+    @Test
     void revokedItReadsZeroAndWritesHarmNobody() throws Exception {
         try (Fd fd = SharedMemory.create(fds, "guest", 2 * PAGE, false)) {
             long mine = SharedMemory.map(fd, 0, 2 * PAGE);
