@@ -35,7 +35,9 @@ public interface VringPort extends NetPort {
     void memory(GuestMemory memory) throws NetdevException;
 
     /**
-     * Starts or ends logging of written pages. Started rings go on.
+     * Starts or ends logging of written pages. Started rings go on. A page is marked after it was written, by who writes it. If that is
+     * lost with rings that run, the port marks all of the guest's memory, and what is logged of its rings, before it says so or starts
+     * rings again.
      *
      * @param log the log; null: none
      * @throws NetdevException it cannot log

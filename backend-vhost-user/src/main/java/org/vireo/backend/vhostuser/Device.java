@@ -35,6 +35,11 @@ final class Device {
     private static final int FEATURES_OK = VirtioNet.ACKNOWLEDGE | VirtioNet.DRIVER | VirtioNet.FEATURES_OK;
     /** Rings may grow so far without a new in-flight memory; a few more pages cost less. */
     private static final int INFLIGHT_ENTRIES = 1024;
+    /** struct virtq_used: flags, idx and avail_event, and its entries. */
+    private static final long USED_BYTES = 6;
+    private static final long USED_ENTRY_BYTES = 8;
+    /** struct pvirtq_event_suppress. */
+    private static final long EVENT_BYTES = 4;
 
     private final String prefix;
     private final List<Ring> rings = new ArrayList<>();
@@ -42,6 +47,8 @@ final class Device {
     private long acknowledged = Connection.UNTOLD;
     private Kept.Memory memory;
     private Kept.Log log;
+    /** A former owner's back-end was lost, before it was told whether the VMM logs. */
+    private boolean unlogged;
     private Inflight inflight;
 
     Device(String prefix, int pairs) {
@@ -171,6 +178,10 @@ final class Device {
         log = Kept.Log.of(now);
         if (former != null) {
             former.close();
+        }
+        if (unlogged) {
+            markAll();
+            unlogged = false;
         }
         if (c == null) {
             return;
@@ -343,6 +354,10 @@ final class Device {
                 r.position = stopRunning(c, r);
             }
             return r.position != null || !isPacked() ? r.position : found(r);
+        } catch (IOException e) {
+            // while it is known where the ring is
+            markAll();
+            throw e;
         } finally {
             r.forget();
         }
@@ -436,7 +451,30 @@ final class Device {
 
     /** The back-end has gone. */
     void lost() {
+        unlogged |= log == null && rings.stream().anyMatch(r -> r.foreign);
+        if (rings.stream().anyMatch(r -> r.running || r.foreign)) {
+            markAll();
+        }
         rings.forEach(Ring::lost);
+    }
+
+    /** A back-end marks a page after it has written it: what one wrote last that has died nobody knows. */
+    private void markAll() {
+        if (log == null || memory == null) {
+            return;
+        }
+        List<PageLog.Range> all = new ArrayList<>(PageLog.Range.of(memory));
+        for (Ring r : rings) {
+            if (r.spec != null && r.spec.log() != -1) {
+                all.add(new PageLog.Range(r.spec.log(), isPacked() ? EVENT_BYTES : USED_BYTES + USED_ENTRY_BYTES * r.spec.size()));
+            }
+        }
+        try {
+            PageLog.mark(log, all);
+        } catch (IOException e) {
+            LOG.error("{}what a back-end wrote that has gone could not be logged, and the guest must not be migrated now: {}", prefix,
+                    e.getMessage());
+        }
     }
 
     /** Ends it orderly: nothing touches the guest any more. */

@@ -55,6 +55,47 @@ final class BackEndReturnsTest extends PortCase {
         }
     }
 
+    /** It marks a page after it has written it; if it dies in between, the page would be missing in a VM that is being migrated. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void whatItWroteIsMarkedWhenItIsLostWhileItLogs(boolean hangsUp) throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        g.logAt = 0x4_0000_0ffcL;
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT);
+        try (MarkedPages marked = new MarkedPages(24, 0x5_0000_0000L)) {
+            p.log(marked.log());
+            assertEquals(0, marked.take());
+            news.take();
+            if (hangsUp) {
+                hangUpAndReturn(b);
+            } else {
+                b.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.HANG);
+                p.stop(0);
+            }
+            // the used ring reaches over a page's end
+            assertEquals(g.pages() + 2, marked.take());
+            b.straight();
+            news.await("link up");
+            p.stop(0);
+            p.stop(1);
+            assertEquals(0, marked.take(), "it is marked once");
+            hangUpAndReturn(b);
+            assertEquals(0, marked.take(), "no ring ran, nothing was written");
+            p.start(1, g.spec(1, 0));
+            p.log(null);
+            hangUpAndReturn(b);
+            assertEquals(0, marked.take(), "the VMM ended logging");
+        }
+    }
+
+    private void hangUpAndReturn(ScriptedBackEnd b) {
+        news.take();
+        b.hangUp();
+        news.await("link up");
+    }
+
     @Test
     void onAServersSocketAnotherOneIsTaken() throws Exception {
         ScriptedBackEnd b = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));

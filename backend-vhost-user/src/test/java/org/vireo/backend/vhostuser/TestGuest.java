@@ -19,6 +19,8 @@ import org.vireo.vhostuser.MemoryRegionSpec;
 final class TestGuest implements AutoCloseable {
     /** Whether rings may run already when they are started. */
     boolean inherited;
+    /** Where writes to used rings are logged; 0: where they lie. */
+    long logAt;
     final GuestRam ram;
     final List<ReceiveQueue> receive = new ArrayList<>();
     final List<TransmitQueue> transmit = new ArrayList<>();
@@ -64,6 +66,11 @@ final class TestGuest implements AutoCloseable {
         return () -> List.copyOf(regions);
     }
 
+    /** How many pages it has. */
+    int pages() {
+        return (int) ram.specs().stream().mapToLong(r -> r.size() / 4096).sum();
+    }
+
     static GuestMemory gone() {
         return List::of;
     }
@@ -106,7 +113,7 @@ final class TestGuest implements AutoCloseable {
 
             @Override
             public long log() {
-                return q.ring().usedGuest();
+                return logAt == 0 ? q.ring().usedGuest() : logAt;
             }
 
             @Override

@@ -12,6 +12,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
@@ -140,6 +141,31 @@ final class VhostUserTransferTest extends PortCase {
             Await.until(LIMIT, "ring 1 is started", () -> b.hears().contains("SET_VRING_KICK 0x1 +1"));
             assertOrder(b.heard(), "SET_VRING_BASE 1 12");
             assertFalse(toldSecond.has("failed"), "though reconnect-ms is not set");
+        }
+    }
+
+    /** Its former owner's log is told last: what a back-end wrote that died meanwhile is marked then. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void whatABackEndWroteThatDiedOnTheWayIsMarked(boolean logs) throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserBackend first = netdev();
+        VhostUserPort p = kept((VhostUserPort) first.open(news.context()));
+        run(p, g, SPLIT);
+        try (BackendState s = first.save(p, 1); MarkedPages marked = new MarkedPages(0, 0x8000_0000L)) {
+            p.close(Disposal.LEAVE);
+            b.hangUp();
+            VhostUserPort q = load(s);
+            g.inherited = true;
+            q.features(SPLIT);
+            q.memory(g.memory());
+            q.log(logs ? marked.log() : null);
+            assertEquals(logs ? g.pages() : 0, marked.take());
+            q.start(0, g.spec(0, 0));
+            toldSecond.await("link up");
+            q.log(marked.log());
+            assertEquals(0, marked.take(), "what is logged for the first time was not owed");
         }
     }
 
