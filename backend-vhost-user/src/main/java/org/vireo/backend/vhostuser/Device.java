@@ -17,6 +17,7 @@ import org.vireo.posix.linux.EventFd;
 import org.vireo.vhostuser.LogSpec;
 import org.vireo.vhostuser.Message;
 import org.vireo.vhostuser.MessageChannel;
+import org.vireo.vhostuser.PackedBase;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.Request;
 import org.vireo.vhostuser.VirtioNet;
@@ -252,7 +253,8 @@ final class Device {
     }
 
     private void startRunning(Connection c, Ring r) throws NetdevException, IOException {
-        RingPosition at = r.position == null ? found(r) : r.position;
+        RingPosition at = settled(r.position == null ? found(r, r.spec) : r.position, r.spec);
+        r.told = at;
         useInflight(c, r.spec.size());
         c.status(c.status() | FEATURES_OK | VirtioNet.DRIVER_OK);
         c.tell(Request.SET_VRING_NUM, new VringState(r.index, r.spec.size()).payload(), Connection.NO_DESCRIPTORS);
@@ -270,15 +272,24 @@ final class Device {
     }
 
     /** Where a ring goes on that the last back-end left without a word. */
-    private RingPosition found(Ring r) throws NetdevException, IOException {
+    private RingPosition found(Ring r, VringSpec spec) throws NetdevException, IOException {
         if (!isPacked()) {
-            int used = SharedBytes.usedIndex(memory, r.spec.device());
+            int used = SharedBytes.usedIndex(memory, spec.device());
             return RingPosition.of(used, used);
         }
         if (inflight == null) {
             throw new NetdevException(prefix + notFound(r));
         }
-        return inflight.packedPosition(r.index);
+        RingPosition at;
+        try {
+            at = inflight.packedPosition(r, spec, memory);
+        } catch (IOException e) {
+            throw new NetdevException(prefix + e.getMessage(), e);
+        }
+        if (at == null) {
+            throw new NetdevException(prefix + notFound(r));
+        }
+        return at;
     }
 
     static String notFound(Object what) {
@@ -353,7 +364,7 @@ final class Device {
             if (r.running) {
                 r.position = stopRunning(c, r);
             }
-            return r.position != null || !isPacked() ? r.position : found(r);
+            return r.position != null || !isPacked() ? r.position : found(r, r.spec);
         } catch (IOException e) {
             // while it is known where the ring is
             markAll();
@@ -361,6 +372,11 @@ final class Device {
         } finally {
             r.forget();
         }
+    }
+
+    /** Where a ring is whose back-end has gone when it was to be stopped; null: where the used ring says. */
+    RingPosition left(Ring r, VringSpec spec) throws NetdevException, IOException {
+        return isPacked() ? found(r, spec) : null;
     }
 
     private RingPosition stopRunning(Connection c, Ring r) throws IOException {
@@ -371,17 +387,33 @@ final class Device {
 
     /**
      * What GET_VRING_BASE means. Back-ends finish what they have taken before they answer, and some say nothing of the used position of a
-     * packed ring, since it is the same then; of a split ring's the used ring tells the truth in any case.
+     * packed ring, since it is the same then ({@link PackedBase}); of a split ring's the used ring tells the truth in any case.
      */
     private RingPosition position(int base, VringSpec spec) throws IOException {
         if (isPacked()) {
-            int available = base & 0xffff;
-            return RingPosition.of(available, base >>> 16 == 0 ? available : base >>> 16);
+            RingPosition said = RingPosition.of(base & 0xffff, base >>> 16);
+            return spec == null ? said : settled(said, spec);
         }
         if (base >>> 16 != 0) {
             throw new IOException("GET_VRING_BASE was answered with " + Integer.toUnsignedString(base) + ", which is no index");
         }
         return RingPosition.of(base, spec == null ? base : used(base, spec));
+    }
+
+    /** Where a packed ring is if the used position was not said, perhaps. */
+    private RingPosition settled(RingPosition said, VringSpec spec) {
+        int num = said.available() | said.used() << 16;
+        if (!isPacked() || !PackedBase.isUnsure(num)) {
+            return said;
+        }
+        int used = said.available();
+        try {
+            used = PackedBase.position(num, spec.size(), SharedBytes.descriptorFlags(memory, spec.descriptors(), 0));
+        } catch (IOException e) {
+            // as above
+            LOG.warn("{}a packed ring cannot be read: {}", prefix, e.getMessage());
+        }
+        return RingPosition.of(said.available(), used);
     }
 
     private int used(int base, VringSpec spec) {

@@ -2,31 +2,28 @@
 package org.vireo.backend.vhostuser;
 
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.List;
 import org.vireo.net.api.Fd;
+import org.vireo.net.api.GuestMemory;
 import org.vireo.net.api.RingPosition;
+import org.vireo.net.api.VringSpec;
 import org.vireo.vhostuser.InflightSpec;
 import org.vireo.vhostuser.MalformedMessageException;
 import org.vireo.vhostuser.Message;
+import org.vireo.vhostuser.PackedInflightLayout;
 import org.vireo.vhostuser.Request;
 
 /**
  * The memory in which a back-end notes what it has taken and not returned ("Inflight I/O tracking"). It survives the back-end; the next
- * one reads what the last one left. The part of packed rings that is read here, each at a whole part of the region's size:
- *
- * <pre>
- *  0          8         10         12          14              16         18             20          21
- *  | features | version | desc_num | free_head | old_free_head | used_idx | old_used_idx | used_wrap | old_used_wrap |
- * </pre>
+ * one reads what the last one left. Of packed rings it is read here, too ({@link PackedInflightLayout}), since nothing else says where
+ * they go on.
  *
  * @param file the memory
  * @param spec where in it, and for how many rings of how many entries
  */
 record Inflight(Fd file, InflightSpec spec) implements AutoCloseable {
-    private static final int HEADER_BYTES = 22;
-    private static final int OLD_USED_INDEX = 18;
-    private static final int OLD_USED_WRAP = 21;
-
     /**
      * Asks a back-end for it.
      *
@@ -58,7 +55,7 @@ record Inflight(Fd file, InflightSpec spec) implements AutoCloseable {
     /** Whether the file has what was said of it. */
     void check() throws IOException {
         long bytes = org.vireo.posix.linux.SharedMemory.size(file);
-        if (spec.size() < (long) HEADER_BYTES * spec.queues() || spec.offset() < 0 || spec.size() > bytes - spec.offset()) {
+        if (spec.size() < (long) PackedInflightLayout.HEADER * spec.queues() || spec.offset() < 0 || spec.size() > bytes - spec.offset()) {
             throw new IOException("the in-flight memory is said to have " + spec.size() + " bytes at " + spec.offset() + " for "
                     + spec.queues() + " rings, but its file has " + bytes);
         }
@@ -69,11 +66,32 @@ record Inflight(Fd file, InflightSpec spec) implements AutoCloseable {
         c.tell(Request.SET_INFLIGHT_FD, spec.payload(), List.of(file));
     }
 
-    /** Where a packed ring goes on: what the driver has seen returned. */
-    RingPosition packedPosition(int ring) throws IOException {
-        byte[] b = SharedBytes.read(file, spec.offset() + spec.size() / spec.queues() * ring, HEADER_BYTES);
-        int index = SharedBytes.u16(b, OLD_USED_INDEX) & 0x7fff | (b[OLD_USED_WRAP] != 0 ? 0x8000 : 0);
-        return RingPosition.of(index, index);
+    /**
+     * Where a packed ring goes on that its back-end left without a word: what the driver sees returned ("When reconnecting").
+     *
+     * @param r a ring that was started
+     * @param ring how
+     * @param memory the guest's, where the ring lies
+     * @return its position; null: the back-end died before it wrote anything, and where it was to begin is not known
+     * @throws IOException the memory cannot be read, or what it says is impossible
+     */
+    RingPosition packedPosition(Ring r, VringSpec ring, GuestMemory memory) throws IOException {
+        byte[] header = SharedBytes.read(file, spec.offset() + spec.size() / spec.queues() * r.index, PackedInflightLayout.HEADER);
+        if (SharedBytes.u16(header, PackedInflightLayout.VERSION) == 0) {
+            return r.told;
+        }
+        long word = MemorySegment.ofArray(header).get(ValueLayout.JAVA_LONG_UNALIGNED, PackedInflightLayout.USED);
+        int at = PackedInflightLayout.oldUsed(word);
+        int next = PackedInflightLayout.used(word);
+        if (next != at && PackedInflightLayout.isCommitted(
+                SharedBytes.descriptorFlags(memory, ring.descriptors(), at & PackedInflightLayout.INDEX), at)) {
+            at = next;
+        }
+        if ((at & PackedInflightLayout.INDEX) >= ring.size()) {
+            throw new IOException("the in-flight memory says that " + r + " of " + ring.size() + " entries is at "
+                    + (at & PackedInflightLayout.INDEX));
+        }
+        return RingPosition.of(at, at);
     }
 
     @Override

@@ -15,6 +15,8 @@ final class Ring {
     boolean running;
     /** Where it goes on when it runs next; null: where the memory it shares with the back-end says. */
     RingPosition position;
+    /** Where it began when it was started last; null: nobody here started it. */
+    RingPosition told;
     /** Whether its position is the other side's to tell: a former owner may have left it running. Until it is started first. */
     boolean foreign;
 

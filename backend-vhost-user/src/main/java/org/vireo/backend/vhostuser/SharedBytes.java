@@ -13,6 +13,9 @@ import org.vireo.posix.linux.SharedMemory;
 final class SharedBytes {
     /** Offset of idx in struct virtq_used. */
     private static final long USED_INDEX = 2;
+    /** A struct pvirtq_desc, and the offset of its flags. */
+    private static final long DESCRIPTOR = 16;
+    private static final long DESCRIPTOR_FLAGS = 14;
     private static final long PAGE = 4096;
 
     private SharedBytes() {
@@ -27,13 +30,30 @@ final class SharedBytes {
      * @throws IOException it is in no region, or the region cannot be read
      */
     static int usedIndex(GuestMemory memory, long used) throws IOException {
+        return u16(memory, used + USED_INDEX, "used ring");
+    }
+
+    /**
+     * The flags of a packed ring's descriptor.
+     *
+     * @param memory the guest's
+     * @param descriptors the ring's address in the VMM
+     * @param index of the descriptor
+     * @return 16 bits
+     * @throws IOException it is in no region, or the region cannot be read
+     */
+    static int descriptorFlags(GuestMemory memory, long descriptors, int index) throws IOException {
+        return u16(memory, descriptors + DESCRIPTOR * index + DESCRIPTOR_FLAGS, "packed ring");
+    }
+
+    private static int u16(GuestMemory memory, long user, String what) throws IOException {
         for (GuestMemory.Region r : memory.regions()) {
-            long at = used - r.userAddress();
-            if (at >= 0 && at <= r.bytes() - USED_INDEX - Short.BYTES) {
-                return u16(read(r.file(), r.fileOffset() + at + USED_INDEX, Short.BYTES), 0);
+            long at = user - r.userAddress();
+            if (at >= 0 && at <= r.bytes() - Short.BYTES) {
+                return u16(read(r.file(), r.fileOffset() + at, Short.BYTES), 0);
             }
         }
-        throw new IOException("the used ring at 0x" + Long.toHexString(used) + " is in no region of the guest's memory");
+        throw new IOException("the " + what + " at 0x" + Long.toHexString(user) + " is in no region of the guest's memory");
     }
 
     static int u16(byte[] bytes, int at) {

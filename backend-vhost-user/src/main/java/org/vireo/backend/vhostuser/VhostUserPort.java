@@ -213,12 +213,18 @@ final class VhostUserPort implements DeviceStatePort, ThreadedPort {
         RingPosition[] at = {null};
         call(c -> {
             boolean ran = r.running;
+            VringSpec spec = r.spec;
             try {
                 at[0] = device.stop(c, r);
             } catch (IOException e) {
                 if (ran && !device.survives()) {
                     link.lose(c, e.getMessage());
                     throw new NetdevException(options.prefix() + Device.notFound(r), e);
+                }
+                if (ran) {
+                    // first it is hung up on: nobody moves the ring any more then
+                    link.lose(c, e.getMessage());
+                    at[0] = device.left(r, spec);
                 }
                 throw e;
             }

@@ -138,6 +138,12 @@ final class TestGuest implements AutoCloseable {
         GuestRam.MEMORY.set(java.lang.foreign.ValueLayout.JAVA_SHORT, ram.address(queue(ring).ring().usedGuest()) + 2, (short) index);
     }
 
+    /** The flags of a descriptor, as if the ring was a packed one. */
+    void flags(int ring, int descriptor, int flags) {
+        long at = ram.address(queue(ring).ring().descriptorsGuest()) + 16L * descriptor + 14;
+        GuestRam.MEMORY.set(java.lang.foreign.ValueLayout.JAVA_SHORT, at, (short) flags);
+    }
+
     @Override
     public void close() {
         receive.forEach(DriverQueue::close);

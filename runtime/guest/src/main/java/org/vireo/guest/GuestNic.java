@@ -4,6 +4,7 @@ package org.vireo.guest;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.vireo.net.api.Fds;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.VirtioNet;
@@ -32,9 +33,13 @@ public final class GuestNic implements AutoCloseable {
             | ProtocolFeatures.MTU | ProtocolFeatures.STATUS | ProtocolFeatures.RESET_DEVICE | ProtocolFeatures.CONFIGURE_MEM_SLOTS
             | ProtocolFeatures.LOG_SHMFD;
 
+    /** Index 0 and wrap counter 1, for what is available and what is used. */
+    private static final int FIRST_BASE = 0x80008000;
     private static final int FEATURES_OK = VirtioNet.ACKNOWLEDGE | VirtioNet.DRIVER | VirtioNet.FEATURES_OK;
 
     private final Options options;
+    /** What the device keeps of its rings, or null. */
+    private InflightArea inflight;
     private FrontEnd frontEnd;
     private final GuestRam ram;
     private final List<ReceiveQueue> receive = new ArrayList<>();
@@ -61,6 +66,7 @@ public final class GuestNic implements AutoCloseable {
         private long protocol = PROTOCOL;
         private int regions = 1;
         private boolean slots;
+        private boolean inflight;
         private int receiveBytes;
         private int transmitBytes;
         private boolean indirect = true;
@@ -118,6 +124,15 @@ public final class GuestNic implements AutoCloseable {
             return this;
         }
 
+        /**
+         * Keep the device's in-flight memory for the next device, if it has any. Then that says where packed rings go on, and not the
+         * driver.
+         */
+        public Options inflight(boolean on) {
+            inflight = on;
+            return this;
+        }
+
         /** Bytes of a receive buffer; if not said, 4096 with mergeable buffers, else the largest frame that may come. */
         public Options receiveBytes(int n) {
             receiveBytes = n;
@@ -159,7 +174,7 @@ public final class GuestNic implements AutoCloseable {
         public GuestNic start(Fds fds, FrontEnd f) throws IOException {
             GuestNic nic = null;
             try {
-                long acked = f.negotiate(packed ? features | VirtioNet.RING_PACKED : features, protocol);
+                long acked = f.negotiate(packed ? features | VirtioNet.RING_PACKED : features, protocol());
                 requirePacked(f);
                 requirePairs(f);
                 f.setStatus(FEATURES_OK);
@@ -181,6 +196,10 @@ public final class GuestNic implements AutoCloseable {
                 }
                 throw e;
             }
+        }
+
+        private long protocol() {
+            return inflight ? protocol | ProtocolFeatures.INFLIGHT_SHMFD : protocol;
         }
 
         private void requirePacked(FrontEnd f) throws IOException {
@@ -229,14 +248,30 @@ public final class GuestNic implements AutoCloseable {
     /** Tells of memory and rings; each ring begins at its used index, which is the beginning of a new one. */
     private void startDevice() throws IOException {
         tellMemory(options.slots && (frontEnd.protocol() & ProtocolFeatures.CONFIGURE_MEM_SLOTS) != 0);
+        tellInflight();
         for (int i = 0; i < receive.size(); i++) {
-            frontEnd.start(receive.get(i), receive.get(i).base());
-            frontEnd.start(transmit.get(i), transmit.get(i).base());
+            start(receive.get(i));
+            start(transmit.get(i));
         }
         for (int i = 0; i < (options.enabledPairs < 0 ? options.pairs : options.enabledPairs); i++) {
             enablePair(i, true);
         }
         frontEnd.setStatus(FEATURES_OK | VirtioNet.DRIVER_OK);
+    }
+
+    private void tellInflight() throws IOException {
+        if (options.inflight && (frontEnd.protocol() & ProtocolFeatures.INFLIGHT_SHMFD) != 0) {
+            if (inflight == null) {
+                inflight = frontEnd.inflight(2 * options.pairs, options.ringSize).orElse(null);
+            }
+            if (inflight != null) {
+                frontEnd.setInflight(inflight);
+            }
+        }
+    }
+
+    private void start(DriverQueue q) throws IOException {
+        frontEnd.start(q, inflight == null || !options.packed ? q.base() : FIRST_BASE);
     }
 
     private void tellMemory(boolean slots) throws IOException {
@@ -252,7 +287,7 @@ public final class GuestNic implements AutoCloseable {
     /**
      * Goes on with a device after the last one has gone without a word: the driver notices nothing but the pause. Memory and rings are the
      * same; a ring goes on at its used index, as QEMU does it with split rings, so that what the last device took and did not return is
-     * the next one's. A packed ring can do that only with devices that return in order.
+     * the next one's. A packed ring can do that only with devices that return in order, or that have in-flight memory.
      *
      * @param next a front-end that has said nothing yet; the NIC closes it, also when this fails, and then another may be tried
      * @throws IOException the device refused, did not answer, or offers less than the driver has acknowledged
@@ -261,7 +296,7 @@ public final class GuestNic implements AutoCloseable {
         long acked = frontEnd.acknowledged();
         frontEnd.close();
         try {
-            next.negotiate(acked, options.protocol);
+            next.negotiate(acked, options.protocol());
             if (next.acknowledged() != acked) {
                 throw new IOException("the device does not offer 0x" + Long.toHexString(acked & ~next.acknowledged())
                         + ", which the driver has acknowledged");
@@ -293,6 +328,11 @@ public final class GuestNic implements AutoCloseable {
         return ram;
     }
 
+    /** The device's in-flight memory, which is the NIC's; empty if it has none. */
+    public Optional<InflightArea> inflight() {
+        return Optional.ofNullable(inflight);
+    }
+
     /** The acknowledged features. */
     public long features() {
         return frontEnd.acknowledged();
@@ -319,6 +359,9 @@ public final class GuestNic implements AutoCloseable {
         frontEnd.close();
         receive.forEach(DriverQueue::close);
         transmit.forEach(DriverQueue::close);
+        if (inflight != null) {
+            inflight.close();
+        }
         ram.close();
     }
 }

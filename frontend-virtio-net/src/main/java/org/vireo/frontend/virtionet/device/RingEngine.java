@@ -17,8 +17,11 @@ import java.util.concurrent.TimeoutException;
 import java.util.function.IntFunction;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.memory.DirtyLog;
+import org.vireo.frontend.virtionet.memory.InflightRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
+import org.vireo.frontend.virtionet.ring.InflightSlot;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
+import org.vireo.frontend.virtionet.ring.PackedVirtqueue;
 import org.vireo.frontend.virtionet.ring.RingAreas;
 import org.vireo.frontend.virtionet.ring.RingJournal;
 import org.vireo.frontend.virtionet.ring.RingLog;
@@ -49,6 +52,7 @@ public final class RingEngine {
     /** Those that rings use: while a VMM replaces its log some have the new one already. */
     private volatile List<DirtyLog> logsInUse = List.of();
     private final DirtyLog[] logs;
+    private volatile InflightRegion inflight;
     private FrameFormat format = FrameFormat.NONE;
     private boolean discard;
 
@@ -77,11 +81,12 @@ public final class RingEngine {
      * @param eventIndex VIRTIO_F_EVENT_IDX
      * @param indirect VIRTIO_F_INDIRECT_DESC
      * @param log what of its writes is logged
+     * @param inflight its part of the VMM's in-flight memory, or null
      * @param kick its kicks
      * @param call its calls, or null
      */
     public record RingSpec(int size, boolean packed, long descriptors, long available, long used, boolean eventIndex, boolean indirect,
-            RingLog log, Fd kick, Fd call) { }
+            RingLog log, InflightSlot inflight, Fd kick, Fd call) { }
 
     /**
      * Pairs without rings.
@@ -115,7 +120,8 @@ public final class RingEngine {
     }
 
     boolean truncated() {
-        return memory.truncated() != null || isLogTruncated();
+        InflightRegion i = inflight;
+        return memory.truncated() != null || isLogTruncated() || i != null && !i.intact();
     }
 
     /**
@@ -195,6 +201,15 @@ public final class RingEngine {
     }
 
     /**
+     * Sets the VMM's in-flight memory. No ring runs.
+     *
+     * @param region the memory, or null
+     */
+    public void inflight(InflightRegion region) {
+        inflight = region;
+    }
+
+    /**
      * Starts a ring: it is looked at at once, and called once.
      *
      * @param ring its number
@@ -216,7 +231,7 @@ public final class RingEngine {
             String name = nic + " ring " + ring;
             Virtqueue.Kind kind = new Virtqueue.Kind(name, spec.size, spec.packed, spec.eventIndex, spec.indirect, ring % 2 == 0);
             Virtqueue q = Virtqueue.of(kind, area(name, spec, memory), memory, block.journal(ring), at.available(), at.used(),
-                    spec.call == null ? -1 : spec.call.number());
+                    spec.call == null ? -1 : spec.call.number(), spec.inflight);
             uses(ring, spec.log.file());
             q.log(spec.log);
             return q;
@@ -307,6 +322,22 @@ public final class RingEngine {
     }
 
     /**
+     * Where a packed ring goes on of whose positions the first alone was told, perhaps.
+     *
+     * @param spec where it is
+     * @param available next available entry, with the wrap counter in bit 15
+     * @return next used entry, likewise
+     * @throws EngineException it is nowhere
+     */
+    public int usedPosition(RingSpec spec, int available) throws EngineException {
+        try {
+            return PackedVirtqueue.usedPosition(area(nic, spec, memory).descriptors(), spec.size, available);
+        } catch (MalformedRingException e) {
+            throw new EngineException(e.getMessage(), e);
+        }
+    }
+
+    /**
      * Stops a ring.
      *
      * @param ring its number
@@ -315,7 +346,13 @@ public final class RingEngine {
      */
     public RingPosition stop(int ring) throws EngineException {
         int i = ring / 2;
-        run(i, () -> ring % 2 == 1 ? pairs[i].stopTransmit() : pairs[i].stopReceive());
+        run(i, () -> {
+            Virtqueue q = ring % 2 == 1 ? pairs[i].stopTransmit() : pairs[i].stopReceive();
+            if (q != null) {
+                q.drain();
+            }
+            return null;
+        });
         uses(ring, null);
         return position(ring);
     }

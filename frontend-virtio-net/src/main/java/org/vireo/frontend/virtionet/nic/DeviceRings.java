@@ -12,7 +12,9 @@ import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.device.RingEngine;
+import org.vireo.frontend.virtionet.ring.InflightSlot;
 import org.vireo.frontend.virtionet.ring.PackedRingLayout;
+import org.vireo.frontend.virtionet.ring.RingJournal;
 import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.frontend.virtionet.ring.SplitRingLayout;
 import org.vireo.frontend.virtionet.session.DeviceState;
@@ -50,7 +52,8 @@ final class DeviceRings {
     private RingEngine.RingSpec spec(DeviceState s, int ring) {
         RingState r = s.rings().get(ring);
         return new RingEngine.RingSpec(r.size(), s.packed(), r.descriptors(), r.available(), r.used(),
-                (s.features() & VirtioNet.EVENT_IDX) != 0, (s.features() & VirtioNet.INDIRECT_DESC) != 0, s.log(ring), r.kick(), r.call());
+                (s.features() & VirtioNet.EVENT_IDX) != 0, (s.features() & VirtioNet.INDIRECT_DESC) != 0, s.log(ring),
+                InflightSlot.of(s.inflight(), ring), r.kick(), r.call());
     }
 
     /**
@@ -65,6 +68,7 @@ final class DeviceRings {
             if (from.memory() != to.memory()) {
                 stopAll();
                 engine.initialMemory(from.memory());
+                engine.inflight(from.inflight());
                 halted = true;
             }
             throw e;
@@ -72,6 +76,7 @@ final class DeviceRings {
             // some rings may have followed and others not, into memory that is let go of now
             stopAll();
             engine.initialMemory(from.memory());
+            engine.inflight(from.inflight());
             halted = true;
             throw e;
         }
@@ -116,6 +121,9 @@ final class DeviceRings {
             }
         }
         halted &= next.running();
+        if (from.inflight() != to.inflight()) {
+            next = inflight(next);
+        }
         if (from.memory() != to.memory()) {
             engine.memory(to.memory(), r -> spec(to, r));
             if (lent != null) {
@@ -135,6 +143,20 @@ final class DeviceRings {
         if (next.running() && !halted) {
             start(from, next);
         }
+        return next;
+    }
+
+    /** No ring runs. What the VMM's memory says of them counts now, no longer what was seen of them here. */
+    private DeviceState inflight(DeviceState to) {
+        DeviceState next = to;
+        for (int i = 0; i < running.length; i++) {
+            RingState r = next.rings().get(i);
+            if (r.base() == RingState.JOURNAL) {
+                next = next.withRing(i, r.withBase(engine.position(i).available()));
+            }
+            block.clearJournal(i);
+        }
+        engine.inflight(next.inflight());
         return next;
     }
 
@@ -201,8 +223,12 @@ final class DeviceRings {
                 boolean goesOn = was.started() && was.kick() == now.kick();
                 RingEngine.RingSpec spec = spec(next, i);
                 boolean journal = goesOn || now.base() == RingState.JOURNAL;
+                if (spec.inflight() != null && !was.started() && !journal && RingJournal.valid(block.journalWord(i))) {
+                    // it ran here, and was stopped in good order: now the VMM says where it goes on
+                    spec.inflight().forget();
+                }
                 RingPosition at = journal ? engine.position(i)
-                        : RingPosition.of(now.base(), spec.packed() ? now.base() : engine.usedIndex(spec));
+                        : told(now.base(), spec);
                 if (lent == null) {
                     requireNotLost();
                     engine.start(i, spec, at);
@@ -213,6 +239,12 @@ final class DeviceRings {
                 }
             }
         }
+    }
+
+    private RingPosition told(int base, RingEngine.RingSpec spec) throws EngineException {
+        int at = base & 0xffff;
+        return RingPosition.of(at, !spec.packed() ? engine.usedIndex(spec)
+                : (base & RingState.UNSURE) != 0 ? engine.usedPosition(spec, at) : at);
     }
 
     private boolean idle() {

@@ -114,6 +114,11 @@ final class LentRings {
 
     /** Tells all that rings need before one is started. */
     void prepare(DeviceState s) throws NetdevException {
+        if (s.inflight() != null && s.packed()) {
+            // only whoever runs them could write where they go on, and not into this memory
+            throw new NetdevException("packed rings, of which the VMM keeps in-flight memory, cannot be given to an external back-end; give"
+                    + " the NIC an external back-end before its VMM connects, or switch packed rings off in the VMM");
+        }
         long acknowledged = s.features() & ~OF_NIC;
         if (memory == null || acknowledged != features) {
             tell("features", p -> p.features(acknowledged));
@@ -175,6 +180,10 @@ final class LentRings {
 
     private void start(int ring, RingSpec spec, RingPosition at, boolean mayRun) throws NetdevException {
         block.record(ring, at);
+        if (spec.inflight() != null) {
+            // nobody here sees any more what is taken
+            spec.inflight().forget();
+        }
         // also if it fails: who knows how far it came
         started.put(ring, spec);
         known.set(ring);
@@ -195,8 +204,8 @@ final class LentRings {
     }
 
     private static RingSpec with(RingSpec s, RingLog log, Fd call) {
-        return new RingSpec(s.size(), s.packed(), s.descriptors(), s.available(), s.used(), s.eventIndex(), s.indirect(), log, s.kick(),
-                call);
+        return new RingSpec(s.size(), s.packed(), s.descriptors(), s.available(), s.used(), s.eventIndex(), s.indirect(), log,
+                s.inflight(), s.kick(), call);
     }
 
     /**

@@ -24,6 +24,7 @@ import org.vireo.frontend.virtionet.session.StateRequests;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.frontend.virtionet.worker.StuckException;
 import org.vireo.net.api.Fd;
+import org.vireo.net.api.Fds;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.nic.NicException;
@@ -271,6 +272,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         DeviceState former = device;
         device = DeviceState.initial(options.pairs());
         engine.initialMemory(device.memory());
+        engine.inflight(null);
         rings.forget();
         if (dead) {
             aftermath.keep(former);
@@ -344,7 +346,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     @Override
     public int base(int ring) {
         int base = device.rings().get(ring).base();
-        return base == RingState.JOURNAL ? engine.position(ring).available() : base;
+        return base == RingState.JOURNAL ? engine.position(ring).available() : base & 0xffff;
     }
 
     @Override
@@ -386,6 +388,16 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         return migration;
     }
 
+    @Override
+    public boolean tracksInflight() {
+        return binding == null || binding.lent() == null;
+    }
+
+    @Override
+    public Fds fds() {
+        return env.fds();
+    }
+
     // ---- what breaks
 
     @Override
@@ -411,6 +423,9 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         } else if (log) {
             rings.halt();
             fail("the VMM's log of written pages was truncated: " + device.log());
+        } else if (reason instanceof InternalError && device.inflight() != null && !device.inflight().intact()) {
+            rings.halt();
+            fail("the VMM's memory was truncated: " + device.inflight());
         } else if (reason instanceof MalformedRingException) {
             rings.halt();
             fail(reason.getMessage());
@@ -510,6 +525,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     void adopt(DeviceState received) {
         device = received;
         engine.initialMemory(received.memory());
+        engine.inflight(received.inflight());
     }
 
     /** The VMM's connection that another process has given; what was there is closed here. */

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.vireo.frontend.virtionet.memory.DirtyLog;
+import org.vireo.frontend.virtionet.memory.InflightRegion;
 import org.vireo.frontend.virtionet.memory.InvalidMemoryException;
 import org.vireo.frontend.virtionet.memory.MappedRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
@@ -22,11 +23,13 @@ import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.nic.NicImage;
+import org.vireo.vhostuser.InflightSpec;
 
 /**
  * Writes and reads {@link NicImage}s. Sections: {@code nic} (options, netdev), {@code block}, {@code device}, {@code memory} and
- * {@code memory N}, {@code log} and {@code log-event} while a VM is migrated, {@code ring N}, {@code port}, {@code connection},
- * {@code listener}, {@code counters}. A change holds the sections that changed: {@code device} always; memory whole or not at all.
+ * {@code memory N}, {@code log} and {@code log-event} while a VM is migrated, {@code inflight} if the VMM keeps such memory,
+ * {@code ring N}, {@code port}, {@code connection}, {@code listener}, {@code counters}. A change holds the sections that changed:
+ * {@code device} always; memory whole or not at all.
  */
 final class NicImages {
     /** Versions of the image that are written and read. */
@@ -39,6 +42,7 @@ final class NicImages {
     private static final Set<String> MEMORY_FIELDS = Set.of("guest", "bytes", "user", "offset", "file");
     private static final Set<String> LOG_FIELDS = Set.of("bytes", "offset", "file");
     private static final String LOG_EVENT = "log-event";
+    private static final Set<String> INFLIGHT_FIELDS = Set.of("bytes", "offset", "rings", "entries", "file");
     private static final Set<String> RING_FIELDS = Set.of("size", "descriptors", "available", "used", "flags", "log", "base", "started",
             "enabled", "kick", "call", "error");
 
@@ -63,6 +67,9 @@ final class NicImages {
             }
             if (nic.state().logEvent() != null) {
                 s.add(logEvent(nic.state().logEvent()));
+            }
+            if (nic.state().inflight() != null) {
+                s.add(inflight(nic.state().inflight()));
             }
             for (int i = 0; i < nic.state().rings().size(); i++) {
                 s.add(ring(i, nic.state().rings().get(i)));
@@ -134,6 +141,9 @@ final class NicImages {
             }
             if (from.logEvent() != to.logEvent()) {
                 s.add(logEvent(to.logEvent()));
+            }
+            if (from.inflight() != to.inflight()) {
+                s.add(inflight(to.inflight()));
             }
             for (int i = 0; i < to.rings().size(); i++) {
                 if (from.rings().get(i) != to.rings().get(i)) {
@@ -217,6 +227,15 @@ final class NicImages {
         Section.Builder b = Section.builder(LOG_EVENT);
         put(b, "event", event);
         return b.build();
+    }
+
+    private static Section inflight(InflightRegion region) throws IOException {
+        if (region == null) {
+            return Section.builder("inflight").build();
+        }
+        InflightSpec spec = region.spec();
+        return Section.builder("inflight").number("bytes", spec.size()).number("offset", spec.offset()).number("rings", spec.queues())
+                .number("entries", spec.queueSize()).descriptor("file", region.file().duplicate()).build();
     }
 
     private static Section ring(int i, RingState r) throws IOException {
@@ -311,6 +330,7 @@ final class NicImages {
         MemoryTable memory = image.section("memory").isPresent() ? memory(image, anyMemory) : former.memory();
         DirtyLog log = former.log();
         Fd logEvent = former.logEvent();
+        InflightRegion inflight = former.inflight();
         List<RingState> rings = new ArrayList<>(former.rings());
         try {
             if (image.section("log").isPresent()) {
@@ -319,6 +339,9 @@ final class NicImages {
             if (image.section(LOG_EVENT).isPresent()) {
                 logEvent = logEvent(require(image, LOG_EVENT));
             }
+            if (image.section("inflight").isPresent()) {
+                inflight = inflight(require(image, "inflight"), anyMemory);
+            }
             for (int i = 0; i < former.rings().size(); i++) {
                 Section r = image.section("ring " + i).orElse(null);
                 if (r != null) {
@@ -326,11 +349,11 @@ final class NicImages {
                 }
             }
         } catch (StateTransferException | InvalidMemoryException | IOException e) {
-            former.closeReplaced(new DeviceState(0, 0, 0, 0, memory, log, rings, logEvent));
+            former.closeReplaced(new DeviceState(0, 0, 0, 0, memory, log, inflight, rings, logEvent));
             throw e;
         }
         return new DeviceState(d.number("features"), d.number("protocol-features"), (int) d.number("status"), (int) d.number("mtu"), memory,
-                log, List.copyOf(rings), logEvent);
+                log, inflight, List.copyOf(rings), logEvent);
     }
 
     private static RingState ring(Section r) throws StateTransferException, IOException {
@@ -352,6 +375,13 @@ final class NicImages {
     private static Fd logEvent(Section l) throws StateTransferException, IOException {
         l.requireKnown(Set.of("event"));
         return optional(l, "event");
+    }
+
+    private static InflightRegion inflight(Section i, boolean anyMemory)
+            throws StateTransferException, InvalidMemoryException, IOException {
+        i.requireKnown(INFLIGHT_FIELDS);
+        return i.has("file") ? InflightRegion.map(new InflightSpec(i.number("bytes"), i.number("offset"), (int) i.number("rings"),
+                (int) i.number("entries")), i.descriptor("file").duplicate(), anyMemory) : null;
     }
 
     private static MemoryTable memory(NicImage image, boolean anyMemory)

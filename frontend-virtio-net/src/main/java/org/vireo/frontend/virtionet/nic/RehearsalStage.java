@@ -83,7 +83,7 @@ final class RehearsalStage implements AutoCloseable {
                 rings.add(RingState.NEW);
             }
             device = new DeviceState(d.number("features"), d.number("protocol-features"), (int) d.number("status"), (int) d.number("mtu"),
-                    driver.memory(), null, List.copyOf(rings), null);
+                    driver.memory(), null, null, List.copyOf(rings), null);
         } catch (Exception e) {
             close();
             throw e;

@@ -33,6 +33,8 @@ public final class MalformedRingException extends Exception {
         NO_ROOM_FOR_HEADER,
         /** 2.7: sizes and addresses of the ring itself. */
         LAYOUT,
+        /** vhost-user, "Inflight I/O tracking": what the memory says that a VMM kept is impossible. */
+        INFLIGHT,
         /** The memory's file was truncated. */
         MEMORY_GONE
     }

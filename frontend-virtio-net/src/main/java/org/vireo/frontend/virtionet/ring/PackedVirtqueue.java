@@ -9,6 +9,7 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 import java.lang.invoke.VarHandle;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
+import org.vireo.vhostuser.PackedBase;
 
 /**
  * The device side of a running packed virtqueue (virtio 1.2, section 2.8).
@@ -20,7 +21,8 @@ import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
  * yet. {@link #record} says in the journal how many descriptors are being given back, and writes the elements: of transmitted frames one
  * after the other, saying in between how far it is; of a received frame, which has to appear as a whole, the first one last, since the
  * driver does not look behind it. What a process that was killed in between has left is completed by its successor, so that no chain is
- * lost and none is given back twice, also by one that has no journal.
+ * lost and none is given back twice, also by one that has no journal. Where the VMM keeps in-flight memory, what is done is written there
+ * too, and read from there.
  */
 public final class PackedVirtqueue extends Virtqueue {
     /** Of indirect tables that are looked at when a ring starts: a driver must not keep a control thread busy. */
@@ -30,8 +32,10 @@ public final class PackedVirtqueue extends Virtqueue {
     private static final VarHandle LONG = JAVA_LONG.varHandle();
     private static final int UNKNOWN = -1;
 
-    /** Chains that were parsed and are not done, in order: where each begins, its descriptors, its buffer id, what was written. */
+    /** Null: the VMM keeps no in-flight memory. */
+    private final PackedInflight inflight;
     private long tableEntries;
+    /** Chains that were parsed and are not done, in order: where each begins, its descriptors, its buffer id, what was written. */
     private final char[] positions;
     private final char[] counts;
     private final char[] ids;
@@ -49,7 +53,8 @@ public final class PackedVirtqueue extends Virtqueue {
     /** The device's own wish, as it stands in memory. */
     private int event = UNKNOWN;
 
-    PackedVirtqueue(Kind kind, RingArea area, MemoryTable memory, long journal, int position, int call) throws MalformedRingException {
+    PackedVirtqueue(Kind kind, RingArea area, MemoryTable memory, long journal, int position, int call, InflightSlot slot)
+            throws MalformedRingException {
         super(kind, area, memory, journal, call);
         if ((position & PackedRingLayout.INDEX) >= size) {
             throw new MalformedRingException(Rule.INDEX_TOO_FAR, name + ": position " + (position & PackedRingLayout.INDEX)
@@ -59,15 +64,44 @@ public final class PackedVirtqueue extends Virtqueue {
         counts = new char[size];
         ids = new char[size];
         lengths = new int[size];
-        done = position & 0xffff;
+        inflight = slot == null ? null : new PackedInflight(name, slot, size, area.descriptors(), position & 0xffff);
+        done = inflight == null ? position & 0xffff : inflight.position();
         ahead = done;
         long word = journal();
-        if (!RingJournal.valid(word)) {
+        if (inflight != null) {
+            complete(Math.min(inflight.begun(), inflight.inherited()));
+        } else if (!RingJournal.valid(word)) {
             closeGap();
         } else if (RingJournal.used(word) == done && RingJournal.pending(word) > 0) {
             recover(Math.min(RingJournal.pending(word), size), RingJournal.first(word));
         }
         journal(RingJournal.word(done, done));
+    }
+
+    /**
+     * Finishes what a process that was killed had begun to give back, as in-flight memory says: frames that were sent, and a received one
+     * of which an element shows that it is whole. What it has not written, but the first element, is full.
+     */
+    private void complete(int begun) {
+        boolean whole = !deviceWrites;
+        try {
+            for (int left = begun; left > 0; left -= chainDescriptors) {
+                int at = ahead;
+                boolean written = !PackedRingLayout.isAvailable(flags(at), at);
+                long word = MEMORY.get(JAVA_LONG_UNALIGNED, descriptor(at) + PackedRingLayout.DESCRIPTOR_WORD);
+                whole |= written;
+                keep(scan(at, left));
+                put(chain, written ? (int) word : chainBytes);
+            }
+        } catch (MalformedRingException e) {
+            // will be told when it is parsed
+            whole = false;
+        }
+        if (whole) {
+            record();
+        } else {
+            goTo(done);
+        }
     }
 
     /** Finishes what a process that was killed had begun to give back. */
@@ -155,7 +189,19 @@ public final class PackedVirtqueue extends Virtqueue {
 
     @Override
     public int look() {
+        if (inflight != null && inflight.isInherited(ahead)) {
+            return 1;
+        }
         return PackedRingLayout.distance(done, ahead, size) < size && PackedRingLayout.isAvailable(flags(ahead), ahead) ? 1 : 0;
+    }
+
+    private static long descriptor(long ring, int position) {
+        return ring + (long) PackedRingLayout.DESCRIPTOR * (position & PackedRingLayout.INDEX);
+    }
+
+    /** Where the descriptors of the next chain are read: in the ring, or in what a predecessor has copied. */
+    private long source(int position) {
+        return inflight == null ? area.descriptors() : inflight.descriptors(position, area.descriptors());
     }
 
     private long descriptor(int position) {
@@ -183,6 +229,9 @@ public final class PackedVirtqueue extends Virtqueue {
 
     @Override
     public void rewind() {
+        for (int i = parsed - 1; inflight != null && i >= given; i--) {
+            inflight.undo(positions[slot(i)]);
+        }
         parsed = given;
         if (given == 0) {
             ahead = done;
@@ -190,6 +239,11 @@ public final class PackedVirtqueue extends Virtqueue {
             int last = slot(given - 1);
             ahead = PackedRingLayout.advance(positions[last], counts[last], size);
         }
+    }
+
+    @Override
+    int inherited() {
+        return inflight == null ? 0 : inflight.inheritedChains();
     }
 
     private int slot(int n) {
@@ -209,9 +263,10 @@ public final class PackedVirtqueue extends Virtqueue {
         long total = 0;
         long left = skip;
         int n = 0;
+        long ring = source(ahead);
         chain = ahead & PackedRingLayout.INDEX;
         while (true) {
-            long from = entries == 0 ? descriptor(at) : table + (long) index * PackedRingLayout.DESCRIPTOR;
+            long from = entries == 0 ? descriptor(ring, at) : table + (long) index * PackedRingLayout.DESCRIPTOR;
             long address = MEMORY.get(JAVA_LONG_UNALIGNED, from);
             long word = MEMORY.get(JAVA_LONG_UNALIGNED, from + PackedRingLayout.DESCRIPTOR_WORD);
             long length = word & 0xffffffffL;
@@ -265,6 +320,9 @@ public final class PackedVirtqueue extends Virtqueue {
         counts[i] = (char) chainDescriptors;
         ids[i] = (char) chain;
         lengths[i] = chainBytes;
+        if (inflight != null) {
+            inflight.take(ahead, chainDescriptors, area.descriptors());
+        }
         ahead = behind;
     }
 
@@ -274,12 +332,13 @@ public final class PackedVirtqueue extends Virtqueue {
         int own = 0;
         long total = 0;
         int flags;
+        long ring = source(from);
         do {
             if (own == most) {
                 throw tooLong(from & PackedRingLayout.INDEX, most);
             }
-            long address = MEMORY.get(JAVA_LONG_UNALIGNED, descriptor(at));
-            long word = MEMORY.get(JAVA_LONG_UNALIGNED, descriptor(at) + PackedRingLayout.DESCRIPTOR_WORD);
+            long address = MEMORY.get(JAVA_LONG_UNALIGNED, descriptor(ring, at));
+            long word = MEMORY.get(JAVA_LONG_UNALIGNED, descriptor(ring, at) + PackedRingLayout.DESCRIPTOR_WORD);
             flags = (int) (word >>> 48);
             chain = (int) (word >>> 32) & 0xffff;
             if (deviceWrites) {
@@ -335,13 +394,21 @@ public final class PackedVirtqueue extends Virtqueue {
         int n = PackedRingLayout.distance(done, end, size);
         if (deviceWrites) {
             journal(RingJournal.word(done, n, counts[first]));
-            write(given);
+            if (inflight == null) {
+                write(given);
+            } else {
+                giveTracked(0, given);
+            }
         } else {
             int left = n;
             for (int i = 0; i < given; i++) {
                 int k = slot(i);
                 journal(RingJournal.word(positions[k], left, counts[k]));
-                element(k);
+                if (inflight == null) {
+                    element(k);
+                } else {
+                    giveTracked(i, 1);
+                }
                 left -= counts[k];
             }
         }
@@ -354,6 +421,21 @@ public final class PackedVirtqueue extends Virtqueue {
         given = 0;
         done = end;
         moved = Math.min(moved + n, size);
+    }
+
+    /** As {@link #write}, and in the VMM's in-flight memory it says before and after what it does. */
+    private void giveTracked(int from, int chains) {
+        for (int n = from; n < from + chains; n++) {
+            inflight.give(positions[slot(n)], counts[slot(n)]);
+        }
+        inflight.announce();
+        for (int n = from + chains - 1; n >= from; n--) {
+            element(slot(n));
+        }
+        for (int n = from; n < from + chains; n++) {
+            inflight.unmark(positions[slot(n)]);
+        }
+        inflight.commit(chains);
     }
 
     /** Writes used elements, the first one last. */
@@ -413,6 +495,19 @@ public final class PackedVirtqueue extends Virtqueue {
         event(eventIndex ? PackedRingLayout.AT_POSITION << 16 | ahead : PackedRingLayout.ENABLE << 16);
         VarHandle.fullFence();
         return look() > 0;
+    }
+
+    /**
+     * Where a ring goes on of whose positions the first alone was told, perhaps.
+     *
+     * @param descriptors address of the descriptors
+     * @param size entries
+     * @param available next available entry, with the wrap counter in bit 15
+     * @return next used entry, likewise
+     */
+    public static int usedPosition(long descriptors, int size, int available) {
+        int flags = (short) SHORT.getAcquire(MEMORY, descriptors + PackedRingLayout.DESCRIPTOR_FLAGS) & 0xffff;
+        return PackedBase.position(available, size, flags);
     }
 
     private void event(int wish) {

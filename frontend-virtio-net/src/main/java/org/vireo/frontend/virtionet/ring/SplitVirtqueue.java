@@ -12,32 +12,44 @@ import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
  * The device side of a running split virtqueue (virtio 1.2, section 2.7).
  *
  * <p>Three positions move along the available ring: <em>seen</em> (what the driver made available), <em>ahead</em> (what was parsed)
- * and <em>done</em> (what was given back; it is what the journal keeps).
+ * and <em>done</em> (what was given back; it is what the journal keeps). Where the VMM keeps in-flight memory, what is between ahead and
+ * done is marked there, and what is recorded is shown to the driver at once.
  */
 public final class SplitVirtqueue extends Virtqueue {
     private static final VarHandle SHORT = JAVA_SHORT.varHandle();
 
     private final int mask;
+    /** Null: the VMM keeps no in-flight memory. */
+    private final SplitInflight inflight;
     private int head;
     private int seen;
     private int ahead;
     private int done;
+    /** What was {@link #record recorded} of what is done. */
+    private int recorded;
     private int used;
     private int published;
     private int signalled;
     private boolean signalledValid;
 
-    SplitVirtqueue(Kind kind, RingArea area, MemoryTable memory, long journal, int available, int used, int call)
+    SplitVirtqueue(Kind kind, RingArea area, MemoryTable memory, long journal, int available, int used, int call, InflightSlot slot)
             throws MalformedRingException {
         super(kind, area, memory, journal, call);
         mask = size - 1;
-        seen = available & 0xffff;
+        // what a VMM that keeps in-flight memory knows of its ring is in there and in the used ring
+        this.used = slot == null ? used & 0xffff : usedIndex(area.used());
+        seen = slot == null ? available & 0xffff : this.used;
         ahead = seen;
         done = seen;
-        this.used = used & 0xffff;
+        recorded = seen;
         published = this.used;
+        inflight = slot == null ? null : new SplitInflight(name, slot, size, this.used);
         record();
         look();
+        if ((seen - done & 0xffff) < inherited()) {
+            throw InflightSlot.wrong(name, "says that " + inherited() + " chains were taken, but the driver made only "
+                    + (seen - done & 0xffff) + " available");
+        }
     }
 
     @Override
@@ -69,11 +81,22 @@ public final class SplitVirtqueue extends Virtqueue {
     @Override
     public void rewind() {
         ahead = done;
+        if (inflight != null) {
+            inflight.rewind(done);
+        }
     }
 
-    /** Reads the next chain's head. */
+    @Override
+    int inherited() {
+        return inflight == null ? 0 : inflight.inherited();
+    }
+
+    /** Reads the next chain's head, and takes it. */
     private int nextHead() throws MalformedRingException {
         int next = MEMORY.get(JAVA_SHORT, area.available() + SplitRingLayout.RING + 2L * (ahead & mask)) & 0xffff;
+        if (inflight != null) {
+            next = inflight.take(ahead, next);
+        }
         if (next >= size) {
             throw new MalformedRingException(Rule.HEAD_OUT_OF_RANGE, name + ": available entry " + (ahead & mask) + " names descriptor "
                     + next + " of " + size);
@@ -167,6 +190,11 @@ public final class SplitVirtqueue extends Virtqueue {
 
     @Override
     public void record() {
+        if (inflight != null) {
+            // a batch ends with the index: who succeeds without our journal would do again what came before it
+            inflight.give(recorded, done - recorded & 0xffff, area.used(), used);
+        }
+        recorded = done;
         journal(RingJournal.word(done, used));
     }
 

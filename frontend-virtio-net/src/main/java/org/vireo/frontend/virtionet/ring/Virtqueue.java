@@ -101,14 +101,15 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
      * @param available next available entry to look at
      * @param used next used entry to write; what a packed ring was given and did not give back is looked at again
      * @param call number of the call eventfd, or -1
+     * @param inflight the ring's part of the VMM's in-flight memory, which then says more of the position; or null
      * @return the ring
-     * @throws MalformedRingException the driver's index, or a position, is impossible
+     * @throws MalformedRingException the driver's index, a position, or what the in-flight memory says, is impossible
      */
-    public static Virtqueue of(Kind kind, RingArea area, MemoryTable memory, long journal, int available, int used, int call)
-            throws MalformedRingException {
+    public static Virtqueue of(Kind kind, RingArea area, MemoryTable memory, long journal, int available, int used, int call,
+            InflightSlot inflight) throws MalformedRingException {
         return kind.packed
-                ? new PackedVirtqueue(kind, area, memory, journal, used, call)
-                : new SplitVirtqueue(kind, area, memory, journal, available, used, call);
+                ? new PackedVirtqueue(kind, area, memory, journal, used, call, inflight)
+                : new SplitVirtqueue(kind, area, memory, journal, available, used, call, inflight);
     }
 
     /**
@@ -223,6 +224,34 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
 
     /** Undoes the look-ahead: parsed chains will be parsed again. */
     public abstract void rewind();
+
+    /**
+     * Chains that a predecessor had taken, as the VMM's in-flight memory says, and that were not given back since. Nothing but that memory
+     * says which they are.
+     *
+     * @return their number
+     */
+    abstract int inherited();
+
+    /**
+     * The ring stops, and the VMM will be told a position: chains that nothing but in-flight memory knows are given back without looking at
+     * their buffers, up to one that is malformed. Rewound.
+     */
+    public final void drain() {
+        int n = inherited();
+        if (n == 0) {
+            return;
+        }
+        try {
+            for (; n > 0; n--) {
+                discard();
+            }
+        } catch (MalformedRingException e) {
+            rewind();
+        }
+        record();
+        publishAndCall();
+    }
 
     /**
      * Parses the next chain and moves on. Only after {@link #look} said that there is one.

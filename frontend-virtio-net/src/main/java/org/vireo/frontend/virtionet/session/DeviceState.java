@@ -7,6 +7,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.function.UnaryOperator;
 import org.vireo.frontend.virtionet.memory.DirtyLog;
+import org.vireo.frontend.virtionet.memory.InflightRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.net.api.Fd;
@@ -22,11 +23,12 @@ import org.vireo.vhostuser.VringAddress;
  * @param mtu of NET_SET_MTU, 0: not told
  * @param memory the guest's memory
  * @param log where a VMM that migrates its VM wants to know what was written, or null
+ * @param inflight where a VMM keeps what rings have taken and not given back, or null
  * @param rings two a pair: receive, transmit
  * @param logEvent eventfd that is signalled when something was written to the log, or null
  */
 public record DeviceState(long features, long protocolFeatures, int status, int mtu, MemoryTable memory, DirtyLog log,
-        List<RingState> rings, Fd logEvent) {
+        InflightRegion inflight, List<RingState> rings, Fd logEvent) {
     /**
      * Before the first message.
      *
@@ -34,7 +36,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
      * @return the state
      */
     public static DeviceState initial(int pairs) {
-        return new DeviceState(0, 0, 0, 0, MemoryTable.EMPTY, null, Collections.nCopies(2 * pairs, RingState.NEW), null);
+        return new DeviceState(0, 0, 0, 0, MemoryTable.EMPTY, null, null, Collections.nCopies(2 * pairs, RingState.NEW), null);
     }
 
     /**
@@ -47,11 +49,11 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
     public DeviceState withRing(int index, RingState ring) {
         List<RingState> all = new ArrayList<>(rings);
         all.set(index, ring);
-        return new DeviceState(features, protocolFeatures, status, mtu, memory, log, List.copyOf(all), logEvent);
+        return new DeviceState(features, protocolFeatures, status, mtu, memory, log, inflight, List.copyOf(all), logEvent);
     }
 
     DeviceState withFeatures(long bits) {
-        DeviceState s = new DeviceState(bits, protocolFeatures, status, mtu, memory, log, rings, logEvent);
+        DeviceState s = new DeviceState(bits, protocolFeatures, status, mtu, memory, log, inflight, rings, logEvent);
         if ((bits & VirtioNet.PROTOCOL_FEATURES) != 0) {
             return s;
         }
@@ -63,11 +65,11 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
     }
 
     DeviceState withProtocolFeatures(long bits) {
-        return new DeviceState(features, bits, status, mtu, memory, log, rings, logEvent);
+        return new DeviceState(features, bits, status, mtu, memory, log, inflight, rings, logEvent);
     }
 
     DeviceState withStatus(int bits) {
-        return new DeviceState(features, protocolFeatures, bits, mtu, memory, log, rings, logEvent);
+        return new DeviceState(features, protocolFeatures, bits, mtu, memory, log, inflight, rings, logEvent);
     }
 
     /**
@@ -80,7 +82,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
         if (bytes == mtu) {
             return this;
         }
-        return new DeviceState(features, protocolFeatures, status, bytes, memory, log, rings, logEvent);
+        return new DeviceState(features, protocolFeatures, status, bytes, memory, log, inflight, rings, logEvent);
     }
 
     /**
@@ -90,7 +92,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
      * @return the state
      */
     public DeviceState withMemory(MemoryTable table) {
-        return new DeviceState(features, protocolFeatures, status, mtu, table, log, rings, logEvent);
+        return new DeviceState(features, protocolFeatures, status, mtu, table, log, inflight, rings, logEvent);
     }
 
     /**
@@ -100,11 +102,21 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
      * @return the state
      */
     DeviceState withLog(DirtyLog file) {
-        return new DeviceState(features, protocolFeatures, status, mtu, memory, file, rings, logEvent);
+        return new DeviceState(features, protocolFeatures, status, mtu, memory, file, inflight, rings, logEvent);
     }
 
     DeviceState withLogEvent(Fd event) {
-        return new DeviceState(features, protocolFeatures, status, mtu, memory, log, rings, event);
+        return new DeviceState(features, protocolFeatures, status, mtu, memory, log, inflight, rings, event);
+    }
+
+    /**
+     * With other in-flight memory.
+     *
+     * @param region the memory
+     * @return the state
+     */
+    DeviceState withInflight(InflightRegion region) {
+        return new DeviceState(features, protocolFeatures, status, mtu, memory, log, region, rings, logEvent);
     }
 
     /**
@@ -152,7 +164,7 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
 
     private DeviceState resetBy(UnaryOperator<RingState> ring) {
         List<RingState> all = rings.stream().map(r -> ring.apply(r).withEnabled(false)).toList();
-        return new DeviceState(features, protocolFeatures, 0, mtu, memory, log, all, logEvent);
+        return new DeviceState(features, protocolFeatures, 0, mtu, memory, log, inflight, all, logEvent);
     }
 
     /**
@@ -186,6 +198,9 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
             log.close();
         }
         close(logEvent);
+        if (inflight != null) {
+            inflight.close();
+        }
         for (RingState r : rings) {
             close(r.kick());
             close(r.call());
@@ -213,6 +228,9 @@ public record DeviceState(long features, long protocolFeatures, int status, int 
             former.log.close();
         }
         replaced(former.logEvent, logEvent);
+        if (former.inflight != inflight && former.inflight != null) {
+            former.inflight.close();
+        }
     }
 
     private static void replaced(Fd then, Fd now) {

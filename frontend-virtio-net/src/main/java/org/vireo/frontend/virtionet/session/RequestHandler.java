@@ -12,6 +12,7 @@ import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.PackedRingLayout;
 import org.vireo.frontend.virtionet.ring.SplitRingLayout;
 import org.vireo.net.api.Fd;
+import org.vireo.net.api.Fds;
 import org.vireo.posix.Posix;
 import org.vireo.posix.linux.EventFd;
 import org.vireo.vhostuser.DeviceConfig;
@@ -20,6 +21,7 @@ import org.vireo.vhostuser.MalformedMessageException;
 import org.vireo.vhostuser.MemoryRegionSpec;
 import org.vireo.vhostuser.Message;
 import org.vireo.vhostuser.MessageChannel;
+import org.vireo.vhostuser.PackedBase;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.Request;
 import org.vireo.vhostuser.VirtioNet;
@@ -36,8 +38,8 @@ public final class RequestHandler {
     /** What this back-end can do. */
     public static final long PROTOCOL_FEATURES = ProtocolFeatures.MQ | ProtocolFeatures.LOG_SHMFD | ProtocolFeatures.RARP
             | ProtocolFeatures.REPLY_ACK | ProtocolFeatures.MTU | ProtocolFeatures.BACKEND_REQ | ProtocolFeatures.CONFIG
-            | ProtocolFeatures.RESET_DEVICE | ProtocolFeatures.CONFIGURE_MEM_SLOTS | ProtocolFeatures.STATUS
-            | ProtocolFeatures.DEVICE_STATE;
+            | ProtocolFeatures.INFLIGHT_SHMFD | ProtocolFeatures.RESET_DEVICE | ProtocolFeatures.CONFIGURE_MEM_SLOTS
+            | ProtocolFeatures.STATUS | ProtocolFeatures.DEVICE_STATE;
 
     private final Device device;
 
@@ -77,6 +79,20 @@ public final class RequestHandler {
          * @return always the same
          */
         StateRequests states();
+
+        /**
+         * Whether it is known here what rings have taken: not while somebody else runs them.
+         *
+         * @return whether
+         */
+        boolean tracksInflight();
+
+        /**
+         * Makes descriptors.
+         *
+         * @return the process's
+         */
+        Fds fds();
     }
 
     /**
@@ -87,8 +103,13 @@ public final class RequestHandler {
      * @param ring ring that GET_VRING_BASE stops, or -1
      * @param announce MAC to announce, or null
      * @param backendChannel channel for requests to the front-end, or null
+     * @param attached descriptor that goes with the answer and is closed then, or null
      */
-    public record Outcome(DeviceState next, Optional<MemorySegment> reply, int ring, byte[] announce, Fd backendChannel) {
+    public record Outcome(DeviceState next, Optional<MemorySegment> reply, int ring, byte[] announce, Fd backendChannel, Fd attached) {
+        Outcome(DeviceState next, Optional<MemorySegment> reply, int ring, byte[] announce, Fd backendChannel) {
+            this(next, reply, ring, announce, backendChannel, null);
+        }
+
         static Outcome of(DeviceState next) {
             return new Outcome(next, Optional.empty(), -1, null, null);
         }
@@ -129,7 +150,8 @@ public final class RequestHandler {
         return switch (request) {
             case GET_FEATURES -> reply(s, device.offered());
             case SET_FEATURES -> setFeatures(s, m.u64());
-            case GET_PROTOCOL_FEATURES -> reply(s, PROTOCOL_FEATURES);
+            case GET_PROTOCOL_FEATURES -> reply(s, device.tracksInflight() ? PROTOCOL_FEATURES
+                    : PROTOCOL_FEATURES & ~ProtocolFeatures.INFLIGHT_SHMFD);
             case SET_PROTOCOL_FEATURES -> setProtocolFeatures(s, m.u64());
             case SET_OWNER, RESET_OWNER -> Outcome.of(s);
             case SET_MEM_TABLE -> setMemory(s, m);
@@ -153,6 +175,8 @@ public final class RequestHandler {
             case SET_CONFIG -> throw new RefusedException("SET_CONFIG: the configuration space is read-only");
             case SET_STATUS -> setStatus(s, m.u64());
             case GET_STATUS -> reply(s, s.status());
+            case GET_INFLIGHT_FD -> InflightRequests.get(s, m, device);
+            case SET_INFLIGHT_FD -> InflightRequests.set(s, m, device);
             case RESET_DEVICE -> Outcome.of(s.reset());
             case SET_DEVICE_STATE_FD -> reply(s, device.states().begin(s, m.deviceState(), m.takeDescriptor()));
             case CHECK_DEVICE_STATE -> checkState(s);
@@ -328,7 +352,7 @@ public final class RequestHandler {
     /**
      * Of a packed ring both halves are positions, of what is available and of what is used. A device that gave all back which it took has
      * one for both; where a VMM knows of something that was taken and not given back, it is taken again. DPDK's virtio-user tells the
-     * first alone.
+     * first alone: the ring tells, when it starts, whether that is so ({@link PackedBase}).
      */
     private Outcome setBase(DeviceState s, VringState v) throws RefusedException {
         RingState r = ring(s, v.index(), "SET_VRING_BASE");
@@ -336,7 +360,10 @@ public final class RequestHandler {
             throw new RefusedException("SET_VRING_BASE: ring " + v.index() + " base " + Integer.toUnsignedString(v.num())
                     + " has more than 16 bits");
         }
-        int base = v.num() >>> 16 == 0 ? v.num() : v.num() >>> 16;
+        int base = v.num() >>> 16 != 0 ? v.num() >>> 16 : v.num();
+        if (mayBePacked(s) && PackedBase.isUnsure(v.num())) {
+            base |= RingState.UNSURE;
+        }
         if (r.started()) {
             throw new RefusedException("SET_VRING_BASE: ring " + v.index() + " runs; stop it with GET_VRING_BASE first");
         }

@@ -12,7 +12,8 @@ import org.vireo.net.api.Fd;
  * @param used VMM address of the device's area
  * @param flags of SET_VRING_ADDR
  * @param log guest address for logging
- * @param base next available entry, of a packed ring with the wrap counter in bit 15; or {@link #JOURNAL}
+ * @param base next available entry, of a packed ring with the wrap counter in bit 15, and with {@link #UNSURE} perhaps; or
+ *        {@link #JOURNAL}
  * @param started whether it runs
  * @param enabled whether it is enabled
  * @param kick eventfd, or null
@@ -23,6 +24,8 @@ public record RingState(int size, long descriptors, long available, long used, i
         boolean enabled, Fd kick, Fd call, Fd error) {
     /** As a base: where the ring's journal says. */
     public static final int JOURNAL = -1;
+    /** With a packed ring's base: its used position was not told, or is 0. */
+    public static final int UNSURE = 1 << 16;
     /** Nothing was told. */
     public static final RingState NEW = new RingState(0, 0, 0, 0, 0, 0, 0, false, false, null, null, null);
 

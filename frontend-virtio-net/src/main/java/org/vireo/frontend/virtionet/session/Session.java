@@ -236,6 +236,7 @@ public final class Session {
         DeviceState before = owner.state();
         boolean acknowledge = m.needsReply() && (before.protocolFeatures() & ProtocolFeatures.REPLY_ACK) != 0;
         MemorySegment reply = null;
+        List<Fd> with = List.of();
         try {
             RequestHandler.Outcome o = handler.handle(before, m);
             if (o.next() != before || o.backendChannel() != null) {
@@ -247,6 +248,7 @@ public final class Session {
             // what the message itself negotiated counts for its own answer
             acknowledge = m.needsReply() && (owner.state().protocolFeatures() & ProtocolFeatures.REPLY_ACK) != 0;
             reply = o.reply().orElse(o.ring() >= 0 ? base(o.ring()) : null);
+            with = o.attached() == null ? List.of() : List.of(o.attached());
         } catch (RefusedException e) {
             if (!acknowledge) {
                 throw e;
@@ -259,7 +261,11 @@ public final class Session {
         }
         if (reply != null) {
             block.session(SessionPhase.REPLYING, m.id());
-            channel.reply(m, reply, List.of(), System.nanoTime() + REPLY_NANOS);
+            try {
+                channel.reply(m, reply, with, System.nanoTime() + REPLY_NANOS);
+            } finally {
+                with.forEach(Fd::close);
+            }
         }
         channel.consume(m);
         block.session(SessionPhase.IDLE, 0);

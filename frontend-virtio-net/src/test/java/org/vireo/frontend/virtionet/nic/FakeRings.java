@@ -253,7 +253,7 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
 
         private RingEngine.RingSpec with(RingEngine.RingSpec s, Fd call) {
             return new RingEngine.RingSpec(s.size(), s.packed(), s.descriptors(), s.available(), s.used(), s.eventIndex(), s.indirect(),
-                    RingLog.of(log, log != null, log != null, loggedAt.get(s.used()), RingLog.NO_EVENT), s.kick(), call);
+                    RingLog.of(log, log != null, log != null, loggedAt.get(s.used()), RingLog.NO_EVENT), null, s.kick(), call);
         }
 
         @Override
@@ -263,7 +263,7 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
             RingEngine.RingSpec spec = with(new RingEngine.RingSpec(s.size(), (acknowledged & VirtioNet.RING_PACKED) != 0,
                     s.descriptors(), s.driver(), s.device(),
                     (acknowledged & VirtioNet.EVENT_IDX) != 0, (acknowledged & VirtioNet.INDIRECT_DESC) != 0, RingLog.NONE,
-                    copy(s.kick()), null), copy(s.call()));
+                    null, copy(s.kick()), null), copy(s.call()));
             engine(() -> {
                 if (started.isEmpty()) {
                     engine.format(FrameFormat.of(acknowledged, FrameFormat.headerLength(acknowledged), 1500));

@@ -85,6 +85,33 @@ class PackedNicTest {
         }
     }
 
+    /** At index 0, wrap counter 0 a used position is 0, as if it was not told: what was taken from there is taken again. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 5, 9, 10})
+    void aUsedPositionOfZeroIsNoMissingOne(int taken) throws Exception {
+        try (Harness h = new Harness(1)) {
+            FakeNetwork net = h.network(1);
+            h.backend("neta", net);
+            h.nic("a");
+            GuestNic g = h.guest("a", packed().ringSize(10).receiveBytes(2000));
+            for (int i = 0; i < 10; i++) {
+                net.passBothWays(g, i);
+            }
+            assertTrue(g.transmit(0).awaitAll(Harness.soon()));
+            assertEquals(0, g.frontEnd().stop(1));
+            for (int i = 0; i < taken; i++) {
+                assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, i), Harness.soon()));
+            }
+            g.frontEnd().start(g.transmit(0), PackedRing.position(taken % 10, taken == 10));
+            for (int i = 0; i < taken; i++) {
+                assertEquals(i, FakeBackend.number(net.take(0), 12));
+            }
+            assertTrue(g.transmit(0).awaitAll(Harness.soon()));
+            int position = PackedRing.position(taken % 10, taken == 10);
+            assertEquals(position << 16 | position, g.frontEnd().stop(1));
+        }
+    }
+
     /** Features may come after what is told of rings, as they decide only when those are started. */
     @Test
     void featuresMayComeLate() throws Exception {

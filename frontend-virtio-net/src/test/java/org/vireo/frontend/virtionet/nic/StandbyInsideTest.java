@@ -13,6 +13,9 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
 import org.vireo.net.api.nic.IncomingNic;
 import org.vireo.net.api.nic.NicException;
@@ -121,6 +124,33 @@ class StandbyInsideTest {
         standby.awaitState("a", NicState.LISTENING);
         GuestNic next = active.guest("a", GuestNic.options());
         net.passBothWays(next, 3);
+    }
+
+    /** The VMM's in-flight memory moves along: given before the picture was made, or after. */
+    @ParameterizedTest
+    @CsvSource({"false, false", "false, true", "true, false", "true, true"})
+    void inflightMemoryMovesAlong(boolean packed, boolean before) throws Exception {
+        active.nic("a");
+        GuestNic.Options options = GuestNic.options().packed(packed).inflight(true).ringSize(16);
+        Following f = before ? null : follow();
+        GuestNic g = active.guest("a", options);
+        f = before ? follow() : f;
+        for (int i = 0; i < 20; i++) {
+            net.passBothWays(g, i);
+        }
+        takeOver(f);
+        for (int i = 0; i < 20; i++) {
+            net.passBothWays(g, i);
+        }
+        // nobody but the memory knows any more
+        g.frontEnd().close();
+        standby.awaitState("a", NicState.LISTENING);
+        g.reconnect(FrontEnd.connect(standby.fds, active.socket("a"), Harness.LIMIT));
+        for (int i = 0; i < 20; i++) {
+            net.passBothWays(g, i);
+        }
+        assertTrue(g.transmit(0).awaitAll(Harness.soon()));
+        assertEquals(16, g.transmit(0).freeDescriptors());
     }
 
     @Test

@@ -3,125 +3,25 @@ package org.vireo.frontend.virtionet.ring;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.vireo.frontend.virtionet.memory.MappedRegion;
-import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
 import org.vireo.guest.GuestRam;
 import org.vireo.guest.PackedRing;
-import org.vireo.posix.Descriptors;
-import org.vireo.vhostuser.MemoryRegionSpec;
 import org.vireo.vhostuser.VringAddress;
 
 /** The rules of packed virtqueues (virtio 1.2, section 2.8), and of what a process that was killed leaves behind. */
-class PackedVirtqueueTest {
-    private static final int CAPACITY = 70_000;
-    private static final int NEW = PackedRing.WRAP;
-
-    private final Arena arena = Arena.ofShared();
-    private final MemorySegment own = arena.allocate(16L * CAPACITY + 64, 64);
-    private final long journalAt = own.address() + 16L * CAPACITY;
-    private final GuestRam ram;
-    private final MemoryTable table;
-    private final long buffer;
-    private PackedRing driver;
-    private int size;
-    /** The driver's positions. */
-    private int next = NEW;
-    private int taken = NEW;
-
+class PackedVirtqueueTest extends PackedFixture {
     PackedVirtqueueTest() throws Exception {
-        ram = new GuestRam(new Descriptors(), 4 << 20);
-        MemoryRegionSpec s = ram.specs().getFirst();
-        table = MemoryTable.of(List.of(MappedRegion.map(new MappedRegion.Spec(s.guest(), s.size(), s.user(), s.offset()),
-                ram.files().getFirst().duplicate(), false)));
-        buffer = ram.allocate(1 << 20, 64);
-    }
-
-    @AfterEach
-    void close() throws IOException {
-        table.release();
-        ram.close();
-        arena.close();
-    }
-
-    private Virtqueue ring(int entries, boolean eventIndex, boolean receive) throws MalformedRingException {
-        size = entries;
-        driver = new PackedRing(ram, entries);
-        return again(NEW, eventIndex, receive);
-    }
-
-    /** A device that goes on at a position. */
-    private Virtqueue again(int at, boolean eventIndex, boolean receive) throws MalformedRingException {
-        VringAddress a = driver.addresses(0);
-        return Virtqueue.of(new Virtqueue.Kind("test", size, true, eventIndex, true, receive),
-                RingAreas.find("test", size, true, a.descriptor(), a.available(), a.used(), table), table, journalAt, at, at, -1);
-    }
-
-    private int index(int position) {
-        return position & PackedRing.WRAP - 1;
-    }
-
-    private int advance(int position) {
-        return index(position) + 1 < size ? position + 1 : (position & PackedRing.WRAP) ^ PackedRing.WRAP;
-    }
-
-    /** Makes a chain available; its last descriptor names it. */
-    private void post(int id, int flags, int... lengths) {
-        int head = next;
-        int headFlags = 0;
-        for (int i = 0; i < lengths.length; i++) {
-            boolean last = i == lengths.length - 1;
-            driver.descriptor(index(next), buffer + 1000 * i, lengths[i], last ? id : 0xdead);
-            int f = flags | (last ? 0 : PackedRing.NEXT) | PackedRing.available((next & PackedRing.WRAP) != 0);
-            if (i == 0) {
-                headFlags = f;
-            } else {
-                driver.flags(index(next), f);
-            }
-            next = advance(next);
-        }
-        driver.publishFlags(index(head), headFlags);
-    }
-
-    /** Takes a chain of so many descriptors back: its id and length, or null. */
-    private int[] take(int descriptors) {
-        int flags = driver.flags(index(taken));
-        if (!PackedRing.isUsed(flags, (taken & PackedRing.WRAP) != 0)) {
-            return null;
-        }
-        int[] r = {driver.id(index(taken)), (flags & PackedRing.WRITE) != 0 ? driver.length(index(taken)) : 0};
-        for (int i = 0; i < descriptors; i++) {
-            taken = advance(taken);
-        }
-        return r;
-    }
-
-    private static Rule rule(Executable what) {
-        return assertThrows(MalformedRingException.class, what).rule();
-    }
-
-    private int gather(Virtqueue q) throws MalformedRingException {
-        return q.gather(own.address(), CAPACITY, 0);
-    }
-
-    private static void give(Virtqueue q, int bytes) {
-        q.put(q.chain(), bytes);
     }
 
     /** 2.8.1: the wrap counters change with each lap, whatever the ring's size; it is no power of two. */

@@ -58,10 +58,14 @@ public final class RingFixture implements AutoCloseable {
      * @throws MalformedRingException the driver's index is too far
      */
     public SplitVirtqueue device(boolean eventIndex, boolean deviceWrites, int at) throws MalformedRingException {
+        return device(eventIndex, deviceWrites, at, null);
+    }
+
+    SplitVirtqueue device(boolean eventIndex, boolean deviceWrites, int at, InflightSlot slot) throws MalformedRingException {
         VringAddress a = driver.addresses(0);
         RingArea area = RingAreas.find("test", driver.size(), false, a.descriptor(), a.available(), a.used(), table);
         return new SplitVirtqueue(new Virtqueue.Kind("test", driver.size(), false, eventIndex, true, deviceWrites), area, table,
-                own.address() + 16L * 70_000, at, at, -1);
+                own.address() + 16L * 70_000, at, at, -1, slot);
     }
 
     /**
@@ -77,7 +81,7 @@ public final class RingFixture implements AutoCloseable {
         VringAddress a = driver.addresses(0);
         RingArea area = RingAreas.find("test", driver.size(), true, a.descriptor(), a.available(), a.used(), table);
         return Virtqueue.of(new Virtqueue.Kind("test", driver.size(), true, eventIndex, true, deviceWrites), area, table,
-                own.address() + 16L * 70_000, at, at, -1);
+                own.address() + 16L * 70_000, at, at, -1, null);
     }
 
     /** Room for iovecs. */
@@ -88,6 +92,10 @@ public final class RingFixture implements AutoCloseable {
     /** The journal's word. */
     public long journal() {
         return own.get(java.lang.foreign.ValueLayout.JAVA_LONG, 16L * 70_000);
+    }
+
+    void journal(long word) {
+        own.set(java.lang.foreign.ValueLayout.JAVA_LONG, 16L * 70_000, word);
     }
 
     /** A place in the first region, cleared. */

@@ -8,7 +8,6 @@ import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
-import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -17,8 +16,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.locks.LockSupport;
 import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
 import java.util.jar.JarOutputStream;
@@ -29,7 +26,6 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.vireo.guest.GuestNic;
-import org.vireo.guest.SequenceCheck;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
 import org.vireo.testsupport.TestBundle;
@@ -56,7 +52,7 @@ final class IsolationIT {
     private TestTap other;
     private Vireo vireo;
     private Monitor monitor;
-    private Traffic traffic;
+    private NumberedFrames traffic;
 
     private static Path jar() {
         try (var files = Files.list(Vireo.ROOT.resolve("itests/rogue/target"))) {
@@ -74,7 +70,7 @@ final class IsolationIT {
         vireo = daemon();
         monitor = new Monitor(folder.resolve("qmp"));
         monitor.does("backend-install", "path", JAR.toString());
-        traffic = new Traffic(Guests.connect(fds, folder.resolve("nic0")), Guests.connect(fds, folder.resolve("nic1")));
+        traffic = new NumberedFrames(Guests.connect(fds, folder.resolve("nic0")), Guests.connect(fds, folder.resolve("nic1")));
     }
 
     private Vireo daemon() {
@@ -89,93 +85,6 @@ final class IsolationIT {
             if (c != null) {
                 c.close();
             }
-        }
-    }
-
-    /** From one guest to the other, numbered, by a thread of its own. */
-    private static final class Traffic implements AutoCloseable {
-        private final GuestNic from;
-        private final GuestNic to;
-        private final AtomicBoolean stop = new AtomicBoolean();
-        private final SequenceCheck check = new SequenceCheck();
-        private final Thread thread = Thread.ofPlatform().name("traffic").unstarted(this::run);
-        private volatile long sent;
-        private volatile long received;
-        private volatile Throwable failed;
-
-        Traffic(GuestNic from, GuestNic to) {
-            this.from = from;
-            this.to = to;
-            thread.start();
-        }
-
-        private void run() {
-            try {
-                long next = System.nanoTime();
-                byte[] frame = new byte[60];
-                Arrays.fill(frame, 0, 6, (byte) 0xff);
-                frame[6] = 2;
-                frame[12] = (byte) 0x88;
-                frame[13] = (byte) 0xb5;
-                while (!stop.get()) {
-                    if (System.nanoTime() - next >= 0) {
-                        ByteBuffer.wrap(frame).putLong(16, sent);
-                        if (!from.transmit(0).send(frame, System.nanoTime() + LIMIT.toNanos())) {
-                            throw new IllegalStateException("frame " + sent + " is not taken");
-                        }
-                        sent++;
-                        next += TimeUnit.SECONDS.toNanos(1) / SECOND;
-                    }
-                    receive();
-                    LockSupport.parkNanos(200_000);
-                }
-                // what is under way
-                long least = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(200);
-                long most = least + TimeUnit.SECONDS.toNanos(2);
-                while (System.nanoTime() < least || check.unique() < sent && System.nanoTime() < most) {
-                    receive();
-                    LockSupport.parkNanos(200_000);
-                }
-            } catch (RuntimeException | Error e) {
-                failed = e;
-            }
-        }
-
-        private void receive() {
-            while (to.receive(0).pending() > 0) {
-                byte[] f = to.receive(0).take(System.nanoTime() + LIMIT.toNanos());
-                int at = to.receive(0).headerBytes();
-                if (f.length >= at + 24 && f[at + 12] == (byte) 0x88 && f[at + 13] == (byte) 0xb5) {
-                    check.frame(ByteBuffer.wrap(f).getLong(at + 16));
-                    received = check.unique();
-                }
-            }
-        }
-
-        void goesOn() {
-            long before = received;
-            Await.until(LIMIT, "the neighbours to go on", () -> received > before + 20 || failed != null);
-            assertEquals(null, failed);
-        }
-
-        /** What became of it. */
-        String end() throws InterruptedException {
-            stop.set(true);
-            thread.join(LIMIT.toMillis());
-            assertEquals(null, failed);
-            return "lost " + check.lost(sent) + ", doubled " + check.duplicated() + ", reordered " + check.reordered();
-        }
-
-        @Override
-        public void close() {
-            stop.set(true);
-            try {
-                thread.join(LIMIT.toMillis());
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-            }
-            from.close();
-            to.close();
         }
     }
 
@@ -281,7 +190,7 @@ final class IsolationIT {
         failsWhileItRuns("receive-hang", "did not return for 200 ms");
         slow.get(60, TimeUnit.SECONDS);
         assertEquals("lost 0, doubled 0, reordered 0", traffic.end());
-        assertTrue(traffic.sent > 5 * SECOND, "frames: " + traffic.sent);
+        assertTrue(traffic.sent() > 5 * SECOND, "frames: " + traffic.sent());
     }
 
     /** Activations that take long, or for ever: on a connection of their own, since nobody else waits. */
@@ -378,7 +287,8 @@ final class IsolationIT {
             assertTrue(second.process().isAlive());
             // what the kill repeats or loses of each ring is one frame at most
             String said = traffic.end();
-            assertTrue(traffic.check.lost(traffic.sent) <= 2 && traffic.check.duplicated() <= 2 && traffic.check.reordered() <= 2, said);
+            assertTrue(traffic.check().lost(traffic.sent()) <= 2 && traffic.check().duplicated() <= 2
+                    && traffic.check().reordered() <= 2, said);
         }
     }
 }
