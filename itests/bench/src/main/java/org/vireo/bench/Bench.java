@@ -28,22 +28,26 @@ public final class Bench {
               alloc       bytes that a worker allocates a frame
               packed      frames a second with packed rings and with split ones in turn, and CPU a frame
               faults      something goes wrong at each point of a handover, on either side; exit code 1 if anything is not as it must be
+              vm-migration a VM moves N times between two hosts by copying its memory, every byte compared; exit code 1 if one differs
+              vm-phases   a VM moves to another VMM on the same host, and something goes wrong in each phase; exit code 1 likewise
               dpdk        DPDK's testpmd as the guest (virtio-user), in both socket roles
               external    frames a second with DPDK's testpmd as the back-end of a vhost-user netdev, and directly, in turn
 
               --pairs N   pairs (5)
-              --count N   handovers (20; to and fro 500; many 20), swaps (20), kills (5), starts (5), idle NICs (1000)
+              --count N   handovers (20; to and fro 500; many 20), moves (50), swaps (20), kills (5), starts (5), idle NICs (1000)
               --quick     short and rough  --json      one JSON object
-              --only TEXT of the faults those whose line contains this
+              --only TEXT of faults and vm-phases those whose line contains this
               --warm      handovers to and fro between two daemons, instead of each to a fresh one
-              --packed on the guest has packed rings (off): handover, to-and-fro, many, swap, standby, faults
+              --packed on the guest has packed rings (off): handover, to-and-fro, many, swap, standby, faults,
+                          vm-migration, vm-phases
 
             A quiet machine with at least two CPUs is needed for figures that mean something.
             """;
     /** What runs in a network namespace of its own. */
-    private static final Set<String> OWN_NETWORK = Set.of("faults", "to-and-fro", "many");
+    private static final Set<String> OWN_NETWORK = Set.of("faults", "to-and-fro", "many", "vm-migration", "vm-phases");
     /** Those whose guest is in Java; the load in C has split rings only. */
-    private static final Set<String> LAYOUTS = Set.of("handover", "to-and-fro", "many", "swap", "standby", "faults");
+    private static final Set<String> LAYOUTS = Set.of("handover", "to-and-fro", "many", "swap", "standby", "faults", "vm-migration",
+            "vm-phases");
     private static final long BEGIN = System.nanoTime();
 
     private Bench() {
@@ -89,7 +93,7 @@ public final class Bench {
             String a = args[i];
             switch (a) {
                 case "handover", "to-and-fro", "many", "swap", "neighbours", "standby",
-                        "start", "idle-nics", "alloc", "packed", "faults", "dpdk", "external" -> what = a;
+                        "start", "idle-nics", "alloc", "packed", "faults", "vm-migration", "vm-phases", "dpdk", "external" -> what = a;
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
                 case "--warm" -> warm = true;
@@ -142,6 +146,8 @@ public final class Bench {
                 case "neighbours" -> print(o, Neighbours.run(stage, new Harness(stage), o.pairs));
                 case "to-and-fro" -> print(o, ToAndFro.run(stage, o.count == 0 ? o.quick ? 20 : 500 : o.count, o.packed));
                 case "many" -> print(o, Many.run(stage, o.count == 0 ? o.quick ? 2 : 20 : o.count, o.packed));
+                case "vm-migration" -> print(o, VmMigration.run(stage, o.count == 0 ? o.quick ? 3 : 50 : o.count, o.packed));
+                case "vm-phases" -> print(o, VmPhases.run(stage, o.quick, o.only, o.packed));
                 case "standby" -> print(o, Failover.run(stage, o.count == 0 ? 5 : o.count, o.packed,
                         o.quick ? new int[] {16, 256} : new int[] {16, 64, 256, 512, 1024}));
                 case "start" -> print(o, Singles.start(stage, new Harness(stage), o.count == 0 ? 5 : o.count));

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -61,6 +62,17 @@ final class FaultView {
     private static boolean isTap(long pid, String fd, String tap) {
         return target(proc(pid, "fd").resolve(fd)).equals("/dev/net/tun")
                 && info(pid, fd).stream().anyMatch(l -> l.startsWith("iff:") && l.substring(4).strip().equals(tap));
+    }
+
+    /** What its descriptors are, as proc(5) shows it. */
+    static List<String> files(long pid) throws BenchException {
+        try (DirectoryStream<Path> all = Files.newDirectoryStream(proc(pid, "fd"))) {
+            List<String> names = new ArrayList<>();
+            all.forEach(fd -> names.add(target(fd)));
+            return names;
+        } catch (IOException e) {
+            throw new BenchException("descriptors of " + pid + ": " + e.getMessage(), e);
+        }
     }
 
     /** How many descriptors of each kind it has; of files only whether they are in memory. */

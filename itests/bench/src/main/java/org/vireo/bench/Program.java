@@ -10,6 +10,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 
 /** A process that this one started. Its output is collected; {@link #close()} ends it and what it started. Any thread. */
 final class Program implements AutoCloseable {
@@ -105,19 +106,32 @@ final class Program implements AutoCloseable {
      * @throws BenchException it did not come
      */
     String await(String text, Duration limit) throws BenchException {
+        return await(l -> l.contains(text), '"' + text + '"', limit);
+    }
+
+    /**
+     * Waits for a line, from its first one on.
+     *
+     * @param which of the lines
+     * @param what it is, for a message
+     * @param limit at most this long
+     * @return the line
+     * @throws BenchException it did not come
+     */
+    String await(Predicate<String> which, String what, Duration limit) throws BenchException {
         long end = System.nanoTime() + limit.toNanos();
         int seen = 0;
         synchronized (lines) {
             while (true) {
                 for (; seen < lines.size(); seen++) {
-                    if (lines.get(seen).contains(text)) {
+                    if (which.test(lines.get(seen))) {
                         return lines.get(seen);
                     }
                 }
                 boolean ended = readers.stream().noneMatch(Thread::isAlive);
                 long left = end - System.nanoTime();
                 if (ended || left <= 0) {
-                    throw new BenchException(name + (ended ? " ended" : " did not say \"" + text + "\" within " + limit.toSeconds() + " s")
+                    throw new BenchException(name + (ended ? " ended" : " did not say " + what + " within " + limit.toSeconds() + " s")
                             + ": " + said());
                 }
                 try {
@@ -128,6 +142,16 @@ final class Program implements AutoCloseable {
                     throw new BenchException("interrupted while waiting for " + name, e);
                 }
             }
+        }
+    }
+
+    /** Writes a line to its standard input. */
+    void say(String line) throws BenchException {
+        try {
+            process.getOutputStream().write((line + "\n").getBytes(StandardCharsets.UTF_8));
+            process.getOutputStream().flush();
+        } catch (IOException e) {
+            throw new BenchException(name + ": " + e.getMessage() + ": " + said(), e);
         }
     }
 

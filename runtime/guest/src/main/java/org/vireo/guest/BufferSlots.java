@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.guest;
 
+import java.io.DataInput;
+import java.io.DataOutput;
+import java.io.IOException;
+
 /**
  * The buffers of a queue: slots, each one piece of guest memory, cut into descriptors as the {@link QueueLayout} says, with an indirect
  * table where those are used. Which slots are free is kept here. One thread; allocates nothing once made.
@@ -95,5 +99,16 @@ final class BufferSlots {
 
     int freeCount() {
         return freeCount;
+    }
+
+    /** Which are free, for a driver that goes on with the same memory elsewhere. */
+    void save(DataOutput to) throws IOException {
+        DriverState.write(to, free);
+        to.writeInt(freeCount);
+    }
+
+    void load(DataInput from) throws IOException {
+        DriverState.read(from, free);
+        freeCount = from.readInt();
     }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.guest;
 
+import java.io.DataInput;
+import java.io.DataOutput;
 import java.io.IOException;
 import java.lang.invoke.VarHandle;
 import org.vireo.net.api.Fd;
@@ -94,6 +96,16 @@ public abstract sealed class DriverQueue implements AutoCloseable permits Transm
             return p.ring();
         }
         throw new IllegalStateException("ring " + index + " is split");
+    }
+
+    /** Guest address of what the device writes of the ring besides packed descriptors: the used ring, or its event suppression. */
+    public final long deviceArea() {
+        return packed() ? packedRing().deviceEventGuest() : ring().usedGuest();
+    }
+
+    /** Bytes of {@link #deviceArea}. */
+    public final long deviceAreaBytes() {
+        return packed() ? PackedRing.EVENT_BYTES : SplitRing.usedBytes(ringSize());
     }
 
     /** The kick descriptor. It stays the queue's. */
@@ -227,6 +239,26 @@ public abstract sealed class DriverQueue implements AutoCloseable permits Transm
             }
         }
         return true;
+    }
+
+    /**
+     * Writes down what the driver knows and what is not in the guest's memory. All that was added is published, and no frame is held.
+     *
+     * @param to where
+     * @throws IOException it cannot be written
+     */
+    final void save(DataOutput to) throws IOException {
+        ring.save(to);
+    }
+
+    /**
+     * Goes on where a queue of the same size has saved, once the guest's memory is here.
+     *
+     * @param from what that wrote
+     * @throws IOException it cannot be read, or is of other sizes
+     */
+    final void load(DataInput from) throws IOException {
+        ring.load(from);
     }
 
     @Override

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.guest;
 
+import java.io.DataInput;
+import java.io.DataOutput;
+import java.io.IOException;
 import org.vireo.vhostuser.VirtioNet;
 import org.vireo.vhostuser.VringAddress;
 
@@ -77,6 +80,12 @@ abstract sealed class DriverRing permits SplitDriverRing, PackedDriverRing {
 
     /** Up to where the driver has taken used entries. */
     abstract int usedSeen();
+
+    /** What the driver knows of the ring and its memory does not say; all that was added is published. */
+    abstract void save(DataOutput to) throws IOException;
+
+    /** Goes on where another one has saved. */
+    abstract void load(DataInput from) throws IOException;
 
     /** The fault of an entry that the device does not have. */
     final DeviceFaultException stranger(String what, int id, String where) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.guest;
 
+import java.io.DataInput;
+import java.io.DataOutput;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -65,6 +67,8 @@ public final class GuestNic implements AutoCloseable {
         private long features = RING_FEATURES;
         private long protocol = PROTOCOL;
         private int regions = 1;
+        private boolean apart;
+        private long moreBytes;
         private boolean slots;
         private boolean inflight;
         private int receiveBytes;
@@ -115,6 +119,18 @@ public final class GuestNic implements AutoCloseable {
         /** Memory regions that the queues are spread over. */
         public Options regions(int n) {
             regions = n;
+            return this;
+        }
+
+        /** Whether each ring area and each buffer has pages of its own, so that a page is written by one side alone where that can be. */
+        public Options apart(boolean on) {
+            apart = on;
+            return this;
+        }
+
+        /** How much memory more there is, for what the guest does besides. */
+        public Options moreBytes(long n) {
+            moreBytes = n;
             return this;
         }
 
@@ -172,21 +188,48 @@ public final class GuestNic implements AutoCloseable {
          * @throws IOException the device refused or did not answer
          */
         public GuestNic start(Fds fds, FrontEnd f) throws IOException {
+            return make(fds, f, packed ? features | VirtioNet.RING_PACKED : features, nic -> {
+                requirePacked(f);
+                nic.receive.forEach(q -> {
+                    q.fill();
+                    q.publish();
+                });
+                nic.startDevice(null);
+            });
+        }
+
+        /**
+         * Negotiates, and makes memory and queues as {@link #start} does with the same options, but posts and starts nothing: they are for
+         * a guest that comes from elsewhere. Then come its memory, {@link #load} and {@link #goOn}.
+         *
+         * @param fds makes the descriptors
+         * @param f a front-end that has said nothing yet; the NIC closes it, also when this fails
+         * @param acknowledged features that the guest's driver has acknowledged
+         * @return the NIC
+         * @throws IOException the device refused, did not answer, or offers less
+         */
+        public GuestNic prepare(Fds fds, FrontEnd f, long acknowledged) throws IOException {
+            return make(fds, f, acknowledged, nic -> nic.requireAll(acknowledged));
+        }
+
+        private interface Preparation {
+            void of(GuestNic nic) throws IOException;
+        }
+
+        private GuestNic make(Fds fds, FrontEnd f, long wanted, Preparation rest) throws IOException {
             GuestNic nic = null;
             try {
-                long acked = f.negotiate(packed ? features | VirtioNet.RING_PACKED : features, protocol());
-                requirePacked(f);
+                long acked = f.negotiate(wanted, protocol());
                 requirePairs(f);
                 f.setStatus(FEATURES_OK);
                 QueueLayout rx = new QueueLayout(ringSize, receiveBytes(acked), indirect, receivePieces);
                 QueueLayout tx = new QueueLayout(ringSize, transmitBytes(acked), indirect, transmitPieces);
                 nic = new GuestNic(this, f, new GuestRam(fds, regionBytes(rx, tx)));
+                if (apart) {
+                    nic.ram.apart();
+                }
                 nic.makeQueues(fds, acked, rx, tx, pairs);
-                nic.receive.forEach(q -> {
-                    q.fill();
-                    q.publish();
-                });
-                nic.startDevice();
+                rest.of(nic);
                 return nic;
             } catch (IOException | RuntimeException e) {
                 if (nic == null) {
@@ -231,6 +274,8 @@ public final class GuestNic implements AutoCloseable {
         private long[] regionBytes(QueueLayout rx, QueueLayout tx) {
             long a = (long) pairs * ringSize * (rx.bufferBytes() + tx.bufferBytes() + 4 * 64
                     + 16L * (2 + rx.pieces().length + 2 + tx.pieces().length) + 32) + pairs * 8192L;
+            // of both rings: two areas of a ring, the slots' buffers and tables
+            a += moreBytes + (apart ? (long) pairs * 4096 * (2 * 3 + 2 * 2 * ringSize) : 0);
             long[] sizes = new long[regions];
             // room for what does not fit at the end of a region
             java.util.Arrays.fill(sizes, a / regions + QueueLayout.LARGEST + 32L * ringSize + 65536);
@@ -245,13 +290,12 @@ public final class GuestNic implements AutoCloseable {
         }
     }
 
-    /** Tells of memory and rings; each ring begins at its used index, which is the beginning of a new one. */
-    private void startDevice() throws IOException {
+    /** Tells of memory and rings; if it is not said where they go on, at the used index, which is the beginning of a new one. */
+    private void startDevice(int[] bases) throws IOException {
         tellMemory(options.slots && (frontEnd.protocol() & ProtocolFeatures.CONFIGURE_MEM_SLOTS) != 0);
         tellInflight();
-        for (int i = 0; i < receive.size(); i++) {
-            start(receive.get(i));
-            start(transmit.get(i));
+        for (DriverQueue q : queues()) {
+            frontEnd.start(q, bases == null ? base(q) : bases[q.index()]);
         }
         for (int i = 0; i < (options.enabledPairs < 0 ? options.pairs : options.enabledPairs); i++) {
             enablePair(i, true);
@@ -270,8 +314,8 @@ public final class GuestNic implements AutoCloseable {
         }
     }
 
-    private void start(DriverQueue q) throws IOException {
-        frontEnd.start(q, inflight == null || !options.packed ? q.base() : FIRST_BASE);
+    private int base(DriverQueue q) {
+        return inflight == null || !options.packed ? q.base() : FIRST_BASE;
     }
 
     private void tellMemory(boolean slots) throws IOException {
@@ -297,17 +341,84 @@ public final class GuestNic implements AutoCloseable {
         frontEnd.close();
         try {
             next.negotiate(acked, options.protocol());
-            if (next.acknowledged() != acked) {
-                throw new IOException("the device does not offer 0x" + Long.toHexString(acked & ~next.acknowledged())
-                        + ", which the driver has acknowledged");
-            }
+            requireAll(next, acked);
             next.setStatus(FEATURES_OK);
             frontEnd = next;
-            startDevice();
+            startDevice(null);
         } catch (IOException | RuntimeException e) {
             next.close();
             throw e;
         }
+    }
+
+    private void requireAll(long acked) throws IOException {
+        requireAll(frontEnd, acked);
+    }
+
+    private static void requireAll(FrontEnd f, long acked) throws IOException {
+        if (f.acknowledged() != acked) {
+            throw new IOException("the device does not offer 0x" + Long.toHexString(acked & ~f.acknowledged())
+                    + ", which the driver has acknowledged");
+        }
+    }
+
+    /**
+     * Stops all rings, as a VMM does whose VM stands still.
+     *
+     * @return where each goes on, for {@link #goOn}
+     * @throws IOException no answer
+     */
+    public int[] stop() throws IOException {
+        int[] bases = new int[2 * pairs()];
+        for (DriverQueue q : queues()) {
+            bases[q.index()] = frontEnd.stop(q.index());
+        }
+        return bases;
+    }
+
+    /**
+     * Starts rings that were stopped, here or elsewhere.
+     *
+     * @param bases of {@link #stop}
+     * @throws IOException the device refused, or did not answer
+     */
+    public void goOn(int[] bases) throws IOException {
+        startDevice(bases);
+    }
+
+    /**
+     * Writes down what the driver knows and what is not in the guest's memory: with both, and with where the rings stand, it goes on
+     * elsewhere. No thread is in a queue, all that was added is published, and no frame is held.
+     *
+     * @param to where
+     * @throws IOException it cannot be written
+     */
+    public void save(DataOutput to) throws IOException {
+        for (DriverQueue q : queues()) {
+            q.save(to);
+        }
+    }
+
+    /**
+     * Goes on where a NIC of the same options has saved.
+     *
+     * @param from what that wrote
+     * @throws IOException it cannot be read, or is of other sizes
+     */
+    public void load(DataInput from) throws IOException {
+        for (DriverQueue q : queues()) {
+            q.load(from);
+        }
+    }
+
+    /** All queues, in the order of their indices. */
+    public List<DriverQueue> queues() {
+        List<DriverQueue> all = new ArrayList<>();
+        for (int i = 0; i < pairs(); i++) {
+            all.add(receive.get(i));
+            all.add(transmit.get(i));
+        }
+        return all;
     }
 
     /** Enables or disables a pair, where rings can be (PROTOCOL_FEATURES acknowledged). */

@@ -26,6 +26,7 @@ public final class GuestRam implements AutoCloseable {
     private final Fds fds;
     private final List<Region> regions = new ArrayList<>();
     private long nextGuest = FIRST_GUEST;
+    private long granularity = 1;
 
     /** One region and where it is mapped here. */
     private static final class Region {
@@ -81,6 +82,16 @@ public final class GuestRam implements AutoCloseable {
         return regions.size() - 1;
     }
 
+    /**
+     * From now on each piece that is handed out has pages of its own, so that who writes one does not write a page of another one.
+     *
+     * @return this
+     */
+    public GuestRam apart() {
+        granularity = PAGE;
+        return this;
+    }
+
     /** What the device is told of each region. */
     public List<MemoryRegionSpec> specs() {
         return regions.stream().map(r -> r.spec).toList();
@@ -101,7 +112,7 @@ public final class GuestRam implements AutoCloseable {
     public long allocate(long bytes, long alignment) {
         for (int i = 0; i < regions.size(); i++) {
             Region r = regions.get(i);
-            if ((r.used + alignment - 1 & -alignment) + bytes <= r.spec.size()) {
+            if (aligned(r, alignment) + bytes <= r.spec.size()) {
                 return allocateIn(i, bytes, alignment);
             }
         }
@@ -118,12 +129,17 @@ public final class GuestRam implements AutoCloseable {
      */
     public long allocateIn(int region, long bytes, long alignment) {
         Region r = regions.get(region);
-        long at = r.used + alignment - 1 & -alignment;
+        long at = aligned(r, alignment);
         if (at + bytes > r.spec.size()) {
             throw new IllegalStateException("region " + region + " is too small for " + bytes + " bytes more");
         }
         r.used = at + bytes;
         return r.spec.guest() + at;
+    }
+
+    private long aligned(Region r, long alignment) {
+        long a = Math.max(alignment, granularity);
+        return r.used + a - 1 & -a;
     }
 
     /** Where a guest address is mapped here. */

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.guest;
 
+import java.io.DataInput;
+import java.io.DataOutput;
+import java.io.IOException;
 import java.lang.invoke.VarHandle;
 import org.vireo.vhostuser.VringAddress;
 
@@ -242,5 +245,28 @@ final class PackedDriverRing extends DriverRing {
     @Override
     int usedSeen() {
         return PackedRing.position(used, usedWrap);
+    }
+
+    @Override
+    void save(DataOutput to) throws IOException {
+        if (unpublished > 0) {
+            throw new IllegalStateException("ring " + index + " has entries that are not published");
+        }
+        slots.save(to);
+        DriverState.write(to, descriptorsOf);
+        DriverState.write(to, free, availableNext(), usedSeen());
+    }
+
+    @Override
+    void load(DataInput from) throws IOException {
+        slots.load(from);
+        DriverState.read(from, descriptorsOf);
+        int[] positions = new int[3];
+        DriverState.read(from, positions);
+        free = positions[0];
+        next = positions[1] & ~PackedRing.WRAP;
+        wrap = (positions[1] & PackedRing.WRAP) != 0;
+        used = positions[2] & ~PackedRing.WRAP;
+        usedWrap = (positions[2] & PackedRing.WRAP) != 0;
     }
 }

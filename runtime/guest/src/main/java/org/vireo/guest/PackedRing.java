@@ -38,6 +38,8 @@ public final class PackedRing {
     public static final int MAX_SIZE = 32768;
     /** Bit of the wrap counter in a position. */
     public static final int WRAP = 1 << 15;
+    /** Length of either side's event suppression. */
+    public static final int EVENT_BYTES = 4;
     /** Length of a descriptor. */
     public static final int DESCRIPTOR_BYTES = 16;
 
@@ -69,8 +71,8 @@ public final class PackedRing {
         this.ram = ram;
         this.size = size;
         descriptorsGuest = ram.allocate((long) DESCRIPTOR_BYTES * size, 16);
-        driverEventGuest = ram.allocate(4, 64);
-        deviceEventGuest = ram.allocate(4, 64);
+        driverEventGuest = ram.allocate(EVENT_BYTES, 64);
+        deviceEventGuest = ram.allocate(EVENT_BYTES, 64);
         descriptors = ram.address(descriptorsGuest);
         driverEvent = ram.address(driverEventGuest);
         deviceEvent = ram.address(deviceEventGuest);

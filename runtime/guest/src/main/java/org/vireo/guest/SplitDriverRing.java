@@ -3,6 +3,9 @@ package org.vireo.guest;
 
 import static org.vireo.guest.BufferSlots.NONE;
 
+import java.io.DataInput;
+import java.io.DataOutput;
+import java.io.IOException;
 import java.lang.invoke.VarHandle;
 import org.vireo.vhostuser.VringAddress;
 
@@ -177,5 +180,32 @@ final class SplitDriverRing extends DriverRing {
     @Override
     int usedSeen() {
         return usedSeen;
+    }
+
+    @Override
+    void save(DataOutput to) throws IOException {
+        if (availablePublished != availableNext) {
+            throw new IllegalStateException("ring " + index + " has entries that are not published");
+        }
+        slots.save(to);
+        DriverState.write(to, freeDescriptors);
+        DriverState.write(to, chainNext);
+        DriverState.write(to, slotOfHead);
+        DriverState.write(to, freeDescriptorCount, availableNext, usedSeen);
+    }
+
+    @Override
+    void load(DataInput from) throws IOException {
+        slots.load(from);
+        DriverState.read(from, freeDescriptors);
+        DriverState.read(from, chainNext);
+        DriverState.read(from, slotOfHead);
+        int[] positions = new int[3];
+        DriverState.read(from, positions);
+        freeDescriptorCount = positions[0];
+        availableNext = positions[1];
+        availablePublished = availableNext;
+        usedSeen = positions[2];
+        usedKnown = usedSeen;
     }
 }

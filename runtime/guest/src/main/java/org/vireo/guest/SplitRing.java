@@ -55,10 +55,15 @@ public final class SplitRing {
         this.size = size;
         descriptorsGuest = ram.allocate((long) DESCRIPTOR_BYTES * size, 16);
         availableGuest = ram.allocate(6 + 2L * size, 64);
-        usedGuest = ram.allocate(6 + 8L * size, 64);
+        usedGuest = ram.allocate(usedBytes(size), 64);
         descriptors = ram.address(descriptorsGuest);
         available = ram.address(availableGuest);
         used = ram.address(usedGuest);
+    }
+
+    /** Length of a used ring, with the device's avail_event. */
+    public static long usedBytes(int entries) {
+        return 6 + 8L * entries;
     }
 
     /** Its entries. */

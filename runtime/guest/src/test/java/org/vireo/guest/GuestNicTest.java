@@ -7,8 +7,13 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.DataInputStream;
+import java.io.DataOutputStream;
 import java.io.File;
 import java.io.IOException;
+import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.time.Duration;
 import java.util.Arrays;
@@ -18,10 +23,12 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.posix.Descriptors;
 import org.vireo.posix.linux.UnixSockets;
+import org.vireo.vhostuser.MemoryRegionSpec;
 import org.vireo.vhostuser.Request;
 import org.vireo.vhostuser.VirtioNet;
 
@@ -99,6 +106,43 @@ class GuestNicTest {
             for (int i = 0; i < 2000; i++) {
                 roundTrip(nic, 0, i, 60 + i % 1440);
             }
+        }
+    }
+
+    /** As a VM that is migrated: its memory, what its driver knows, and where its rings stand. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aGuestGoesOnElsewhere(boolean packed) throws IOException {
+        Fd[] pair = UnixSockets.pair(fds, 1, false, "other");
+        GuestNic.Options o = GuestNic.options().packed(packed).pairs(2).ringSize(packed ? 77 : 64).apart(true).moreBytes(100_000);
+        try (TinyDevice other = new TinyDevice(fds, OFFERED, pair[1]); GuestNic here = o.start(fds, frontEnd);
+                GuestNic there = o.prepare(fds, new FrontEnd(fds, pair[0], LIMIT), here.features())) {
+            for (int i = 0; i < 100; i++) {
+                roundTrip(here, i % 2, i, 60 + i);
+            }
+            for (int i = 0; i < 5; i++) {
+                assertTrue(here.transmit(0).send(frame(i, 100), soon()));
+            }
+            int[] bases = here.stop();
+            for (MemoryRegionSpec r : here.ram().specs()) {
+                MemorySegment.copy(GuestRam.MEMORY, here.ram().address(r.guest()), GuestRam.MEMORY, there.ram().address(r.guest()),
+                        r.size());
+            }
+            ByteArrayOutputStream state = new ByteArrayOutputStream();
+            here.save(new DataOutputStream(state));
+            there.load(new DataInputStream(new ByteArrayInputStream(state.toByteArray())));
+            there.goOn(bases);
+            for (int i = 0; i < 5; i++) {
+                byte[] got = there.receive(0).take(soon());
+                assertArrayEquals(frame(i, 100), Arrays.copyOfRange(got, there.receive(0).headerBytes(), got.length));
+            }
+            for (int i = 0; i < 1000; i++) {
+                roundTrip(there, i % 2, i, 60 + i);
+            }
+            assertNull(other.failure());
+            byte[] otherSizes = state.toByteArray();
+            otherSizes[3]++;
+            assertThrows(IOException.class, () -> there.load(new DataInputStream(new ByteArrayInputStream(otherSizes))));
         }
     }
 

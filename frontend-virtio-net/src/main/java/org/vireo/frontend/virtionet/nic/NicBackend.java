@@ -2,6 +2,7 @@
 package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
+import java.util.BitSet;
 import java.util.Optional;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
@@ -22,6 +23,8 @@ import org.vireo.net.api.PortUnavailableException;
 final class NicBackend implements SlotUser {
     private static final Logger LOG = LoggerFactory.getLogger(NicBackend.class);
     private static final long CALL_MILLIS = 15_000;
+    /** A VMM enables one pair after the other. */
+    private static final long WIDE_MILLIS = 1_000;
     private static final long RETRY_MILLIS = 1_000;
     private static final long EXPECTED_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
 
@@ -138,6 +141,7 @@ final class NicBackend implements SlotUser {
             }
             nic.ready();
             if (given) {
+                narrowLater();
                 // what was told while it was nobody's
                 binding.port().failure().ifPresent(this::broken);
                 letGo();
@@ -163,6 +167,24 @@ final class NicBackend implements SlotUser {
 
     private String portElsewhere() {
         return "port-busy: another process has netdev " + binding.slot().id() + ": hand this NIC over to it too, or end what has it there";
+    }
+
+    /** Queues that this NIC's driver does not use are given up when it has had time to say which it uses. On the actor. */
+    private void narrowLater() {
+        nic.environment().timer().schedule(() -> nic.actor().post(Urgency.QUERY, () -> {
+            if (!nic.alive() || !binding.isWide()) {
+                return;
+            }
+            if (!nic.custody().isServing() || nic.inHandover()) {
+                narrowLater();
+                return;
+            }
+            try {
+                binding.narrow(nic.state());
+            } catch (NetdevException | EngineException e) {
+                nic.fail(e.getMessage());
+            }
+        }), WIDE_MILLIS, TimeUnit.MILLISECONDS);
     }
 
     /** Another NIC has the port: what it can do is offered here too. */
@@ -217,8 +239,9 @@ final class NicBackend implements SlotUser {
     }
 
     @Override
-    public void portGiven() {
+    public void portGiven(BitSet pairs) {
         nic.actor().post(Urgency.UNBIND, () -> {
+            binding.inherit(pairs);
             open();
             ringsChanged();
         });
@@ -233,15 +256,16 @@ final class NicBackend implements SlotUser {
         swap.settle();
         nic.rings().forgetLent();
         nic.feed().abort("another NIC has its port now");
+        BitSet pairs;
         try {
-            binding.handOn();
+            pairs = binding.handOn();
         } catch (EngineException e) {
             LOG.warn("NIC {}: {}", id(), e.getMessage());
             nic.environment().timer().schedule(this::portWanted, RETRY_MILLIS, TimeUnit.MILLISECONDS);
             return;
         }
         LOG.info("NIC {}: gives netdev {} to another NIC, whose rings run", id(), binding.slot().id());
-        binding.slot().users().pass(this);
+        binding.slot().users().pass(this, pairs);
         nic.refresh();
     }
 

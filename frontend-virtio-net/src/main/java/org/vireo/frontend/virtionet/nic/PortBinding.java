@@ -53,6 +53,12 @@ final class PortBinding {
     /** The rings, if the port takes them; null: they are run here. */
     private LentRings lent;
     private PortSettings applied;
+    /** Pairs that were in use last, as far as that is known: also when it is not certain what is applied. */
+    private BitSet used = new BitSet();
+    /** Those of a port that comes from another NIC. */
+    private BitSet inherited = new BitSet();
+    /** Pairs whose queues stay in use for a while though the driver has not enabled them yet: the other NIC's driver had. */
+    private BitSet wide = new BitSet();
     /** Whether a handover that is under way closes the port, and whether it has. */
     private boolean breaks;
     private boolean broken;
@@ -164,7 +170,9 @@ final class PortBinding {
     /** Loads another process's port; its settings are what the other process had applied. */
     void load(BackendState state, PortSettings settings, long deadlineNanos) throws NetdevException {
         serve(slot.load(state, options.pairs(), deadlineNanos), LentRings.Since.ANOTHER_PROCESS);
-        applied = settings;
+        if (settings != null) {
+            applied(settings);
+        }
     }
 
     /** Another process, whose port this is too, may have changed its settings. */
@@ -177,7 +185,7 @@ final class PortBinding {
         if (port != null && applied == null && s.running()) {
             PortSettings wanted = wanted(s);
             slot.served().apply(wanted);
-            applied = wanted;
+            applied(wanted);
         }
     }
 
@@ -191,15 +199,29 @@ final class PortBinding {
         return known() != null;
     }
 
-    /** Lets go of a port that another NIC is to have. Its rings do not run. */
-    void handOn() throws EngineException {
+    /**
+     * Lets go of a port that another NIC is to have. Its rings do not run.
+     *
+     * @return pairs whose queues are in use, as far as that is known
+     */
+    BitSet handOn() throws EngineException {
         detachAll();
         serve(null);
         applied = null;
+        wide.clear();
+        BitSet left = used;
+        used = new BitSet();
+        return left;
+    }
+
+    /** A port comes from another NIC, where these pairs were in use. */
+    void inherit(BitSet pairs) {
+        inherited = pairs;
     }
 
     /**
-     * Takes the port that another NIC had.
+     * Takes the port that another NIC had. Queues that were in use there stay so until {@link #narrow}: what waits in them is for the same
+     * guest, perhaps, whose VMM enables one pair after the other.
      *
      * @param s what was negotiated
      * @throws NetdevException it lacks what the guest acknowledged
@@ -211,6 +233,29 @@ final class PortBinding {
         }
         requireOwnFit(given, s);
         exchange(given, null);
+        wide = inherited;
+        used = (BitSet) wide.clone();
+        inherited = new BitSet();
+    }
+
+    private void applied(PortSettings settings) {
+        applied = settings;
+        for (int i = 0; i < options.pairs(); i++) {
+            used.set(i, settings.enabled(i));
+        }
+    }
+
+    /** Whether queues are kept for pairs that the driver may not use. */
+    boolean isWide() {
+        return !wide.isEmpty();
+    }
+
+    /** Queues that the driver does not use are given up. */
+    void narrow(DeviceState s) throws NetdevException, EngineException {
+        wide.clear();
+        if (s.running()) {
+            follow(s);
+        }
     }
 
     /** Virtio features that this NIC offers over this port. */
@@ -260,7 +305,9 @@ final class PortBinding {
         if (!lengths.contains(header) && !lengths.contains(0)) {
             throw new NetdevException("netdev " + slot.id() + ": has headers of " + lengths + " bytes, the driver wants " + header);
         }
-        return PortSettings.of(lengths.contains(header) ? header : 0, s.features() & GUEST_OFFLOADS, s.enabledPairs());
+        BitSet pairs = s.enabledPairs();
+        pairs.or(wide);
+        return PortSettings.of(lengths.contains(header) ? header : 0, s.features() & GUEST_OFFLOADS, pairs);
     }
 
     /** Brings the port to a state, and attaches the queues of enabled pairs, no others. */
@@ -278,7 +325,7 @@ final class PortBinding {
                 }
             }
             slot.served().apply(wanted);
-            applied = wanted;
+            applied(wanted);
         }
         attach(s.enabledPairs());
     }
@@ -345,7 +392,10 @@ final class PortBinding {
     void exchange(OpenedPort other, PortSettings settings) {
         engine.forgetPort();
         serve(other);
-        applied = settings;
+        applied = null;
+        if (settings != null) {
+            applied(settings);
+        }
     }
 
     /**

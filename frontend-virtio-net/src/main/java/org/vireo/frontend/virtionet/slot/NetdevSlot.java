@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
+import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Executor;
@@ -522,7 +523,7 @@ public final class NetdevSlot {
         swap.end();
         if (heir != null) {
             // with its port
-            heir.portGiven();
+            heir.portGiven(new BitSet());
             return;
         }
         close(how);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
+import java.util.BitSet;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
@@ -46,8 +47,12 @@ public interface SlotUser {
     /** Another NIC's rings run, and want the port that this one holds; must only post. */
     void portWanted();
 
-    /** It holds the netdev now, with its port if there is one; must only post. */
-    void portGiven();
+    /**
+     * It holds the netdev now, with its port if there is one; must only post.
+     *
+     * @param pairs whose queues are in use, as far as that is known
+     */
+    void portGiven(BitSet pairs);
 
     /** A backend came that could serve; must only post. */
     void backendArrived();

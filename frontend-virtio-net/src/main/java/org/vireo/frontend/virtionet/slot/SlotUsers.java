@@ -2,6 +2,7 @@
 package org.vireo.frontend.virtionet.slot;
 
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
@@ -185,8 +186,9 @@ public final class SlotUsers {
      * The holder's rings do not run, and it has let go of the port: another NIC has it from now on, if one wants it.
      *
      * @param nic the holder
+     * @param pairs whose queues are in use, as far as that is known
      */
-    public void pass(SlotUser nic) {
+    public void pass(SlotUser nic, BitSet pairs) {
         SlotUser next;
         synchronized (slot) {
             next = holder() == nic ? next() : null;
@@ -197,7 +199,7 @@ public final class SlotUsers {
             all.remove(next);
             all.addFirst(next);
         }
-        next.portGiven();
+        next.portGiven(pairs);
     }
 
     // ---- for the slot, with its lock

@@ -80,6 +80,8 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
     /** Of who opened or loaded last. */
     volatile PortListener listener;
     volatile PortSettings applied;
+    /** All that were applied. */
+    final List<PortSettings> settings = new CopyOnWriteArrayList<>();
     volatile Port port;
 
     private final FakeNetwork network;
@@ -259,6 +261,7 @@ final class FakeBackend implements NetBackend, BackendStateTransfer {
                 throw new NetdevException(applyFails);
             }
             applied = settings;
+            FakeBackend.this.settings.add(settings);
         }
 
         @Override

@@ -129,6 +129,27 @@ class SharedNetdevTest {
         assertEquals(List.of("open"), backend.calls.stream().filter(c -> !c.equals("apply")).toList());
     }
 
+    /** A VMM enables one pair after the other: what waits in the queues of the others, perhaps for its guest, would be lost. */
+    @Test
+    void queuesStayInUseUntilTheOtherOneHasSaidWhichItUses() throws Exception {
+        FakeBackend two = h.backend("netc", h.network(2));
+        h.nic("c", "queues", "2");
+        h.nic("d", "netdev", "netc", "queues", "2");
+        a = h.guest("c", GuestNic.options().pairs(2));
+        Await.until(Harness.LIMIT, "both pairs", () -> two.applied != null && two.applied.enabled(0) && two.applied.enabled(1));
+        a.stop();
+        two.settings.clear();
+        b = GuestNic.options().pairs(2).start(h.fds, h.vmm("d"));
+        h.awaitState("d", NicState.RUNNING);
+        assertTrue(two.settings.stream().allMatch(s -> s.enabled(0) && s.enabled(1)), two.settings.toString());
+        b.close();
+        a.close();
+        h.awaitState("c", NicState.LISTENING);
+        a = h.guest("c", GuestNic.options().pairs(2).enabledPairs(1));
+        Await.until(Harness.LIMIT, "its only pair", () -> two.applied.enabled(0) && !two.applied.enabled(1));
+        assertEquals(NicState.RUNNING, h.status("c").state());
+    }
+
     @Test
     void whereBothRunTheSecondOneSaysThatThePortIsBusy() throws Exception {
         two();
@@ -223,6 +244,31 @@ class SharedNetdevTest {
             target.awaitState("b", NicState.RUNNING);
             net.passBothWays(b, 3);
             assertEquals(1, there.calls.stream().filter(c -> c.equals("load")).count());
+        }
+    }
+
+    /** Vireo is killed when the first one's rings have stopped: its successor is not sure what the port was told last. */
+    @Test
+    void queuesStayInUseWhenTheOtherOneStartsWithASuccessor() throws Exception {
+        FakeNetwork pairs = h.network(2);
+        h.backend("netc", pairs);
+        h.nic("c", "queues", "2");
+        h.nic("d", "netdev", "netc", "queues", "2");
+        a = h.guest("c", GuestNic.options().pairs(2));
+        a.stop();
+        try (Harness target = new Harness(1)) {
+            FakeBackend there = target.backend("netc", pairs);
+            for (String id : List.of("c", "d")) {
+                TransferableNic out = h.registry.transferable(id).orElseThrow();
+                IncomingNic in = target.registry.prepare(out.begin(1, true, false, NicImage::close), true, Harness.soon());
+                HandoverInsideTest.succeed(out, in);
+            }
+            target.awaitState("c", NicState.CONNECTED);
+            there.settings.clear();
+            b = GuestNic.options().pairs(2).start(h.fds, FrontEnd.connect(h.fds, h.socket("d"), Harness.LIMIT));
+            h.atEnd(b::close);
+            target.awaitState("d", NicState.RUNNING);
+            assertTrue(there.settings.stream().allMatch(s -> s.enabled(0) && s.enabled(1)), there.settings.toString());
         }
     }
 

@@ -25,11 +25,16 @@ final class Qemu {
      * @param more options
      */
     static TestProcess start(Path folder, Path image, Path socket, String memory, String... more) {
+        return start(folder, image, socket, memory, 1, more);
+    }
+
+    /** As above, with queue pairs, and as many processors, since Linux uses no more pairs than those. */
+    static TestProcess start(Path folder, Path image, Path socket, String memory, int pairs, String... more) {
         List<String> c = new ArrayList<>(List.of("qemu-system-x86_64", "-M", "pc,accel=tcg", "-cpu", "qemu64", "-m", "256", "-nic", "none",
                 "-nographic", "-no-reboot", "-kernel", GuestImage.kernel().toString(), "-initrd", image.toString(), "-append",
                 "console=ttyS0 panic=-1 quiet", "-object", memory, "-numa", "node,memdev=m0",
-                "-chardev", "socket,id=c0,reconnect=1,path=" + socket, "-netdev", "vhost-user,id=n0,chardev=c0", "-device",
-                "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,vectors=0"));
+                "-chardev", "socket,id=c0,reconnect=1,path=" + socket, "-netdev", "vhost-user,id=n0,chardev=c0,queues=" + pairs, "-device",
+                "virtio-net-pci,netdev=n0,mac=52:54:00:00:00:01,vectors=0" + (pairs > 1 ? ",mq=on" : ""), "-smp", String.valueOf(pairs)));
         c.addAll(List.of(more));
         return TestProcess.start(c, Map.of(), folder);
     }

@@ -21,14 +21,15 @@ import org.vireo.testsupport.TestNamespace;
 import org.vireo.testsupport.TestProcess;
 
 /**
- * A VM changes its VMM and keeps its TAP: one QEMU migrates it to another one, whose NIC names the same netdev. QEMU is unmodified; the
- * migration is cancelled, and Vireo itself is replaced in the middle of it. Both QEMUs have the guest's memory: where it is copied QEMU 7.2
- * without KVM loses pages now and then, also with a TAP of its own; {@code MigrationTest} of the frontend proves that pages are marked.
+ * A VM with several queue pairs changes its VMM and keeps its TAP: one QEMU migrates it to another one, whose NIC names the same netdev.
+ * QEMU is unmodified; the migration is cancelled, and Vireo itself is replaced in the middle of it. Both QEMUs have the guest's memory:
+ * where it is copied QEMU 7.2 without KVM loses pages now and then, also with a TAP of its own; {@code VmMoveIT} compares copied memory.
  */
 @Isolated("it loads the machine")
 final class VmMigrationIT {
     private static final String HOST = "192.0.2.1";
     private static final String GUEST = "192.0.2.2";
+    private static final int PAIRS = 4;
     private static final Duration BOOT = Duration.ofSeconds(120);
     private static final Duration LIMIT = Duration.ofSeconds(60);
 
@@ -90,7 +91,7 @@ final class VmMigrationIT {
         options[0] = "-qmp";
         options[1] = "unix:" + qmp + ",server=on,wait=off";
         System.arraycopy(more, 0, options, 2, more.length);
-        TestProcess p = Qemu.start(folder, image, socket(nic), memory, options);
+        TestProcess p = Qemu.start(folder, image, socket(nic), memory, PAIRS, options);
         try {
             Await.until(LIMIT, "QEMU listens at " + qmp, () -> Files.exists(qmp));
             return new Machine(p, new Monitor(qmp));
@@ -149,8 +150,9 @@ final class VmMigrationIT {
 
     @Test
     void aVmKeepsItsTapWhenItChangesItsVmm() throws IOException {
-        Vireo vireo = daemon(0, "--netdev", "tap,id=net0,ifname=vmig0", "--nic", "id=one,netdev=net0,mac=52:54:00:00:00:01,socket="
-                + socket("one"), "--nic", "id=two,netdev=net0,mac=52:54:00:00:00:01,socket=" + socket("two"));
+        String nic = ",netdev=net0,queues=" + PAIRS + ",mac=52:54:00:00:00:01,socket=";
+        Vireo vireo = daemon(0, "--netdev", "tap,id=net0,ifname=vmig0,queues=" + PAIRS, "--nic", "id=one" + nic + socket("one"),
+                "--nic", "id=two" + nic + socket("two"));
         namespace.run("ip", "addr", "add", HOST + "/24", "dev", "vmig0");
         namespace.run("ip", "link", "set", "vmig0", "up");
         try (Machine first = machine("one", inFile())) {
