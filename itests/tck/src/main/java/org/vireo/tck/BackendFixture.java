@@ -27,6 +27,16 @@ public interface BackendFixture extends AutoCloseable {
     int maxPairs();
 
     /**
+     * Whether the netdev's ports take the guest's rings ({@link org.vireo.net.api.VringPort}), so that no frame passes the frontend. Its
+     * networks are where the frames of those rings come out.
+     *
+     * @return whether
+     */
+    default boolean takesRings() {
+        return false;
+    }
+
+    /**
      * Makes a network that a netdev can be opened on.
      *
      * @param pairs queue pairs of the netdev
@@ -42,6 +52,16 @@ public interface BackendFixture extends AutoCloseable {
      * @throws Exception it cannot be made
      */
     CongestedNetwork congestedNetwork() throws Exception;
+
+    /**
+     * Makes a network whose other side comes and goes, and is not there at first.
+     *
+     * @return the network, or null: there is no such thing behind this netdev
+     * @throws Exception it cannot be made
+     */
+    default ExternalNetwork externalNetwork() throws Exception {
+        return null;
+    }
 
     /**
      * Options that {@link NetBackend#validate} has to refuse.
@@ -119,5 +139,19 @@ public interface BackendFixture extends AutoCloseable {
 
         /** Lets them go. */
         void unblock();
+    }
+
+    /** A network whose other side is a thing of its own: another process, a device that is plugged in. */
+    interface ExternalNetwork extends Network {
+        /**
+         * The other side comes.
+         *
+         * @param able whether it can do something for guests that it cannot do otherwise; with it comes a longer
+         *     {@link org.vireo.net.api.PortProfile#features}
+         */
+        void come(boolean able);
+
+        /** The other side goes without a word, as if it were killed. Frames that it had taken are sent before. */
+        void go();
     }
 }

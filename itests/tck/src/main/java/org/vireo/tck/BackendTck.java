@@ -11,13 +11,13 @@ package org.vireo.tck;
  *     }
  * }
  * </pre>
- * Each {@link Rule} is a test. Those of what a backend, its fixture or the machine does not have (state transfer, pairs, strace) are
+ * Each {@link Rule} is a test. Those of what a backend, its fixture or the machine does not have (rings, state transfer, pairs, strace) are
  * skipped, with the reason; with the environment variable {@code VIREO_REQUIRE_ALL=1} what the machine lacks is a failure.
  *
  * <p>The JVM needs {@code --enable-native-access=ALL-UNNAMED --sun-misc-unsafe-memory-access=allow}. Queues are called on a thread of the
  * kit's own, as a worker calls them, everything else on the test's. The rules may grow with the kit's version; their ids stay.
  */
-public abstract class BackendTck extends TransferTck {
+public abstract class BackendTck extends VringLossTck {
     /** For subclasses. */
     protected BackendTck() {
     }

@@ -34,8 +34,9 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "transmit-in-order", contract = "FrameQueue.transmit",
             says = "in order, each frame once, whole, however it lies in memory")
     public void transmitKeepsOrder() throws Exception {
+        needsFrames();
         BackendFixture.Network n = network(1);
-        FramePort p = running(backend(n), 1);
+        FramePort p = runningFrames(backend(n), 1);
         KitBatch b = new KitBatch(50, LARGEST, header(p));
         for (int i = 1; i <= 500; i += 50) {
             b.clear();
@@ -44,7 +45,7 @@ public abstract class DataTck extends LifeTck {
             }
             while (b.size() > 0) {
                 b.removeFirst(b.transmit(p.queue(0)));
-                assertTrue(b.size() == 0 || Poll.writable((int) LIMIT.toMillis(), p.queue(0).events().number()) != 0,
+                assertTrue(b.size() == 0 || Poll.writable((int) limit().toMillis(), p.queue(0).events().number()) != 0,
                         "full, and not writable again");
             }
             expectTransmitted(n, i, i + 49);
@@ -60,8 +61,9 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "frames-up-to-the-mtu", contract = "PortProfile.mtu",
             says = "frames of every length pass, up to the MTU with its Ethernet header, both ways")
     public void framesOfEveryLength() throws Exception {
+        needsFrames();
         BackendFixture.Network n = network(1);
-        FramePort p = running(backend(n), 1);
+        FramePort p = runningFrames(backend(n), 1);
         int mtu = p.profile().mtu() == 0 ? 1500 : Math.min(p.profile().mtu(), 9000);
         int longest = mtu + KitFrame.HEAD;
         int[] lengths = {60, 61, 127, 128, 511, longest / 2, longest - 1, longest};
@@ -80,9 +82,9 @@ public abstract class DataTck extends LifeTck {
 
     /** The frame with this number. */
     private static byte[] receiveOne(FrameQueue q, KitWindow w, int number) throws Exception {
-        long end = System.nanoTime() + LIMIT.toNanos();
+        long end = System.nanoTime() + limit().toNanos();
         while (true) {
-            assertTrue(Poll.readable((int) LIMIT.toMillis(), q.events().number()) != 0 && System.nanoTime() < end,
+            assertTrue(Poll.readable((int) limit().toMillis(), q.events().number()) != 0 && System.nanoTime() < end,
                     "frame " + number + " was not received");
             int n = w.receive(q);
             for (int i = 0; i < n; i++) {
@@ -101,8 +103,9 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "addresses-of-the-call", contract = "FrameQueue",
             says = "keeps no address beyond the call: nothing is read or written there afterwards")
     public void addressesEndWithTheCall() throws Exception {
+        needsFrames();
         BackendFixture.Network n = network(1);
-        FramePort p = running(backend(n), 1);
+        FramePort p = runningFrames(backend(n), 1);
         FrameQueue q = p.queue(0);
         KitMemory.ONE.forget();
         KitWindow w = new KitWindow(8, LARGEST, header(p));
@@ -114,7 +117,7 @@ public abstract class DataTck extends LifeTck {
         untilItWouldHaveHappened();
         transmit(q, header(p), 41, 41);
         for (int next = 1; next <= 41;) {
-            byte[] frame = n.take(LIMIT);
+            byte[] frame = n.take(limit());
             assertNotNull(frame, "frame " + next + " did not arrive at the network");
             assertFalse(KitFrame.isSpoilt(frame), "a frame was read at an address of a call that had ended");
             int number = KitFrame.number(frame);
@@ -134,8 +137,9 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "worker-not-blocked", contract = "package-info",
             says = "a worker must never be blocked: calls return at once, also when there is nothing to do")
     public void callsReturnAtOnce() throws Exception {
+        needsFrames();
         BackendFixture.Network n = network(1);
-        FramePort p = running(backend(n), 1);
+        FramePort p = runningFrames(backend(n), 1);
         FrameQueue q = p.queue(0);
         drain(q, new KitWindow(64, LARGEST, header(p)), number -> { });
         long transmit = Long.MAX_VALUE;
@@ -165,8 +169,9 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "transmit-drops-unsendable", contract = "FrameQueue.transmit",
             says = "a frame that cannot be sent is dropped, counts as taken, and the next ones go")
     public void unsendableFrameIsDropped() throws Exception {
+        needsFrames();
         BackendFixture.Network n = network(1);
-        FramePort p = running(backend(n), 1);
+        FramePort p = runningFrames(backend(n), 1);
         KitBatch b = new KitBatch(3, LARGEST, header(p));
         b.add(KitFrame.fromGuest(1, FRAME)).add(new byte[1]).add(KitFrame.fromGuest(2, FRAME));
         assertEquals(3, b.transmit(p.queue(0)));
@@ -181,10 +186,11 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "transmit-short-when-full", contract = "FrameQueue.transmit",
             says = "fewer than size() when full, then EPOLLOUT; nothing is lost or doubled")
     public void shortTransmitWhenFull() throws Exception {
+        needsFrames();
         BackendFixture.CongestedNetwork n = kit().congestedNetwork();
         Assumptions.assumeTrue(n != null, "this backend is never full");
         opensLater(n);
-        FramePort p = running(backend(n), 1);
+        FramePort p = runningFrames(backend(n), 1);
         FrameQueue q = p.queue(0);
         n.block();
         KitBatch b = new KitBatch(64, LARGEST, header(p));
@@ -204,7 +210,7 @@ public abstract class DataTck extends LifeTck {
         assertEquals(0, Poll.writable(0, q.events().number()), "full, but writable");
         n.unblock();
         while (b.size() > 0) {
-            assertTrue(Poll.writable((int) LIMIT.toMillis(), q.events().number()) != 0, "not writable again");
+            assertTrue(Poll.writable((int) limit().toMillis(), q.events().number()) != 0, "not writable again");
             b.removeFirst(b.transmit(q));
         }
         expectTransmitted(n, 1, next - 1);
@@ -218,8 +224,9 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "receive-until-it-would-block", contract = "FrameQueue.receive",
             says = "goes on until it would block; the descriptor is readable while a frame waits, and then no more")
     public void receiveUntilItWouldBlock() throws Exception {
+        needsFrames();
         BackendFixture.Network n = network(1);
-        FramePort p = running(backend(n), 1);
+        FramePort p = runningFrames(backend(n), 1);
         FrameQueue q = p.queue(0);
         KitWindow w = new KitWindow(256, LARGEST, header(p));
         drain(q, w, number -> { });
@@ -239,7 +246,7 @@ public abstract class DataTck extends LifeTck {
         for (int round = 0; round < 10 && !several; round++) {
             send(n, last + 1, last + 20);
             for (int i = 0; i < 20;) {
-                assertTrue(Poll.readable((int) LIMIT.toMillis(), q.events().number()) != 0, "received " + i + " of 20 frames");
+                assertTrue(Poll.readable((int) limit().toMillis(), q.events().number()) != 0, "received " + i + " of 20 frames");
                 int got = w.receive(q);
                 several |= got > 1;
                 for (int k = 0; k < got; k++) {
@@ -259,15 +266,16 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "receive-stops-when-full", contract = "FrameQueue.receive",
             says = "stops when the window is full; the rest waits and stays readable")
     public void receiveStopsWhenTheWindowIsFull() throws Exception {
+        needsFrames();
         BackendFixture.Network n = network(1);
-        FramePort p = running(backend(n), 1);
+        FramePort p = runningFrames(backend(n), 1);
         FrameQueue q = p.queue(0);
         drain(q, new KitWindow(256, LARGEST, header(p)), number -> { });
         send(n, 1, 40);
         KitWindow one = new KitWindow(1, LARGEST, header(p));
         int last = 0;
         while (last < 40) {
-            assertTrue(Poll.readable((int) LIMIT.toMillis(), q.events().number()) != 0, "frame " + (last + 1) + " does not wait");
+            assertTrue(Poll.readable((int) limit().toMillis(), q.events().number()) != 0, "frame " + (last + 1) + " does not wait");
             assertEquals(1, one.receive(q), "frames received into a window for one");
             int number = KitFrame.number(one.frame(0));
             if (number >= 0) {
@@ -285,10 +293,11 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "pairs-in-use", contract = "PortSettings.enabled",
             says = "frames arrive on pairs in use only, and on all of these together none is lost")
     public void framesArriveOnPairsInUse() throws Exception {
+        needsFrames();
         int pairs = kit().maxPairs();
         Assumptions.assumeTrue(pairs > 1, "one pair only");
         BackendFixture.Network n = network(pairs);
-        FramePort p = running(backend(n), pairs);
+        FramePort p = runningFrames(backend(n), pairs);
         send(n, 1, 50);
         expectReceived(p, pairs, 1, 50);
         for (int i = 0; i < pairs; i++) {
@@ -311,8 +320,9 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "transmit-allocates-nothing", contract = "FrameQueue",
             says = "transmit allocates nothing")
     public void transmitAllocatesNothing() throws Exception {
+        needsFrames();
         BackendFixture.Network n = network(1);
-        FramePort p = running(backend(n), 1);
+        FramePort p = runningFrames(backend(n), 1);
         FrameQueue q = p.queue(0);
         KitBatch b = new KitBatch(50, LARGEST, header(p));
         while (!b.isFull()) {
@@ -343,8 +353,9 @@ public abstract class DataTck extends LifeTck {
     @Rule(id = "receive-allocates-nothing", contract = "FrameQueue",
             says = "receive allocates nothing")
     public void receiveAllocatesNothing() throws Exception {
+        needsFrames();
         BackendFixture.Network n = network(1);
-        FramePort p = running(backend(n), 1);
+        FramePort p = runningFrames(backend(n), 1);
         FrameQueue q = p.queue(0);
         KitWindow w = new KitWindow(100, LARGEST, header(p));
         long least = Long.MAX_VALUE;
@@ -353,7 +364,7 @@ public abstract class DataTck extends LifeTck {
             long before = w.allocated();
             for (int i = 0; i < MANY;) {
                 send(n, 1, 100);
-                assertTrue(Poll.readable((int) LIMIT.toMillis(), q.events().number()) != 0, "nothing arrived");
+                assertTrue(Poll.readable((int) limit().toMillis(), q.events().number()) != 0, "nothing arrived");
                 i += w.receive(q);
             }
             least = Math.min(least, w.allocated() - before);

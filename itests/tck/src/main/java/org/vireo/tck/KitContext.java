@@ -5,7 +5,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.vireo.net.api.Fds;
-import org.vireo.net.api.FramePort;
 import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.PortListener;
 import org.vireo.net.api.PortProfile;
@@ -19,16 +18,28 @@ final class KitContext implements OpenContext, PortListener {
     private final int pairs;
     private final boolean rehearsal;
     private final List<Exception> failures = new CopyOnWriteArrayList<>();
-    private volatile FramePort port;
+    private final List<String> news = new CopyOnWriteArrayList<>();
+    private volatile PortProfile told;
+    private volatile boolean closed;
 
     KitContext(int pairs, boolean rehearsal) {
         this.pairs = pairs;
         this.rehearsal = rehearsal;
     }
 
-    /** The port that was opened with it. */
-    void opened(FramePort p) {
-        port = p;
+    /** The port that was opened with it is being closed: what it says from now on is ignored. */
+    void closed() {
+        closed = true;
+    }
+
+    /** What the port has said, in order: "link up", "link down", "profile", "state". */
+    List<String> news() {
+        return news;
+    }
+
+    /** The profile that it told last, or null. */
+    PortProfile told() {
+        return told;
     }
 
     List<Exception> failures() {
@@ -62,24 +73,24 @@ final class KitContext implements OpenContext, PortListener {
 
     @Override
     public void link(boolean up) {
-        // the kit's networks stay up; a port may say so
+        news.add(up ? "link up" : "link down");
     }
 
     @Override
     public void profile(PortProfile now) {
-        // nobody negotiates anew
+        told = now;
+        news.add("profile");
     }
 
     @Override
     public void stateChanged() {
-        // the kit saves when it needs a state
+        news.add("state");
     }
 
     @Override
     public void failed(Exception why) {
-        FramePort p = port;
         // news after the close are allowed, and ignored
-        if (p == null || p.queue(0).events().isOpen()) {
+        if (!closed) {
             failures.add(why == null ? new NullPointerException("PortListener.failed(null)") : why);
         }
     }

@@ -29,6 +29,8 @@ final class PeerProcess implements AutoCloseable {
     private final Fds fds = new Descriptors();
     private final Fd listener;
     private final TestProcess process;
+    private Fd connection;
+    private Set<Integer> numbers = Set.of();
 
     PeerProcess(BackendFixture fixture, int pairs, Map<String, ?> options, List<String> before) throws IOException {
         directory = Files.createTempDirectory("vireo-tck");
@@ -40,7 +42,7 @@ final class PeerProcess implements AutoCloseable {
                 && !a.startsWith("-agentlib")).toList());
         // what it leaves behind when it is killed lies in our folder
         command.add("-Djava.io.tmpdir=" + directory);
-        command.add("-D" + TckSupport.LIMIT_MILLIS + "=" + TckSupport.LIMIT.toMillis());
+        command.add("-D" + TckSupport.LIMIT_MILLIS + "=" + TckSupport.limit().toMillis());
         fixture.systemProperties().forEach((k, v) -> command.add("-D" + k + "=" + v));
         String modules = System.getProperty("jdk.module.path");
         command.addAll(List.of("-cp", System.getProperty("java.class.path", "")));
@@ -58,22 +60,36 @@ final class PeerProcess implements AutoCloseable {
         return directory.resolve("trace");
     }
 
-    /** Sends the state and waits until it is loaded: the descriptors' numbers over there. */
-    Set<Integer> load(BackendState state) throws IOException {
-        Fd connection = Await.value(LIMIT, "the other process connects", () -> {
+    /** Sends the state and waits until it is loaded, for the guest that is in front of the source. */
+    PeerGuest load(BackendState state, KitGuest guest) throws IOException {
+        connection = Await.value(LIMIT, "the other process connects", () -> {
             if (!process.isAlive()) {
                 throw new AssertionError("the other process ended: " + process.lines());
             }
             return UnixSockets.accept(listener, fds, true, "the kit's peer");
         });
-        try {
-            StateWire.send(state, connection, fds);
-            process.awaitLine("loaded", LIMIT);
-        } finally {
-            connection.close();
+        StateWire.send(state, connection, fds);
+        process.awaitLine("loaded", LIMIT);
+        String told = says("descriptors ");
+        numbers = Stream.of(told.split(" ")).filter(n -> !n.isEmpty()).map(Integer::valueOf).collect(Collectors.toSet());
+        return new PeerGuest(this, guest);
+    }
+
+    /** The numbers that the state's descriptors have over there. */
+    Set<Integer> numbers() {
+        return numbers;
+    }
+
+    /** Sends what the next command is about. */
+    void tell(BackendState what) throws IOException {
+        try (what) {
+            StateWire.send(what, connection, fds);
         }
-        String numbers = process.awaitLine("descriptors ", LIMIT).substring("descriptors ".length());
-        return Stream.of(numbers.split(" ")).map(Integer::valueOf).collect(Collectors.toSet());
+    }
+
+    /** What follows in a line that begins so. */
+    String says(String beginning) {
+        return process.awaitLine(beginning, LIMIT).substring(beginning.length());
     }
 
     void does(String command) {
@@ -93,6 +109,9 @@ final class PeerProcess implements AutoCloseable {
     @Override
     public void close() throws IOException {
         process.close();
+        if (connection != null) {
+            connection.close();
+        }
         listener.close();
         try (Stream<Path> files = Files.walk(directory)) {
             for (Path p : files.sorted(Comparator.reverseOrder()).toList()) {

@@ -15,6 +15,7 @@ import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
+import java.util.function.LongUnaryOperator;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
@@ -32,6 +33,7 @@ import org.vireo.net.api.NetPort;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.ThreadedPort;
+import org.vireo.net.api.VringPort;
 import org.vireo.posix.linux.Poll;
 
 /** Common to the kit's parts: the fixture's life, opening, moving frames. */
@@ -42,11 +44,11 @@ import org.vireo.posix.linux.Poll;
 public abstract class TckSupport {
     /** System property with how long a frame may take: tests of the kit itself wait less for frames that never come. */
     static final String LIMIT_MILLIS = "vireo.tck.limit-millis";
-    static final Duration LIMIT = Duration.ofMillis(Long.getLong(LIMIT_MILLIS, 10_000));
     /** Tag of the rules that start processes. */
     static final String PROCESS = "process";
     static final int LARGEST = 1600;
     static final int FRAME = 90;
+    private static final long MULTI_QUEUE = 1L << 22;
 
     private final Deque<AutoCloseable> open = new ArrayDeque<>();
     private final List<KitContext> contexts = new ArrayList<>();
@@ -57,6 +59,11 @@ public abstract class TckSupport {
 
     /** For the kit's parts only. */
     TckSupport() {
+    }
+
+    /** How long a frame may take. */
+    static Duration limit() {
+        return Duration.ofMillis(Long.getLong(LIMIT_MILLIS, 10_000));
     }
 
     /**
@@ -132,25 +139,73 @@ public abstract class TckSupport {
         return c;
     }
 
-    final FramePort open(NetBackend b, int pairs) throws Exception {
+    /** Opens a port, with a guest in front of it. */
+    final KitGuest open(NetBackend b, int pairs) throws Exception {
         KitContext c = context(pairs);
-        return frames(b.open(c), c);
+        return guest(opened(b.open(c), c), c, pairs);
     }
 
-    /** Opens and applies the settings of a guest without offloads that uses all pairs. */
-    final FramePort running(NetBackend b, int pairs) throws Exception {
-        FramePort p = open(b, pairs);
-        p.apply(settings(p, pairs));
+    /** Opens and tells what a guest without offloads wants that uses all pairs. */
+    final KitGuest running(NetBackend b, int pairs) throws Exception {
+        KitGuest g = open(b, pairs);
+        g.begin();
+        return g;
+    }
+
+    /** For rules that are about ports whose frames pass the frontend. */
+    final void needsFrames() {
+        Assumptions.assumeFalse(fixture.takesRings(), "this backend takes the guest's rings: no frame passes the frontend");
+    }
+
+    /** For rules that are about ports that take the guest's rings. */
+    final void needsRings() {
+        Assumptions.assumeTrue(fixture.takesRings(), "this backend does not take the guest's rings (VringPort)");
+    }
+
+    final FramePort openFrames(NetBackend b, int pairs) throws Exception {
+        return (FramePort) open(b, pairs).port();
+    }
+
+    final FramePort runningFrames(NetBackend b, int pairs) throws Exception {
+        return (FramePort) running(b, pairs).port();
+    }
+
+    /** Opens a port, with a guest whose features and rings are the rule's. */
+    final RingGuest rings(NetBackend b, int pairs, LongUnaryOperator features, int begin) throws Exception {
+        KitContext c = context(pairs);
+        VringPort p = (VringPort) opened(b.open(c), c);
+        long acknowledged = features.applyAsLong(p.profile().features()) | (pairs > 1 ? MULTI_QUEUE : 0);
+        RingGuest g = new RingGuest(p, c, pairs, closeLater(new KitDriver(pairs, acknowledged, begin)), begin);
+        closeLater(() -> g.close(NetPort.Disposal.RELEASE));
+        return g;
+    }
+
+    final NetPort opened(NetPort p, KitContext c) {
+        assertNotNull(p, "open() or load() returned null instead of a port");
+        closeLater(() -> {
+            c.closed();
+            p.close(NetPort.Disposal.RELEASE);
+        });
+        assertTrue(p instanceof FramePort != p instanceof VringPort, "the port has to be a FramePort or a VringPort");
+        assertEquals(fixture.takesRings(), p instanceof VringPort, "the port is a VringPort; the fixture has to say so (--fixture,"
+                + " BackendFixture.takesRings)");
+        networks.forEach(BackendFixture.Network::opened);
         return p;
     }
 
-    final FramePort frames(NetPort p, KitContext c) {
-        assertNotNull(p, "open() or load() returned null instead of a port");
-        closeLater(() -> p.close(NetPort.Disposal.RELEASE));
-        Assumptions.assumeTrue(p instanceof FramePort, "the kit's rules are for ports with frames, and this is a VringPort");
-        c.opened((FramePort) p);
-        networks.forEach(BackendFixture.Network::opened);
-        return (FramePort) p;
+    private KitGuest guest(NetPort p, KitContext c, int pairs) throws Exception {
+        if (p instanceof FramePort f) {
+            return new FrameGuest(f, c, pairs);
+        }
+        long features = ringFeatures(p.profile().features()) | (pairs > 1 ? MULTI_QUEUE : 0);
+        RingGuest g = new RingGuest((VringPort) p, c, pairs, closeLater(new KitDriver(pairs, features, 0)), 0);
+        closeLater(() -> g.close(NetPort.Disposal.RELEASE));
+        return g;
+    }
+
+    /** What a driver of little needs acknowledges of what is offered. */
+    static long ringFeatures(long offered) {
+        return offered & KitDriver.VERSION_1;
     }
 
     final BackendStateTransfer transfer(NetBackend b) {
@@ -197,7 +252,7 @@ public abstract class TckSupport {
                 int n = b.transmit(q);
                 b.removeFirst(n);
                 if (b.size() > 0) {
-                    assertTrue(Poll.writable((int) LIMIT.toMillis(), q.events().number()) != 0, "full, and not writable again");
+                    assertTrue(Poll.writable((int) limit().toMillis(), q.events().number()) != 0, "full, and not writable again");
                 }
             }
             b.clear();
@@ -208,7 +263,7 @@ public abstract class TckSupport {
     /** The frames that arrive at the network: all of these numbers, in order, each once. */
     static void expectTransmitted(BackendFixture.Network n, int first, int last) {
         for (int expected = first; expected <= last;) {
-            byte[] frame = n.take(LIMIT);
+            byte[] frame = n.take(limit());
             if (frame == null) {
                 fail("frame " + expected + " did not arrive at the network");
             }
@@ -229,9 +284,9 @@ public abstract class TckSupport {
         int[] before = new int[pairs];
         KitWindow w = new KitWindow(64, LARGEST, header(p));
         int[] numbers = IntStream.range(0, pairs).map(i -> p.queue(i).events().number()).toArray();
-        long end = System.nanoTime() + LIMIT.toNanos();
+        long end = System.nanoTime() + limit().toNanos();
         while (got.cardinality() < last - first + 1) {
-            int ready = Poll.readable((int) LIMIT.toMillis(), numbers);
+            int ready = Poll.readable((int) limit().toMillis(), numbers);
             assertTrue(ready != 0 && System.nanoTime() < end, "of frames " + first + " to " + last + " received only " + got
                     + (ready == 0 ? "" : ", though it says that it is readable"));
             for (int i = 0; i < pairs; i++) {

@@ -9,7 +9,9 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.BackendStateTransfer;
 import org.vireo.net.api.Fd;
@@ -17,6 +19,7 @@ import org.vireo.net.api.Fds;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.NetBackend;
 import org.vireo.net.api.NetPort;
+import org.vireo.net.api.VringPort;
 import org.vireo.posix.Descriptors;
 import org.vireo.posix.Posix;
 import org.vireo.posix.linux.UnixSockets;
@@ -64,24 +67,25 @@ public final class TransferPeer {
         try (BackendFixture fixture = (BackendFixture) type.getConstructor().newInstance()) {
             NetBackend backend = fixture.backend("tckpeer", options);
             Fd socket = UnixSockets.connect(fds, Path.of(args[1]), "the test");
-            FramePort port;
+            NetPort port;
             try (BackendState state = StateWire.receive(socket, fds)) {
-                out.println("descriptors " + state.queues().stream().flatMap(q -> q.names().stream().map(q::value))
+                out.println("descriptors " + Stream.concat(Stream.of(state.port()), state.queues().stream())
+                        .flatMap(q -> q.names().stream().map(q::value))
                         .filter(Fd.class::isInstance).map(f -> Integer.toString(((Fd) f).number())).collect(Collectors.joining(" ")));
                 port = load(backend, state, pairs);
             }
-            socket.close();
             out.println("loaded");
-            serve(port, pairs);
+            serve(port, pairs, () -> StateWire.receive(socket, fds));
+            socket.close();
         }
     }
 
-    private static FramePort load(NetBackend backend, BackendState state, int pairs) throws Exception {
+    private static NetPort load(NetBackend backend, BackendState state, int pairs) throws Exception {
         mark(LOAD_BEGINS);
         NetPort port = ((BackendStateTransfer) backend).load(state, new KitContext(pairs, false));
         port.profile();
         mark(LOAD_ENDED);
-        return (FramePort) port;
+        return port;
     }
 
     private static void mark(String file) {
@@ -92,14 +96,23 @@ public final class TransferPeer {
         }
     }
 
-    private void serve(FramePort port, int pairs) throws Exception {
+    private void serve(NetPort port, int pairs, Callable<BackendState> next) throws Exception {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        WiredRings rings = null;
         for (String line = in.readLine(); line != null; line = in.readLine()) {
             String[] w = line.split(" ");
             switch (w[0]) {
-                case "receive" -> TckSupport.expectReceived(port, pairs, Integer.parseInt(w[1]), Integer.parseInt(w[2]));
-                case "transmit" -> TckSupport.transmit(port.queue(0), TckSupport.header(port), Integer.parseInt(w[1]),
+                case "receive" -> TckSupport.expectReceived((FramePort) port, pairs, Integer.parseInt(w[1]), Integer.parseInt(w[2]));
+                case "transmit" -> TckSupport.transmit(((FramePort) port).queue(0), TckSupport.header(port), Integer.parseInt(w[1]),
                         Integer.parseInt(w[2]));
+                case "rings" -> {
+                    try (BackendState told = next.call()) {
+                        rings = new WiredRings(told);
+                        rings.start((VringPort) port, List.of(w).subList(1, w.length).toArray(String[]::new));
+                    }
+                }
+                case "stop" -> out.println("stopped " + rings.stop((VringPort) port).stream().map(WiredRings::text)
+                        .collect(Collectors.joining(" ")));
                 case "apply" -> port.apply(TckSupport.settings(port, pairs));
                 case "leave" -> port.close(NetPort.Disposal.LEAVE);
                 case "end" -> {

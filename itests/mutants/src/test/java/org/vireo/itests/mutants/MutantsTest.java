@@ -3,29 +3,16 @@ package org.vireo.itests.mutants;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.platform.engine.discovery.DiscoverySelectors.selectClass;
 
 import java.lang.reflect.Method;
-import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.TreeSet;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
-import org.junit.platform.engine.FilterResult;
-import org.junit.platform.engine.TestExecutionResult;
-import org.junit.platform.engine.support.descriptor.MethodSource;
-import org.junit.platform.launcher.LauncherDiscoveryRequest;
-import org.junit.platform.launcher.PostDiscoveryFilter;
-import org.junit.platform.launcher.TestExecutionListener;
-import org.junit.platform.launcher.TestIdentifier;
-import org.junit.platform.launcher.core.LauncherDiscoveryRequestBuilder;
-import org.junit.platform.launcher.core.LauncherFactory;
+import org.vireo.itests.mutants.rings.RingFault;
 import org.vireo.net.api.NetBackend;
 import org.vireo.tck.Rule;
 
@@ -35,6 +22,8 @@ class MutantsTest {
     private static final Set<String> SLOW = Set.of("load-inert", "move-to-another-process", "transmit-allocates-nothing",
             "receive-allocates-nothing", "quiesce-stills", "quiesce-then-move");
     private static final Set<String> NOT_HERE = Set.of("pairs-in-use");
+    /** Rules that are about ports which take rings. */
+    private static final Set<String> FOR_RINGS = KitRun.declaredBy("org.vireo.tck.Vring");
 
     @AfterEach
     void forget() {
@@ -47,26 +36,19 @@ class MutantsTest {
         System.setProperty(MutantFixture.FAULT, fault.option());
         boolean right = fault == Fault.NONE;
         // of the rules that it keeps a third is tried on each, another one on the next
-        Map<String, String> results = run(id -> right || fault.rules().contains(id)
-                || !SLOW.contains(id) && Math.floorMod(fault.ordinal() + id.hashCode(), 3) == 0);
-        Set<String> failed = new TreeSet<>();
-        Set<String> aborted = new TreeSet<>();
-        results.forEach((id, result) -> {
-            if (result.startsWith("FAILED")) {
-                failed.add(id);
-            } else if (!result.equals("passed")) {
-                aborted.add(id);
-            }
-        });
-        String all = results.entrySet().stream().map(Object::toString).collect(Collectors.joining("\n"));
-        assertEquals(new TreeSet<>(fault.rules()), failed, all);
-        assertTrue(NOT_HERE.containsAll(aborted), all);
+        KitRun run = KitRun.of(MutantTck.class, fault.rules(), id -> !FOR_RINGS.contains(id) && (right
+                || !SLOW.contains(id) && Math.floorMod(fault.ordinal() + id.hashCode(), 3) == 0));
+        assertEquals(new TreeSet<>(fault.rules()), run.failed(), run::toString);
+        assertTrue(NOT_HERE.containsAll(run.aborted()), run::toString);
     }
 
     @Test
     void eachRuleIsBrokenBySomebody() {
         Set<String> broken = new TreeSet<>(NOT_HERE);
         for (Fault f : Fault.values()) {
+            broken.addAll(f.rules());
+        }
+        for (RingFault f : RingFault.values()) {
             broken.addAll(f.rules());
         }
         Set<String> all = new TreeSet<>();
@@ -99,33 +81,5 @@ class MutantsTest {
         } catch (ClassNotFoundException e) {
             return false;
         }
-    }
-
-    private interface Wanted {
-        boolean wants(String id);
-    }
-
-    private static Map<String, String> run(Wanted wanted) {
-        Map<String, String> results = new TreeMap<>();
-        LauncherDiscoveryRequest request = LauncherDiscoveryRequestBuilder.request().selectors(selectClass(MutantTck.class))
-                .filters((PostDiscoveryFilter) d -> FilterResult.includedIf(
-                        rule(d.getSource().orElse(null)).map(wanted::wants).orElse(true))).build();
-        LauncherFactory.create().execute(request, new TestExecutionListener() {
-            @Override
-            public void executionFinished(TestIdentifier test, TestExecutionResult r) {
-                String what = switch (r.getStatus()) {
-                    case SUCCESSFUL -> "passed";
-                    case ABORTED -> "not run: " + r.getThrowable().map(Throwable::getMessage).orElse("");
-                    default -> "FAILED: " + r.getThrowable().orElse(null);
-                };
-                rule(test.getSource().orElse(null)).ifPresent(id -> results.put(id, what));
-            }
-        });
-        return results;
-    }
-
-    private static Optional<String> rule(Object source) {
-        return source instanceof MethodSource m ? Optional.ofNullable(m.getJavaMethod().getAnnotation(Rule.class)).map(Rule::id)
-                : Optional.empty();
     }
 }
