@@ -27,6 +27,7 @@ public final class Bench {
               idle-nics   CPU a frame of a busy NIC with 1,000 idle ones beside it, against none
               alloc       bytes that a worker allocates a frame
               packed      frames a second with packed rings and with split ones in turn, and CPU a frame
+              peers       guests, VMMs and back-ends of others, and what is done to them; exit code 1 likewise (docs/peers.md)
               faults      something goes wrong at each point of a handover, on either side; exit code 1 if anything is not as it must be
               vm-migration a VM moves N times between two hosts by copying its memory, every byte compared; exit code 1 if one differs
               vm-phases   a VM moves to another VMM on the same host, and something goes wrong in each phase; exit code 1 likewise
@@ -36,7 +37,7 @@ public final class Bench {
               --pairs N   pairs (5)
               --count N   handovers (20; to and fro 500; many 20), moves (50), swaps (20), kills (5), starts (5), idle NICs (1000)
               --quick     short and rough  --json      one JSON object
-              --only TEXT of faults and vm-phases those whose line contains this
+              --only TEXT of faults, vm-phases and peers those whose line contains this
               --warm      handovers to and fro between two daemons, instead of each to a fresh one
               --packed on the guest has packed rings (off): handover, to-and-fro, many, swap, standby, faults,
                           vm-migration, vm-phases
@@ -93,7 +94,8 @@ public final class Bench {
             String a = args[i];
             switch (a) {
                 case "handover", "to-and-fro", "many", "swap", "neighbours", "standby",
-                        "start", "idle-nics", "alloc", "packed", "faults", "vm-migration", "vm-phases", "dpdk", "external" -> what = a;
+                        "start", "idle-nics", "alloc", "packed", "faults", "peers", "vm-migration", "vm-phases", "dpdk",
+                        "external" -> what = a;
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
                 case "--warm" -> warm = true;
@@ -140,6 +142,9 @@ public final class Bench {
             switch (o.what) {
                 case "faults" -> {
                     return Faults.run(stage, o.quick, o.only, o.json, o.packed) ? 0 : 1;
+                }
+                case "peers" -> {
+                    return Peers.run(stage, o.quick, o.only, o.json) ? 0 : 1;
                 }
                 case "handover" -> print(o, handover(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count, !o.warm, o.packed));
                 case "swap" -> print(o, swap(stage, o.count == 0 ? o.quick ? 3 : 20 : o.count, o.inPlace, o.packed));

@@ -97,16 +97,16 @@ final class Program implements AutoCloseable {
         }
     }
 
-    /**
-     * Waits for a line that contains a text, from its first one on.
-     *
-     * @param text part of the line
-     * @param limit at most this long
-     * @return the line
-     * @throws BenchException it did not come
-     */
+    /** How many lines of output there have been, for {@link #await(String, int, Duration)}. */
+    int mark() {
+        synchronized (lines) {
+            return lines.size();
+        }
+    }
+
+    /** Waits for a line that contains a text, from its first one on, as {@link #await(String, int, Duration)} does. */
     String await(String text, Duration limit) throws BenchException {
-        return await(l -> l.contains(text), '"' + text + '"', limit);
+        return await(text, 0, limit);
     }
 
     /**
@@ -119,8 +119,25 @@ final class Program implements AutoCloseable {
      * @throws BenchException it did not come
      */
     String await(Predicate<String> which, String what, Duration limit) throws BenchException {
+        return await(which, what, 0, limit);
+    }
+
+    /**
+     * Waits for a line that contains a text.
+     *
+     * @param text part of the line
+     * @param mark only lines from this one on
+     * @param limit at most this long
+     * @return the line
+     * @throws BenchException it did not come
+     */
+    String await(String text, int mark, Duration limit) throws BenchException {
+        return await(l -> l.contains(text), '"' + text + '"', mark, limit);
+    }
+
+    private String await(Predicate<String> which, String what, int mark, Duration limit) throws BenchException {
         long end = System.nanoTime() + limit.toNanos();
-        int seen = 0;
+        int seen = mark;
         synchronized (lines) {
             while (true) {
                 for (; seen < lines.size(); seen++) {
@@ -151,7 +168,7 @@ final class Program implements AutoCloseable {
             process.getOutputStream().write((line + "\n").getBytes(StandardCharsets.UTF_8));
             process.getOutputStream().flush();
         } catch (IOException e) {
-            throw new BenchException(name + ": " + e.getMessage() + ": " + said(), e);
+            throw new BenchException(name + " takes no input: " + e.getMessage() + ": " + said(), e);
         }
     }
 

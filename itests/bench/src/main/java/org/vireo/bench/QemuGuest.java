@@ -1,25 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.bench;
 
-import java.io.File;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.Arrays;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 
 /**
- * A Linux under QEMU as the guest: the distribution's kernel, and an initramfs of busybox and the modules that virtio-net needs. It
- * answers ping, serves TCP with checksums, and routes between two subnets on its one interface: numbered frames from one namespace to
- * the other cross the NIC in both directions, and the guest's kernel moves them.
+ * A Linux under QEMU as the guest ({@link GuestImage}). It answers ping, serves TCP with checksums, and routes between two subnets on its
+ * one interface: numbered frames from one namespace to the other cross the NIC in both directions, and the guest's kernel moves them.
  */
 final class QemuGuest implements Guest {
-    private static final List<String> MODULES = List.of("failover", "net_failover", "virtio_ring", "virtio", "virtio_pci_legacy_dev",
-            "virtio_pci_modern_dev", "virtio_pci", "virtio_net");
     private static final Duration BOOT_LIMIT = Duration.ofSeconds(120);
     private static final String TAP = "tap0";
     private static final String BRIDGE = "br0";
@@ -57,8 +48,7 @@ final class QemuGuest implements Guest {
     private final Stage stage;
     private final Namespace host;
     private final Namespace peer;
-    private final Path kernel;
-    private final Path initramfs;
+    private final GuestImage image;
     private Program program;
 
     /**
@@ -69,13 +59,8 @@ final class QemuGuest implements Guest {
      */
     QemuGuest(Stage stage) throws BenchException {
         this.stage = stage;
-        kernel = kernel().orElse(null);
-        if (kernel == null) {
-            throw new BenchException("missing: a kernel /boot/vmlinuz-* with its modules (package linux-image-cloud-amd64)");
-        }
-        Tools.require("qemu-system-x86_64", "qemu-system-x86", "busybox", "busybox-static", "cpio", "cpio");
-        initramfs = stage.folder().resolve("initramfs");
-        build();
+        image = GuestImage.build(stage, INIT.formatted(String.join(" ", GuestImage.MODULES), GUEST_IP, GUEST_PEER_IP, DATA_MEGABYTES),
+                Map.of());
         host = new Namespace(stage, "host");
         peer = new Namespace(stage, "peer");
         host.run("ip", "link", "add", BRIDGE, "type", "bridge");
@@ -89,45 +74,6 @@ final class QemuGuest implements Guest {
         peer.run("ip", "addr", "add", PEER_IP + "/25", "dev", "eth0");
         peer.run("ip", "link", "set", "eth0", "up");
         peer.run("ip", "route", "add", "192.0.2.0/25", "via", GUEST_PEER_IP);
-    }
-
-    private static Optional<Path> kernel() {
-        File[] found = new File("/boot").listFiles((d, n) -> n.startsWith("vmlinuz-")
-                && Files.isDirectory(Path.of("/lib/modules", n.substring("vmlinuz-".length()))));
-        return found == null ? Optional.empty() : Arrays.stream(found).sorted(Comparator.reverseOrder()).map(File::toPath).findFirst();
-    }
-
-    private void build() throws BenchException {
-        Path root = stage.folder().resolve("root");
-        try {
-            Files.createDirectories(root.resolve("bin"));
-            for (String d : List.of("proc", "sys", "dev", "modules")) {
-                Files.createDirectory(root.resolve(d));
-            }
-            Files.copy(Tools.find("busybox"), root.resolve("bin/busybox"));
-            script(root.resolve("init"), INIT.formatted(String.join(" ", MODULES), GUEST_IP, GUEST_PEER_IP, DATA_MEGABYTES));
-            script(root.resolve("bin/sink"), "#!/bin/busybox sh\nexec /bin/busybox sha256sum\n");
-            script(root.resolve("bin/source"), "#!/bin/busybox sh\n/bin/busybox sha256sum </data\nexec /bin/busybox cat /data\n");
-            Path modules = Path.of("/lib/modules", kernel.getFileName().toString().substring("vmlinuz-".length()), "kernel");
-            try (var all = Files.walk(modules)) {
-                for (Path m : (Iterable<Path>) all::iterator) {
-                    String n = m.getFileName().toString();
-                    if (n.endsWith(".ko") && MODULES.contains(n.substring(0, n.length() - 3))) {
-                        Files.copy(m, root.resolve("modules").resolve(n));
-                    }
-                }
-            }
-        } catch (IOException e) {
-            throw new BenchException("the guest's initramfs: " + e.getMessage(), e);
-        }
-        stage.run(List.of("sh", "-c", "cd '" + root + "' && find . | cpio --quiet -o -H newc >'" + initramfs + "'"));
-    }
-
-    private static void script(Path file, String text) throws IOException {
-        Files.writeString(file, text);
-        if (!file.toFile().setExecutable(true)) {
-            throw new IOException("cannot make " + file + " executable");
-        }
     }
 
     @Override
@@ -149,7 +95,7 @@ final class QemuGuest implements Guest {
     public void attach(Path socket) throws BenchException {
         // vectors=0: QEMU 7.2 ends with MSI-X on vhost-user without KVM
         program = host.start("QEMU", List.of("qemu-system-x86_64", "-M", "pc,accel=tcg", "-cpu", "qemu64", "-m", "256", "-nic", "none",
-                "-nographic", "-no-reboot", "-kernel", kernel.toString(), "-initrd", initramfs.toString(),
+                "-nographic", "-no-reboot", "-kernel", image.kernel().toString(), "-initrd", image.initramfs().toString(),
                 "-append", "console=ttyS0 panic=-1 quiet", "-object", "memory-backend-memfd,id=m0,size=256M,share=on", "-numa",
                 "node,memdev=m0", "-chardev", "socket,id=c0,path=" + socket, "-netdev", "vhost-user,id=n0,chardev=c0",
                 "-device", "virtio-net-pci,netdev=n0,mac=52:54:00:76:69:72,vectors=0"), Map.of());

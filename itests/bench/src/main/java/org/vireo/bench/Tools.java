@@ -62,8 +62,11 @@ final class Tools {
         }
     }
 
-    /** The path of a command, or null. */
+    /** The path of a command, which may be one already, or null. */
     static Path find(String command) {
+        if (command.startsWith("/")) {
+            return Files.isRegularFile(Path.of(command)) ? Path.of(command) : null;
+        }
         String path = System.getenv().getOrDefault("PATH", "") + ":/usr/sbin:/sbin:/usr/bin:/bin";
         for (String dir : path.split(":")) {
             Path p = Path.of(dir, command);

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+package org.vireo.bench;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/** The host's side of a case: a namespace, in it a TAP with an address, and a daemon with one NIC on it. One thread. */
+final class PeerHost {
+    static final String TAP = "tap0";
+
+    private final Namespace namespace;
+    private final PeerTraffic traffic;
+    private final Path socket;
+    private final Daemon daemon;
+
+    /**
+     * Makes it.
+     *
+     * @param stage what it belongs to
+     * @param pairs queue pairs
+     * @param mtu of the TAP and the NIC, 0: the usual one
+     * @param nic more options of the NIC
+     */
+    PeerHost(Stage stage, int pairs, int mtu, String... nic) throws BenchException {
+        namespace = new Namespace(stage, "host");
+        List<String> add = new ArrayList<>(List.of("ip", "tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr"));
+        if (pairs > 1) {
+            add.add("multi_queue");
+        }
+        namespace.run(add.toArray(String[]::new));
+        namespace.run("ip", "addr", "add", "192.0.2.1/24", "dev", TAP);
+        // what comes while a guest is stopped is to wait there
+        namespace.run("ip", "link", "set", TAP, "txqueuelen", "10000", "up");
+        List<String> options = new ArrayList<>(List.of("id=nic0", "netdev=net0", "queues=" + pairs));
+        if (mtu > 0) {
+            namespace.run("ip", "link", "set", TAP, "mtu", String.valueOf(mtu));
+            options.add("mtu=" + mtu);
+        }
+        options.addAll(List.of(nic));
+        traffic = new PeerTraffic(stage, namespace);
+        socket = stage.folder().resolve("nic0.sock");
+        options.add("socket=" + socket);
+        daemon = new Daemon(stage, namespace, "vireo", List.of("--netdev", "tap,id=net0,ifname=" + TAP + ",queues=" + pairs, "--nic",
+                String.join(",", options)), false);
+    }
+
+    Namespace namespace() {
+        return namespace;
+    }
+
+    PeerTraffic traffic() {
+        return traffic;
+    }
+
+    /** The NIC's socket. */
+    Path socket() {
+        return socket;
+    }
+
+    /** One of the NIC's counters. */
+    long counter(String name) throws BenchException {
+        Map<?, ?> nic = (Map<?, ?>) ((List<?>) daemon.execute("query-nics", Map.of())).getFirst();
+        return Json.number((Map<?, ?>) nic.get("counters"), name);
+    }
+
+    /** Ends the daemon, in good order: it has not failed meanwhile. */
+    void end() throws BenchException {
+        daemon.quit();
+    }
+}
