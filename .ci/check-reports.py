@@ -10,6 +10,8 @@ import pathlib
 import sys
 import xml.etree.ElementTree as ElementTree
 
+OTHER_KIND = "this backend does not take the guest's rings"
+
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -34,8 +36,9 @@ def main():
                 for case in ElementTree.parse(report).getroot().iter("testcase"):
                     total += 1
                     skipped = case.find("skipped")
-                    if skipped is not None:
-                        reason = skipped.get("message") or "no reason given"
+                    reason = skipped is not None and (skipped.get("message") or skipped.text or "no reason given").split("\n")[0]
+                    # a rule of the backend test kit for another kind of port than the backend has
+                    if reason and OTHER_KIND not in reason:
                         wrong.append(f"{module}: skipped {case.get('classname')}.{case.get('name')}: {reason}")
         for source in (s for s in sources if s.name.endswith("FuzzTest.java") and "@FuzzTest" in s.read_text()):
             report = module / "target/fuzz-reports" / f"TEST-{'.'.join(source.relative_to(module / 'src/test/java').with_suffix('').parts)}.xml"

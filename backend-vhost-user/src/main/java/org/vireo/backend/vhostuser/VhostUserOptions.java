@@ -2,7 +2,6 @@
 package org.vireo.backend.vhostuser;
 
 import java.nio.charset.StandardCharsets;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -25,8 +24,6 @@ record VhostUserOptions(String id, String path, boolean server, int reconnectMil
             "chardev", "Vireo has no chardevs: give the socket with path=, server= and reconnect-ms=",
             "reconnect", "give the pause in milliseconds with reconnect-ms=",
             "wait", "a NIC never waits for its back-end: leave it out");
-    /** What a framework adds to a configuration. */
-    private static final List<String> FOREIGN = List.of("service.", "component.", "felix.", "osgi.", "netdev.", "objectClass");
     /** sun_path of sockaddr_un, without its end. */
     private static final int LONGEST_PATH = 107;
 
@@ -38,7 +35,8 @@ record VhostUserOptions(String id, String path, boolean server, int reconnectMil
     static VhostUserOptions parse(String id, Map<String, ?> raw) throws NetdevException {
         Map<String, String> own = new TreeMap<>();
         raw.forEach((k, v) -> {
-            if (v != null && FOREIGN.stream().noneMatch(k::startsWith)) {
+            // names with a dot, and this one, are the framework's
+            if (v != null && k.indexOf('.') < 0 && !k.equals("objectClass")) {
                 own.put(k, v.toString().strip());
             }
         });

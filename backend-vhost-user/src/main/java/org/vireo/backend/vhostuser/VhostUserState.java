@@ -132,6 +132,9 @@ final class VhostUserState {
         }
         Section p = state.port();
         p.requireKnown(PORT_FIELDS);
+        if (p.has(RECONNECT_MS)) {
+            within(p, RECONNECT_MS, 0, Integer.MAX_VALUE);
+        }
         checkOptions(options, p, context.pairs());
         if (state.queues().size() != options.queues()) {
             throw new StateTransferException(options.prefix() + "the state has " + state.queues().size() + " queue section(s) for "

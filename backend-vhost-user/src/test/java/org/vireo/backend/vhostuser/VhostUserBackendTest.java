@@ -44,6 +44,13 @@ class VhostUserBackendTest {
         assertTrue(message.startsWith("netdev net0: option " + name + "=" + value + " ") && message.contains(why), message);
     }
 
+    /** Names with a dot are the framework's, whatever they are. */
+    @Test
+    void whatAFrameworkAddsIsIgnored() throws NetdevException {
+        assertEquals(PATH, VhostUserOptions.parse("n", Map.of("path", PATH, "org.example.any", "1", "service.pid", "x", "objectClass", "y"))
+                .path());
+    }
+
     @Test
     void pathIsNeededAndServersDoNotReconnect() {
         assertTrue(assertThrows(NetdevException.class, () -> new VhostUserBackend(Map.of("service.pid",

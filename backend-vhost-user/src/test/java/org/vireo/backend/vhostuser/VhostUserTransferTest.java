@@ -374,6 +374,9 @@ final class VhostUserTransferTest extends PortCase {
                 }
             }
             assertEquals(List.of(), accepted);
+            String pause = assertThrows(StateTransferException.class, () -> netdev().load(changed(s, "reconnect_ms", null, "seven"),
+                    toldSecond.context())).getMessage();
+            assertTrue(pause.contains("reconnect_ms"), pause);
             assertThrows(StateTransferException.class, () -> netdev().load(BackendState.of("tap", 1, s.port(), s.queues()),
                     toldSecond.context()));
             assertThrows(StateTransferException.class, () -> netdev().load(BackendState.of("vhost-user", 1, s.port(),
@@ -383,7 +386,15 @@ final class VhostUserTransferTest extends PortCase {
 
     /** Without a field, or with another descriptor in all places. */
     private static BackendState changed(BackendState s, String left, Fd standIn) throws StateTransferException {
+        return changed(s, left, standIn, null);
+    }
+
+    /** The same, with a text for the field that is left out, if there is one. */
+    private static BackendState changed(BackendState s, String left, Fd standIn, String text) throws StateTransferException {
         Section.Builder b = Section.builder("port");
+        if (text != null) {
+            b.text(left, text);
+        }
         for (String field : s.port().names()) {
             if (!field.equals(left)) {
                 switch (s.port().value(field)) {

@@ -363,14 +363,14 @@ public final class GuestNic implements AutoCloseable {
     }
 
     /**
-     * Stops all rings, as a VMM does whose VM stands still.
+     * Stops all rings, as a VMM does whose VM stands still; the last one first, so that what a device sends back at once has a place.
      *
      * @return where each goes on, for {@link #goOn}
      * @throws IOException no answer
      */
     public int[] stop() throws IOException {
         int[] bases = new int[2 * pairs()];
-        for (DriverQueue q : queues()) {
+        for (DriverQueue q : queues().reversed()) {
             bases[q.index()] = frontEnd.stop(q.index());
         }
         return bases;

@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * coverage instead.
  */
 class MessageFuzzTest {
-    private static final int INPUTS = 50_000;
+    private static final int INPUTS = 15_000;
 
     static Stream<Path> corpus() throws Exception {
         Path folder = Path.of(MessageFuzzTest.class.getResource("MessageFuzzTest").toURI());

@@ -40,7 +40,7 @@ class ModulePathIT {
             p.awaitLine("Posix is in module org.vireo.posix", LIMIT);
             p.awaitLine("BackendTck is in module org.vireo.tck", LIMIT);
             assertEquals(0, code, output);
-            p.awaitLine(Pattern.compile("succeeded [1-9][0-9]+, failed 0, skipped 0"), LIMIT);
+            p.awaitLine(Pattern.compile("succeeded [1-9][0-9]+, failed 0, skipped [0-9]+"), LIMIT);
         }
     }
 }

@@ -42,7 +42,7 @@ class BackendSwapTest extends SwapScene {
 
     @Test
     void aNewerOneTakesOverUnderTrafficAndNothingIsLost() throws Exception {
-        int swaps = 8;
+        int swaps = 4;
         AtomicBoolean ends = new AtomicBoolean();
         SequenceCheck out = new SequenceCheck();
         SequenceCheck in = new SequenceCheck();

@@ -33,7 +33,7 @@ import org.vireo.testsupport.TestProcess;
  */
 class KilledDaemonTest {
     /** Each costs a second of a processor, most of it the JVM's start. */
-    private static final int ROUNDS = Integer.getInteger("vireo.kill.rounds", 15);
+    private static final int ROUNDS = Integer.getInteger("vireo.kill.rounds", 8);
     private static final int SIZE = 256;
     /** In three buffers. */
     private static final int FRAME = 700;

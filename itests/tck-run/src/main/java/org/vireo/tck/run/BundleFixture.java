@@ -109,6 +109,11 @@ public final class BundleFixture implements BackendFixture {
     }
 
     @Override
+    public boolean takesRings() {
+        return given != null && given.takesRings();
+    }
+
+    @Override
     public int maxPairs() {
         return given == null ? options.pairs() : Math.max(options.pairs(), given.maxPairs());
     }
@@ -128,6 +133,12 @@ public final class BundleFixture implements BackendFixture {
         CongestedNetwork n = given == null ? null : given.congestedNetwork();
         Assumptions.assumeTrue(n != null || given != null, "only a fixture (--fixture) has a network that can be made full");
         return n == null ? null : new ConfiguredCongested(n, options.config(1));
+    }
+
+    @Override
+    public ExternalNetwork externalNetwork() throws Exception {
+        ExternalNetwork n = given == null ? null : given.externalNetwork();
+        return n == null ? null : new ConfiguredExternal(n, options.config(1));
     }
 
     @Override
@@ -238,6 +249,25 @@ public final class BundleFixture implements BackendFixture {
         @Override
         public void unblock() {
             network.unblock();
+        }
+    }
+
+    private static final class ConfiguredExternal extends Configured implements ExternalNetwork {
+        private final ExternalNetwork network;
+
+        ConfiguredExternal(ExternalNetwork network, Map<String, ?> more) {
+            super(network, more);
+            this.network = network;
+        }
+
+        @Override
+        public void come(boolean able) {
+            network.come(able);
+        }
+
+        @Override
+        public void go() {
+            network.go();
         }
     }
 

@@ -57,7 +57,7 @@ final class TckIT {
         says(lines, "transmit-short-when-full +not run +FrameQueue.transmit +only a fixture .*");
         says(lines, "validate-names-the-option +not run .*--refuse.*");
         says(lines, "pairs-in-use +not run +PortSettings.enabled +one pair only");
-        says(lines, "[0-9]+ rules: [0-9]+ passed, 0 failed, 3 not run");
+        says(lines, "[0-9]+ rules: [0-9]+ passed, 0 failed, [0-9]+ not run");
     }
 
     @Test

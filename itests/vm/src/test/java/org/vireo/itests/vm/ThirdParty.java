@@ -37,6 +37,7 @@ final class ThirdParty {
     private static final Path REPOSITORY = WORK.resolve("repository");
     private static final Path USERS = Path.of(System.getProperty("vireo.repository"));
     private static final String VERSION = System.getProperty("vireo.version");
+    private static final Pattern OF_RINGS = Pattern.compile("Assumption failed: this backend does not take the guest's rings");
     private static final Pattern CASES = Pattern.compile(
             "<testsuite [^>]* tests=\"(\\d+)\" errors=\"0\" skipped=\"(\\d+)\" failures=\"0\"");
 
@@ -148,17 +149,18 @@ final class ThirdParty {
      * The reports of a project's tests have no failure.
      *
      * @param least tests that must have run
-     * @param skipped that may not have, since the backend does not have what they are about
+     * @param skipped that may not have, since the backend does not have what they are about; those about rings are not counted
      */
     static void expectTested(String project, int least, int skipped) throws IOException {
         int tests = 0;
         int left = 0;
         try (Stream<Path> all = Files.list(project(project).resolve("target/surefire-reports"))) {
             for (Path p : all.filter(p -> p.getFileName().toString().endsWith(".xml")).toList()) {
-                Matcher m = CASES.matcher(Files.readString(p));
+                String report = Files.readString(p);
+                Matcher m = CASES.matcher(report);
                 assertTrue(m.find(), p + " tells of failures, or of nothing");
                 tests += Integer.parseInt(m.group(1));
-                left += Integer.parseInt(m.group(2));
+                left += Integer.parseInt(m.group(2)) - (int) OF_RINGS.matcher(report).results().count();
             }
         }
         assertTrue(tests >= least, project + " has run " + tests + " tests");

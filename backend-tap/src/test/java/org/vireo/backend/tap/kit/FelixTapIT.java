@@ -12,16 +12,9 @@ import org.osgi.framework.wiring.BundleCapability;
 import org.osgi.framework.wiring.BundleRevision;
 import org.vireo.backend.tap.TapBackend;
 import org.vireo.net.api.NetBackend;
-import org.vireo.tck.BackendFixture;
-import org.vireo.tck.BackendTck;
 
-/** The backend test kit on services that Declarative Services made in Felix. */
-class FelixTapTckIT extends BackendTck {
-    @Override
-    protected BackendFixture fixture() {
-        return new FelixTapFixture();
-    }
-
+/** The bundle in Felix, its service made by Declarative Services. Whether the kit passes there is tried with the command for bundles. */
+class FelixTapIT {
     @Test
     void bundleProvidesTheCapabilityAndItsOwnClass() throws Exception {
         try (FelixTapFixture f = new FelixTapFixture()) {
