@@ -57,7 +57,8 @@ final class OpenVSwitch implements AutoCloseable {
     }
 
     private Map<String, String> environment() {
-        return Map.of("OVS_RUNDIR", folder.toString(), "OVS_DBDIR", folder.toString(), "OVS_LOGDIR", folder.toString());
+        String f = folder.toString();
+        return Map.of("RUNTIME_DIRECTORY", f, "OVS_RUNDIR", f, "OVS_DBDIR", f, "OVS_LOGDIR", f);
     }
 
     private Path database() {

@@ -4,6 +4,7 @@ package org.vireo.bench;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /**
  * DPDK's testpmd, told what to do on its standard input: it passes frames between a device under test, its port 0, and an interface of the
@@ -30,11 +31,12 @@ final class TestPmd {
         List<String> c = new ArrayList<>(List.of("nice", "-n", "19", "stdbuf", "-oL", "dpdk-testpmd", "--lcores", "0@(0-1),1@(0-1)",
                 "--no-huge", "-m", "256", "--iova-mode=va", "--no-pci", "--no-telemetry", "--single-file-segments",
                 "--log-level=pmd.net.virtio.*:debug", "--force-max-simd-bitwidth=512",
-                "--file-prefix=" + stage.folder().getFileName(), "--vdev", device,
+                "--file-prefix=pmd", "--vdev", device,
                 // the same address each time: whoever knows it knows no wrong one
                 "--vdev", "net_tap0,iface=" + INTERFACE + ",mac=52:54:00:00:00:07", "--", "-i", "--total-num-mbufs=8192",
                 "--rxq=" + queues, "--txq=" + queues, "--forward-mode=io", "--no-flush-rx", "--disable-link-check", "--no-lsc-interrupt"));
-        program = in.start("testpmd", c);
+        // where its own files are, which it does not delete
+        program = in.start("testpmd", c, Map.of("RUNTIME_DIRECTORY", stage.folder().toString()));
         start();
     }
 
