@@ -144,7 +144,9 @@ public final class GuestRam implements AutoCloseable {
 
     /** Where a guest address is mapped here. */
     public long address(long guest) {
-        for (Region r : regions) {
+        // once a frame: without an iterator, which only a good compiler does not allocate
+        for (int i = 0; i < regions.size(); i++) {
+            Region r = regions.get(i);
             long at = guest - r.spec.guest();
             if (at >= 0 && at < r.spec.size()) {
                 return r.mapped + at;
