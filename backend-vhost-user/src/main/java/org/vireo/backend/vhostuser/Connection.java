@@ -37,7 +37,7 @@ final class Connection implements AutoCloseable {
     static final long UNTOLD = -1;
 
     private static final String CLOSED = "it closed the connection";
-    private static final MemorySegment EMPTY = MemorySegment.ofArray(new byte[0]);
+    static final MemorySegment EMPTY = MemorySegment.ofArray(new byte[0]);
     /** struct virtio_net_config: le16 at 10. */
     private static final int MTU_OFFSET = 10;
     private static final int LEAST_MTU = 68;

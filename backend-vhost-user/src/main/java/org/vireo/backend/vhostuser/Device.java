@@ -2,7 +2,6 @@
 package org.vireo.backend.vhostuser;
 
 import java.io.IOException;
-import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import org.slf4j.Logger;
@@ -206,7 +205,7 @@ final class Device {
                 m.descriptors();
             }
             if (log.event() != null) {
-                c.tell(Request.SET_LOG_FD, MemorySegment.ofArray(new byte[0]), List.of(log.event()));
+                c.tell(Request.SET_LOG_FD, Connection.EMPTY, List.of(log.event()));
             }
         }
     }

@@ -26,7 +26,6 @@ import org.vireo.vhostuser.Request;
 final class DeviceStateExchange {
     private static final int CHUNK = 64 * 1024;
     private static final long ERROR = 0xff;
-    private static final MemorySegment EMPTY = MemorySegment.ofArray(new byte[0]);
 
     private final Connection connection;
     private final Fds fds;
@@ -146,7 +145,7 @@ final class DeviceStateExchange {
     }
 
     private void check(String what) throws NetdevException, IOException {
-        try (Message m = connection.ask(Request.CHECK_DEVICE_STATE, EMPTY, Connection.NO_DESCRIPTORS)) {
+        try (Message m = connection.ask(Request.CHECK_DEVICE_STATE, Connection.EMPTY, Connection.NO_DESCRIPTORS)) {
             if (m.u64() != 0) {
                 throw new NetdevException(prefix + "the back-end says that its state was not " + what + " (" + m.u64()
                         + "); its own log tells why");

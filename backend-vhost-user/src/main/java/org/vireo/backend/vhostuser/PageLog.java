@@ -2,20 +2,17 @@
 package org.vireo.backend.vhostuser;
 
 import java.io.IOException;
-import java.lang.foreign.ValueLayout;
-import java.lang.invoke.VarHandle;
 import java.util.List;
 import org.vireo.net.api.DirtyLog;
 import org.vireo.net.api.GuestMemory;
 import org.vireo.posix.linux.SharedMemory;
+import org.vireo.vhostuser.LogBits;
 
 /**
- * Marks pages in the log of a VMM that migrates its VM (vhost-user, "Migration"), for a back-end that cannot do it any more. A bit
- * stands for 4 KiB of guest memory, from address 0 on; the VMM takes bits out at the same time. Any thread.
+ * Marks pages in the log of a VMM that migrates its VM ({@link LogBits}), for a back-end that cannot do it any more. Any thread.
  */
 final class PageLog {
     private static final long PAGE = 4096;
-    private static final VarHandle WORD = ValueLayout.JAVA_LONG.varHandle();
 
     private PageLog() {
     }
@@ -40,25 +37,12 @@ final class PageLog {
         long mapped = SharedMemory.map(log.file(), from, length);
         try {
             for (Range r : ranges) {
-                mark(mapped + log.offset() - from, 8 * log.bytes(), r);
+                LogBits.mark(mapped + log.offset() - from, log.bytes(), r.guest, r.bytes);
             }
         } catch (InternalError e) {
             throw new IOException(log.file() + " was made shorter while it was written", e);
         } finally {
             SharedMemory.unmap(mapped, length);
-        }
-    }
-
-    private static void mark(long bits, long pages, Range r) {
-        long page = r.guest / PAGE;
-        long end = Math.min(pages, (r.guest + r.bytes - 1) / PAGE + 1);
-        while (page < end) {
-            // whole words: the mapping begins and ends with a page
-            long at = bits + page / 8;
-            int first = (int) (at % 8 * 8 + page % 8);
-            int n = (int) Math.min(64 - first, end - page);
-            long ignored = (long) WORD.getAndBitwiseOr(SharedMemory.addressSpace(), at & -8L, (n == 64 ? -1L : (1L << n) - 1) << first);
-            page += n;
         }
     }
 }

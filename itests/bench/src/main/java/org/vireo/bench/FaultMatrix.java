@@ -116,10 +116,10 @@ final class FaultMatrix implements AutoCloseable {
         add.addAll(List.of(more));
         here.run(add.toArray(String[]::new));
         // what a NIC's dark time costs is to be counted, and not lost in the queue
-        here.run("ip", "link", "set", TAP, "address", FaultTraffic.HOST_MAC, "txqueuelen", "10000");
-        here.run("ip", "addr", "add", FaultTraffic.HOST + "/24", "dev", TAP);
+        here.run("ip", "link", "set", TAP, "address", UdpFrame.HOST_MAC, "txqueuelen", "10000");
+        here.run("ip", "addr", "add", UdpFrame.HOST + "/24", "dev", TAP);
         here.run("ip", "link", "set", TAP, "up");
-        here.run("ip", "neigh", "replace", FaultTraffic.GUEST, "lladdr", FaultTraffic.GUEST_MAC, "dev", TAP, "nud", "permanent");
+        here.run("ip", "neigh", "replace", UdpFrame.GUEST, "lladdr", UdpFrame.GUEST_MAC, "dev", TAP, "nud", "permanent");
     }
 
     /** Everything anew, after a case that left something broken. */

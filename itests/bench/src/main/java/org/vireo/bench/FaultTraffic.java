@@ -20,15 +20,10 @@ import org.vireo.posix.Descriptors;
 
 /**
  * A guest with its VMM, in this process, and numbered datagrams between it and the host's end of a TAP, both ways at a steady pace. The
- * TAP has to be in this process's network namespace, with {@link #HOST} and a neighbour {@link #GUEST}. One thread, beside its own four.
+ * TAP has to be in this process's network namespace, with {@link UdpFrame#HOST} and a neighbour {@link UdpFrame#GUEST}. One thread, beside
+ * its own four.
  */
 final class FaultTraffic implements AutoCloseable {
-    static final String HOST = "10.77.0.1";
-    static final String GUEST = "10.77.0.2";
-    static final String HOST_MAC = "02:00:00:76:00:01";
-    static final String GUEST_MAC = "52:54:00:76:69:72";
-    private static final int PORT = 7007;
-    private static final int HEADERS = 14 + 20 + 8;
     private static final int PAYLOAD = 32;
     private static final long PACE_NANOS = 2_000_000;
     private static final Duration LIMIT = Duration.ofSeconds(20);
@@ -153,7 +148,7 @@ final class FaultTraffic implements AutoCloseable {
         try {
             host = DatagramChannel.open();
             host.setOption(StandardSocketOptions.SO_RCVBUF, 4 << 20);
-            host.bind(new InetSocketAddress(InetAddress.getByName(HOST), PORT));
+            host.bind(new InetSocketAddress(InetAddress.getByName(UdpFrame.HOST), UdpFrame.PORT));
         } catch (IOException e) {
             throw new BenchException("the host's socket: " + e.getMessage(), e);
         }
@@ -235,7 +230,7 @@ final class FaultTraffic implements AutoCloseable {
     private void hostSends(long number) throws IOException {
         ByteBuffer b = ByteBuffer.allocate(PAYLOAD);
         b.putLong(0, number);
-        host.send(b, new InetSocketAddress(InetAddress.getByName(GUEST), PORT));
+        host.send(b, new InetSocketAddress(InetAddress.getByName(UdpFrame.GUEST), UdpFrame.PORT));
     }
 
     private void hostReceives() throws IOException {
@@ -247,43 +242,15 @@ final class FaultTraffic implements AutoCloseable {
         }
     }
 
-    /** RFC 894, 791 and 768. */
     private static byte[] frame(long number) {
-        ByteBuffer b = ByteBuffer.allocate(HEADERS + PAYLOAD);
-        b.put(mac(HOST_MAC)).put(mac(GUEST_MAC)).putShort((short) 0x0800);
-        b.put((byte) 0x45).put((byte) 0).putShort((short) (28 + PAYLOAD)).putInt(0).put((byte) 64).put((byte) 17).putShort((short) 0);
-        b.put(address(GUEST)).put(address(HOST));
-        int sum = 0;
-        for (int i = 14; i < 34; i += 2) {
-            sum += b.getShort(i) & 0xffff;
-        }
-        b.putShort(24, (short) ~(sum + (sum >> 16)));
-        b.putShort((short) PORT).putShort((short) PORT).putShort((short) (8 + PAYLOAD)).putShort((short) 0).putLong(number);
-        return b.array();
-    }
-
-    private static byte[] mac(String text) {
-        byte[] b = new byte[6];
-        String[] parts = text.split(":");
-        for (int i = 0; i < b.length; i++) {
-            b[i] = (byte) Integer.parseInt(parts[i], 16);
-        }
-        return b;
-    }
-
-    private static byte[] address(String text) {
-        byte[] b = new byte[4];
-        String[] parts = text.split("\\.");
-        for (int i = 0; i < b.length; i++) {
-            b[i] = (byte) Integer.parseInt(parts[i]);
-        }
-        return b;
+        return UdpFrame.withHeaders(PAYLOAD).putLong(number).array();
     }
 
     private void guestReceived(ByteBuffer f) {
         // broadcasts of the namespace are none of ours
-        if (f.remaining() >= HEADERS + 8 && f.getShort(12) == 0x0800 && f.get(23) == 17 && f.getShort(36) == PORT) {
-            in.arrived(f.getLong(HEADERS));
+        if (f.remaining() >= UdpFrame.HEADERS + 8 && f.getShort(12) == UdpFrame.IPV4 && f.get(23) == UdpFrame.UDP
+                && f.getShort(36) == UdpFrame.PORT) {
+            in.arrived(f.getLong(UdpFrame.HEADERS));
         }
     }
 

@@ -114,11 +114,11 @@ final class VmGuest implements AutoCloseable {
     }
 
     private void frame(int pair, long at, int bytes) {
-        if (bytes != VmBlock.HEADERS + VmBlock.BYTES || !VmBlock.isOne(at)) {
+        if (bytes != UdpFrame.HEADERS + VmBlock.BYTES || !VmBlock.isOne(at)) {
             // of the bridge, perhaps
             return;
         }
-        long block = at + VmBlock.HEADERS;
+        long block = at + UdpFrame.HEADERS;
         long number = VmBlock.number(block);
         if (!VmBlock.isWhole(block, number)) {
             wrong = "block " + number + " came with wrong bytes";

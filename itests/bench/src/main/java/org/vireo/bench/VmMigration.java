@@ -43,7 +43,7 @@ final class VmMigration {
             network.run("ip", "link", "set", "br0", "up");
             Path nic = stage.folder().resolve(name + ".nic");
             daemon = new Daemon(stage, network, name, List.of("--netdev", "tap,id=net0,ifname=tap0", "--nic",
-                    "id=nic0,netdev=net0,mac=" + VmBlock.GUEST_MAC + ",socket=" + nic), false);
+                    "id=nic0,netdev=net0,mac=" + UdpFrame.GUEST_MAC + ",socket=" + nic), false);
             vmm = new VmMachine(stage, "at " + name, nic, packed, 1);
         }
     }
@@ -70,10 +70,10 @@ final class VmMigration {
         Namespace here = Namespace.own(stage);
         here.run("sh", "-c", "for f in all default; do echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/$f/disable_ipv6; done");
         here.run("ip", "link", "set", "lo", "up");
-        here.run("ip", "link", "add", SWITCH, "address", VmBlock.HOST_MAC, "type", "bridge");
-        here.run("ip", "addr", "add", VmBlock.HOST + "/24", "dev", SWITCH);
+        here.run("ip", "link", "add", SWITCH, "address", UdpFrame.HOST_MAC, "type", "bridge");
+        here.run("ip", "addr", "add", UdpFrame.HOST + "/24", "dev", SWITCH);
         here.run("ip", "link", "set", SWITCH, "up");
-        here.run("ip", "neigh", "replace", VmBlock.GUEST, "lladdr", VmBlock.GUEST_MAC, "dev", SWITCH, "nud", "permanent");
+        here.run("ip", "neigh", "replace", UdpFrame.GUEST, "lladdr", UdpFrame.GUEST_MAC, "dev", SWITCH, "nud", "permanent");
     }
 
     private Map<String, Object> run(int count) throws BenchException {

@@ -212,7 +212,7 @@ final class VmMove {
                 throw new BenchException("a VM of " + count + " pages comes where there are " + pages.count());
             }
             receive(from, vm, pages);
-            nic.frontEnd().sendRarp(VmBlock.guestMac());
+            nic.frontEnd().sendRarp(UdpFrame.mac(UdpFrame.GUEST_MAC));
             vm.run();
             course.at(Phase.STARTED);
             answer.writeUTF("");

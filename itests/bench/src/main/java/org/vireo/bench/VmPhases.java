@@ -113,9 +113,9 @@ final class VmPhases {
         here.run("sh", "-c", "for f in all default; do echo 1 2>/dev/null >/proc/sys/net/ipv6/conf/$f/disable_ipv6; done");
         here.run("ip", "link", "set", "lo", "up");
         here.run("ip", "tuntap", "add", "dev", TAP, "mode", "tap", "vnet_hdr", "multi_queue");
-        here.run("ip", "link", "set", TAP, "address", VmBlock.HOST_MAC, "txqueuelen", "10000", "up");
-        here.run("ip", "addr", "add", VmBlock.HOST + "/24", "dev", TAP);
-        here.run("ip", "neigh", "replace", VmBlock.GUEST, "lladdr", VmBlock.GUEST_MAC, "dev", TAP, "nud", "permanent");
+        here.run("ip", "link", "set", TAP, "address", UdpFrame.HOST_MAC, "txqueuelen", "10000", "up");
+        here.run("ip", "addr", "add", UdpFrame.HOST + "/24", "dev", TAP);
+        here.run("ip", "neigh", "replace", UdpFrame.GUEST, "lladdr", UdpFrame.GUEST_MAC, "dev", TAP, "nud", "permanent");
     }
 
     private Path nic(int i) {
@@ -125,7 +125,7 @@ final class VmPhases {
     private Daemon daemon() throws BenchException {
         List<String> options = new ArrayList<>(List.of("--standby", pairing, "--netdev", "tap,id=net0,ifname=" + TAP + ",queues=" + PAIRS));
         for (int i = 0; i < machines.length; i++) {
-            options.addAll(List.of("--nic", "id=nic" + i + ",netdev=net0,queues=" + PAIRS + ",mac=" + VmBlock.GUEST_MAC + ",socket="
+            options.addAll(List.of("--nic", "id=nic" + i + ",netdev=net0,queues=" + PAIRS + ",mac=" + UdpFrame.GUEST_MAC + ",socket="
                     + nic(i)));
         }
         return new Daemon(stage, here, "daemon-" + ++started, options, false);

@@ -42,11 +42,11 @@ final class VmTraffic implements AutoCloseable {
         try {
             socket = DatagramChannel.open();
             socket.setOption(StandardSocketOptions.SO_RCVBUF, 4 << 20);
-            socket.bind(new InetSocketAddress(InetAddress.getByName(VmBlock.HOST), VmBlock.PORT));
+            socket.bind(new InetSocketAddress(InetAddress.getByName(UdpFrame.HOST), UdpFrame.PORT));
             for (int i = 0; i < count; i++) {
                 flows.add(DatagramChannel.open());
             }
-            guest = new InetSocketAddress(InetAddress.getByName(VmBlock.GUEST), VmBlock.PORT);
+            guest = new InetSocketAddress(InetAddress.getByName(UdpFrame.GUEST), UdpFrame.PORT);
         } catch (IOException e) {
             throw new BenchException("the host's socket: " + e.getMessage(), e);
         }

@@ -20,12 +20,8 @@ public final class PackedInflightLayout {
     public static final int HEADER = 32;
     /** Bytes of an entry. */
     public static final int ENTRY = 32;
-    /** Offset of the features, 64 bits: 0. */
-    public static final int FEATURES = 0;
     /** Offset of the version, 16 bits; 0: nothing was written yet. */
     public static final int VERSION = 8;
-    /** Offset of the number of entries, 16 bits. */
-    public static final int DESC_NUM = 10;
     /** Offset of free_head and old_free_head, 32 bits together. */
     public static final int FREE = 12;
     /** Offset of used_idx, old_used_idx, used_wrap and old_used_wrap, 64 bits together with two bytes of the padding. */
@@ -42,8 +38,6 @@ public final class PackedInflightLayout {
     public static final int ADDRESS = 24;
     /** Of a position: the index; bit 15 is the wrap counter. */
     public static final int INDEX = 0x7fff;
-    /** The version that is written here. */
-    public static final int VERSION_1 = 1;
 
     private static final int WRAP = 0x8000;
 

@@ -192,12 +192,14 @@ public final class RingEngine {
     }
 
     /**
-     * Sets the memory before any ring runs.
+     * Sets what the VMM shares before any ring runs.
      *
-     * @param table the memory
+     * @param table the guest's memory
+     * @param region the VMM's in-flight memory, or null
      */
-    public void initialMemory(MemoryTable table) {
+    public void initialMemory(MemoryTable table, InflightRegion region) {
         memory = table;
+        inflight(region);
     }
 
     /**

@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.memory;
 
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.lang.invoke.VarHandle;
 import org.vireo.net.api.Fd;
-import org.vireo.posix.linux.SharedMemory;
+import org.vireo.vhostuser.LogBits;
 
 /**
  * The log of a VMM that migrates its VM: a bit for each page of guest memory, from address 0 on, that a device sets when it has written
- * there ("Migration" in the vhost-user specification). The VMM, and every worker of this NIC, change it at the same time.
- *
- * <pre>
- *  byte  page / 8        ...  bit  page % 8        page = guest address / 4096
- * </pre>
+ * there ({@link LogBits}). The VMM, and every worker of this NIC, change it at the same time.
  *
  * <p>A page is marked <em>after</em> it was written: the VMM clears a bit before it copies the page. What lies beyond the log is left out:
  * nothing is ever written outside.
  */
 public final class DirtyLog {
     /** Bytes of guest memory that a bit stands for (VHOST_LOG_PAGE). */
-    public static final long PAGE = 4096;
+    public static final long PAGE = LogBits.PAGE;
 
-    private static final MemorySegment MEMORY = SharedMemory.addressSpace();
-    private static final VarHandle WORD = ValueLayout.JAVA_LONG.varHandle();
     /** A log for all of a 62 bit address space. */
     private static final long MOST_BYTES = (1L << 62) / PAGE / 8;
 
@@ -100,20 +91,7 @@ public final class DirtyLog {
      * @param bytes length
      */
     public void mark(long guest, long bytes) {
-        if (guest < 0 || bytes <= 0) {
-            return;
-        }
-        long page = guest / PAGE;
-        long end = Math.min(pages, (guest + Math.min(bytes - 1, Long.MAX_VALUE - guest)) / PAGE + 1);
-        while (page < end) {
-            // aligned words: the mapping is of whole pages, so a word at the log's edge lies within it, and bits of others stay
-            long at = mapped.host() + page / 8;
-            int first = (int) (at % 8 * 8 + page % 8);
-            int n = (int) Math.min(64 - first, end - page);
-            // no look before: it could be done before what was written is seen
-            long ignored = (long) WORD.getAndBitwiseOr(MEMORY, at & -8L, (n == 64 ? -1L : (1L << n) - 1) << first);
-            page += n;
-        }
+        LogBits.mark(mapped.host(), mapped.bytes(), guest, bytes);
     }
 
     /**

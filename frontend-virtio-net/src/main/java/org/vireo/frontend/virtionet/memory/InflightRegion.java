@@ -10,7 +10,8 @@ import org.vireo.vhostuser.SplitInflightLayout;
  * ("Inflight I/O tracking" in the vhost-user specification). The VMM may change or cut it off at any time.
  */
 public final class InflightRegion {
-    private static final int MOST_ENTRIES = 32768;
+    /** Most entries of a ring. */
+    public static final int MOST_ENTRIES = 32768;
     private static final int ALIGNMENT = 8;
 
     private final InflightSpec spec;

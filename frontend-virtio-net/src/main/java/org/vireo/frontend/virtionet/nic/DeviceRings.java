@@ -67,16 +67,14 @@ final class DeviceRings {
         } catch (NetdevException e) {
             if (from.memory() != to.memory()) {
                 stopAll();
-                engine.initialMemory(from.memory());
-                engine.inflight(from.inflight());
+                engine.initialMemory(from.memory(), from.inflight());
                 halted = true;
             }
             throw e;
         } catch (EngineException e) {
             // some rings may have followed and others not, into memory that is let go of now
             stopAll();
-            engine.initialMemory(from.memory());
-            engine.inflight(from.inflight());
+            engine.initialMemory(from.memory(), from.inflight());
             halted = true;
             throw e;
         }

@@ -271,8 +271,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         session = null;
         DeviceState former = device;
         device = DeviceState.initial(options.pairs());
-        engine.initialMemory(device.memory());
-        engine.inflight(null);
+        engine.initialMemory(device.memory(), device.inflight());
         rings.forget();
         if (dead) {
             aftermath.keep(former);
@@ -524,8 +523,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     /** What another process has told of the device. */
     void adopt(DeviceState received) {
         device = received;
-        engine.initialMemory(received.memory());
-        engine.inflight(received.inflight());
+        engine.initialMemory(received.memory(), received.inflight());
     }
 
     /** The VMM's connection that another process has given; what was there is closed here. */

@@ -112,8 +112,9 @@ final class NicBackend implements SlotUser {
         if (!nic.alive() || !nic.custody().isServing() || binding.port() != null) {
             return;
         }
-        boolean itself = !binding.slot().users().isHeldBy(this) && opensItself();
-        if (!binding.slot().users().isHeldBy(this) && !itself) {
+        boolean holds = binding.slot().users().isHeldBy(this);
+        boolean itself = !holds && opensItself();
+        if (!holds && !itself) {
             offer();
             return;
         }

@@ -423,7 +423,7 @@ final class PortBinding {
     }
 
     private void requireOwnFit(OpenedPort other, DeviceState s) throws NetdevException {
-        long missing = s.features() & ~offered(other);
+        long missing = missing(other, s.features());
         if (missing != 0) {
             throw new NetdevException("netdev " + slot.id() + ": lacks " + VirtioNet.names(missing) + ", which the guest acknowledged");
         }

@@ -19,8 +19,6 @@ import org.vireo.vhostuser.SplitInflightLayout;
 
 /** GET_INFLIGHT_FD and SET_INFLIGHT_FD: the VMM keeps, for whoever serves its rings next, what was taken from them and not given back. */
 final class InflightRequests {
-    private static final int MOST_ENTRIES = 32768;
-
     private InflightRequests() {
     }
 
@@ -65,9 +63,10 @@ final class InflightRequests {
         if ((s.protocolFeatures() & ProtocolFeatures.INFLIGHT_SHMFD) == 0) {
             throw new RefusedException(request + ": the VMM did not acknowledge INFLIGHT_SHMFD");
         }
-        if (spec.queues() < 1 || spec.queues() > s.rings().size() || spec.queueSize() < 1 || spec.queueSize() > MOST_ENTRIES) {
+        if (spec.queues() < 1 || spec.queues() > s.rings().size() || spec.queueSize() < 1
+                || spec.queueSize() > InflightRegion.MOST_ENTRIES) {
             throw new RefusedException(request + ": " + spec.queues() + " ring(s) of " + spec.queueSize() + " entries; this NIC has "
-                    + s.rings().size() + ", of at most " + MOST_ENTRIES);
+                    + s.rings().size() + ", of at most " + InflightRegion.MOST_ENTRIES);
         }
     }
 }

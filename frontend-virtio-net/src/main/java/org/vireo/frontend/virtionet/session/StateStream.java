@@ -24,7 +24,6 @@ public final class StateStream implements AutoCloseable {
     private final int most;
     private final MemorySegment chunk = Arena.ofAuto().allocate(CHUNK);
     private byte[] bytes;
-    private int length;
     private int moved;
     private Poller.Watch watch;
     private boolean ended;
@@ -35,7 +34,6 @@ public final class StateStream implements AutoCloseable {
         this.saves = saves;
         this.bytes = bytes;
         this.most = most;
-        length = saves ? bytes.length : 0;
     }
 
     /**
@@ -101,7 +99,7 @@ public final class StateStream implements AutoCloseable {
             } else if (n > 0) {
                 moved += (int) n;
             }
-            if (!ended && (saves ? moved == length : n == 0)) {
+            if (!ended && (saves ? moved == bytes.length : n == 0)) {
                 close();
             } else if (!saves && moved > most) {
                 fail("is larger than the " + most + " bytes that are taken");
@@ -110,7 +108,7 @@ public final class StateStream implements AutoCloseable {
     }
 
     private long write() {
-        int n = Math.min(CHUNK, length - moved);
+        int n = Math.min(CHUNK, bytes.length - moved);
         MemorySegment.copy(bytes, moved, chunk, ValueLayout.JAVA_BYTE, 0, n);
         return Posix.write(fd.number(), chunk.address(), n);
     }

@@ -347,16 +347,25 @@ class SharedNetdevTest {
         }
     }
 
-    /** The guest of the one that waits has acknowledged more than the one that holds the netdev: a swap must not take it away. */
-    @Test
-    void aBackendThatTheWaitingGuestCouldNotUseDoesNotTakeOver() throws Exception {
+    private void twoOfWhichTheWaitingOneHasMore() throws Exception {
         h.nic("a");
         h.nic("b", SHARED);
         a = h.guest("a", GuestNic.options().features(GuestNic.RING_FEATURES));
         b = h.guest("b", GuestNic.options().features(GuestNic.RING_FEATURES | VirtioNet.CSUM | VirtioNet.HOST_TSO4));
         net.passBothWays(a, 1);
+    }
+
+    private FakeBackend withoutSegmentation() {
         FakeBackend poor = new FakeBackend(net);
         poor.features = VirtioNet.CSUM;
+        return poor;
+    }
+
+    /** The guest of the one that waits has acknowledged more than the one that holds the netdev: a swap must not take it away. */
+    @Test
+    void aBackendThatTheWaitingGuestCouldNotUseDoesNotTakeOver() throws Exception {
+        twoOfWhichTheWaitingOneHasMore();
+        FakeBackend poor = withoutSegmentation();
         h.bind("neta", poor, 10);
         Await.until(Harness.LIMIT, "the refusal", () -> h.events.stream().anyMatch(e -> e.startsWith("BACKEND_SWAP_FAILED a")));
         String said = h.events.stream().filter(e -> e.startsWith("BACKEND_SWAP_FAILED")).findFirst().orElseThrow();
@@ -378,13 +387,8 @@ class SharedNetdevTest {
     /** Of two that come while none is there, the one that both guests can use is taken, though it is not the best. */
     @Test
     void whereThereIsAChoiceTheWaitingGuestIsAskedToo() throws Exception {
-        h.nic("a");
-        h.nic("b", SHARED);
-        a = h.guest("a", GuestNic.options().features(GuestNic.RING_FEATURES));
-        b = h.guest("b", GuestNic.options().features(GuestNic.RING_FEATURES | VirtioNet.CSUM | VirtioNet.HOST_TSO4));
-        net.passBothWays(a, 1);
-        FakeBackend poor = new FakeBackend(net);
-        poor.features = VirtioNet.CSUM;
+        twoOfWhichTheWaitingOneHasMore();
+        FakeBackend poor = withoutSegmentation();
         FakeBackend rich = new FakeBackend(net);
         h.bind("neta", rich, -10);
         h.bind("neta", poor, -5);

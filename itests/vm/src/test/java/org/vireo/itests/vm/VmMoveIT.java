@@ -1,21 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.itests.vm;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Isolated;
 import org.vireo.testsupport.Requirements;
-import org.vireo.testsupport.TestProcess;
 
 /**
  * The short part of what {@code vireo bench} knows of VMs that move: to another host by copying memory, where every byte is compared, and
@@ -32,20 +26,7 @@ final class VmMoveIT {
         Requirements.root();
         Requirements.tap();
         Requirements.command("unshare");
-        List<String> c = new ArrayList<>(List.of(Vireo.ROOT.resolve("vireo").toString(), "bench"));
-        c.addAll(List.of(more));
-        c.add("--json");
-        try (TestProcess p = TestProcess.start(c, Map.of("VIREO_DIST", Vireo.DIST.toString(), "JAVA_HOME",
-                System.getProperty("java.home"), "VIREO_JAVA_OPTIONS", "-Djava.io.tmpdir=" + folder), null)) {
-            int code = p.exitCode(LIMIT);
-            String all = String.join("\n", p.lines());
-            assertEquals(0, code, all);
-            assertEquals(1, p.stdout().size(), all);
-            try (var left = Files.list(folder)) {
-                assertEquals(List.of(), left.toList(), "files that stay");
-            }
-            return p.stdout().getFirst();
-        }
+        return BenchCommand.run(folder, LIMIT, more);
     }
 
     @Test
