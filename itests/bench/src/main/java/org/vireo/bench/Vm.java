@@ -62,7 +62,9 @@ final class Vm {
      */
     Vm(Stage stage, String name, List<String> boot, int cpus, List<String> options) throws BenchException {
         Path socket = stage.folder().resolve(name + ".qmp");
-        List<String> c = new ArrayList<>(List.of("qemu-system-x86_64", "-M", "pc,accel=tcg", "-cpu", "qemu64", "-smp", String.valueOf(cpus),
+        // several processors with a thread each now and then lose a timer in QEMU 7.2, and Linux stands still while it boots
+        List<String> c = new ArrayList<>(List.of("qemu-system-x86_64", "-M", "pc", "-accel",
+                cpus > 1 ? "tcg,thread=single" : "tcg", "-cpu", "qemu64", "-smp", String.valueOf(cpus),
                 "-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio", "-qmp",
                 "unix:" + socket + ",server=on,wait=off", "-object",
                 "memory-backend-memfd,id=m0,size=" + MEGABYTES + "M,share=on", "-numa", "node,memdev=m0"));

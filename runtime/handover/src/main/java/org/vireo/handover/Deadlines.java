@@ -6,6 +6,7 @@ package org.vireo.handover;
  *
  * @param hello milliseconds for the greeting
  * @param prepare milliseconds for a NIC's preparation
+ * @param rehearsal milliseconds for a NIC's rehearsal at low priority, which gets little of a busy machine
  * @param freeze milliseconds for the source's workers to stop
  * @param offered milliseconds until an offer is withdrawn
  * @param othersOffer milliseconds until somebody whom it was not made to takes an offer
@@ -18,12 +19,14 @@ package org.vireo.handover;
  * @param orphaned milliseconds after a channel's end within which its source must have died to be succeeded
  * @param still milliseconds for which a heartbeat may stand still, where that is looked at
  */
-record Deadlines(int hello, int prepare, int freeze, int offered, int othersOffer, int taken, int fenced, int running, int owning,
-        int record, int silence, int orphaned, int still) {
-    static final Deadlines STANDARD = new Deadlines(2_000, 30_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 60_000, 5_000, 2_000);
+record Deadlines(int hello, int prepare, int rehearsal, int freeze, int offered, int othersOffer, int taken, int fenced, int running,
+        int owning, int record, int silence, int orphaned, int still) {
+    static final Deadlines STANDARD =
+            new Deadlines(2_000, 30_000, 2_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 60_000, 5_000, 2_000);
 
     /** Of a standby: it hears a PING each second, and keeps its sets until an owner whose guest's memory is large is seen to be dead. */
-    static final Deadlines STANDBY = new Deadlines(2_000, 30_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 5_000, 60_000, 2_000);
+    static final Deadlines STANDBY =
+            new Deadlines(2_000, 30_000, 30_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 5_000, 60_000, 2_000);
 
     /** What a backend may take to open, and for its settings. */
     private static final int OPENING_MILLIS = 10_000;
@@ -32,8 +35,8 @@ record Deadlines(int hello, int prepare, int freeze, int offered, int othersOffe
 
     /** With time for a target that opens its backend between TAKEN and RUNNING. */
     Deadlines opening() {
-        return new Deadlines(hello, prepare, freeze, offered, othersOffer, taken + OPENING_MILLIS, fenced, running, owning, record, silence,
-                orphaned, still);
+        return new Deadlines(hello, prepare, rehearsal, freeze, offered, othersOffer, taken + OPENING_MILLIS, fenced, running, owning,
+                record, silence, orphaned, still);
     }
 
     /** The moment that lies this many milliseconds ahead. */

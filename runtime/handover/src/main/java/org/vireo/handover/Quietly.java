@@ -4,12 +4,13 @@ package org.vireo.handover;
 import java.util.concurrent.Callable;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
+import java.util.function.IntSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.posix.Errno;
 import org.vireo.posix.linux.Threads;
 
-/** Work that must not cost a busy process a frame: on a thread of the lowest priority, which ends with it. */
+/** Work that must not cost a busy process a frame: on a thread of low priority, which ends with it. */
 final class Quietly {
     private static final Logger LOG = LoggerFactory.getLogger(Quietly.class);
 
@@ -17,7 +18,7 @@ final class Quietly {
     }
 
     /**
-     * Begins.
+     * Begins something that somebody waits for.
      *
      * @param name of the thread
      * @param work what to do
@@ -25,20 +26,24 @@ final class Quietly {
      */
     static <T> FutureTask<T> start(String name, Callable<T> work) {
         FutureTask<T> task = new FutureTask<>(work);
-        thread(name, task);
+        thread(name, Threads::patient, task);
         return task;
     }
 
     /**
-     * Begins something without a result.
+     * Begins something that nobody waits for, at the lowest priority.
      *
      * @param name of the thread
      * @param work what to do
      * @return the thread
      */
     static Thread thread(String name, Runnable work) {
+        return thread(name, Threads::nicest, work);
+    }
+
+    private static Thread thread(String name, IntSupplier priority, Runnable work) {
         return Thread.ofPlatform().daemon().name(name).start(() -> {
-            int n = Threads.nicest();
+            int n = priority.getAsInt();
             if (n < 0) {
                 LOG.warn("{} runs at ordinary priority: {}", name, Errno.text(-n));
             }

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.BooleanSupplier;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.handover.wire.Channel;
@@ -28,7 +29,7 @@ final class Rehearsal {
     private static final int TIMES = 8;
     private static final int NICS_AGAIN = 1;
     private static final Deadlines PATIENT =
-            new Deadlines(5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 10_000, 50, 5_000, 5_000, 10_000, 100, 2_000);
+            new Deadlines(5_000, 5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 10_000, 50, 5_000, 5_000, 10_000, 100, 2_000);
     private static final AtomicBoolean DONE = new AtomicBoolean();
 
     private Rehearsal() {
@@ -60,7 +61,7 @@ final class Rehearsal {
         AtomicBoolean ends = new AtomicBoolean();
         return new Running(ends, Quietly.thread("handover-rehearsal", () -> {
             try {
-                run(fds, ends);
+                run(fds, ends::get);
                 if (!ends.get()) {
                     LOG.debug("rehearsal: {}", nics.rehearse(Deadlines.in(deadlines.prepare())));
                     NativeHeap.trim();
@@ -73,25 +74,29 @@ final class Rehearsal {
         }));
     }
 
-    /** Begins one of the source's side, and the NIC's own, at the lowest priority. */
-    static FutureTask<String> start(Fds fds, TransferableNic nic, Deadlines deadlines) {
+    /**
+     * Begins one of the source's side, and the NIC's own, at low priority.
+     *
+     * @param deadlineNanos until when: however busy the machine is, a NIC does not wait longer to be fast
+     */
+    static FutureTask<String> start(Fds fds, TransferableNic nic, long deadlineNanos) {
         return Quietly.start("handover-rehearsal", () -> {
-            run(fds);
-            return nic.rehearse(Deadlines.in(deadlines.prepare()));
+            run(fds, deadlineNanos);
+            return nic.rehearse(deadlineNanos);
         });
     }
 
-    /** Runs one, unless that was done. */
-    static void run(Fds fds) throws IOException {
-        run(fds, new AtomicBoolean());
+    /** Runs one, unless that was done; no longer than the deadline says. */
+    static void run(Fds fds, long deadlineNanos) throws IOException {
+        run(fds, () -> System.nanoTime() - deadlineNanos >= 0);
     }
 
-    private static void run(Fds fds, AtomicBoolean ends) throws IOException {
+    private static void run(Fds fds, BooleanSupplier ends) throws IOException {
         if (!DONE.compareAndSet(false, true)) {
             return;
         }
         long began = System.nanoTime();
-        for (int i = 0; i < TIMES && !ends.get(); i++) {
+        for (int i = 0; i < TIMES && !ends.getAsBoolean(); i++) {
             handOver(fds, NICS);
         }
         LOG.debug("rehearsal of the handover: {} ms", (System.nanoTime() - began) / Deadlines.NANOS);

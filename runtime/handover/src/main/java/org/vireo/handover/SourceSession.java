@@ -83,7 +83,7 @@ final class SourceSession {
             int version = greet();
             report.status("active");
             for (TransferableNic n : all) {
-                prepare(n, version);
+                prepare(n, version, moves && !context.rehearsal());
             }
             for (SourceNic n : nics.values()) {
                 if (moves) {
@@ -129,7 +129,7 @@ final class SourceSession {
         }
     }
 
-    private void prepare(TransferableNic transferable, int version) throws HandoverException, WireException {
+    private void prepare(TransferableNic transferable, int version, boolean rehearses) throws HandoverException, WireException {
         SourceNic n = new SourceNic(this, transferable);
         nics.put(n.id(), n);
         long began = System.nanoTime();
@@ -141,7 +141,8 @@ final class SourceSession {
             nics.remove(n.id());
             throw new HandoverException(named(transferable.id(), e.getMessage()), e);
         }
-        FutureTask<String> rehearsal = context.rehearsal() ? null : Rehearsal.start(context.fds(), transferable, deadlines());
+        FutureTask<String> rehearsal = rehearses
+                ? Rehearsal.start(context.fds(), transferable, Deadlines.in(deadlines().rehearsal())) : null;
         await(() -> n.isPrepared() || n.failure() != null, deadlines().prepare(), "NIC " + n.id() + ": the target does not get it ready");
         if (n.failure() != null) {
             throw new HandoverException(named(n.id(), n.failure()));

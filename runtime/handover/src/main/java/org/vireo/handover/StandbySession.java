@@ -66,7 +66,7 @@ class StandbySession extends TargetSession {
     String getReady(IncomingNic nic, long deadline) {
         rehearsals.execute(() -> {
             Threads.nicest();
-            LOG.debug("NIC {}: rehearsal: {}", nic.id(), nic.rehearse(Deadlines.in(deadlines().prepare())));
+            LOG.debug("NIC {}: rehearsal: {}", nic.id(), nic.rehearse(Deadlines.in(deadlines().rehearsal())));
         });
         return "beside";
     }

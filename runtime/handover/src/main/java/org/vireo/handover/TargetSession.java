@@ -292,16 +292,20 @@ class TargetSession {
                 .text("rehearsal", rehearsal).build()));
     }
 
-    /** Until it is fast, at the lowest priority; then the garbage that this made is collected, unless that would stop other NICs. */
+    /**
+     * Until it is fast, at low priority, if the machine lets that happen soon; then the garbage that this made is collected, unless
+     * that would stop other NICs.
+     */
     String getReady(IncomingNic nic, long deadline) throws Exception {
         if (context.rehearsal()) {
             return nic.rehearse(deadline);
         }
+        long quiet = Math.min(deadline, Deadlines.in(deadlines().rehearsal()));
         String text = Quietly.await(Quietly.start("handover-rehearsal", () -> {
             if (!warm) {
-                Rehearsal.run(context.fds());
+                Rehearsal.run(context.fds(), quiet);
             }
-            return nic.rehearse(deadline);
+            return nic.rehearse(quiet);
         }), deadline);
         warm = true;
         if (context.nics().transferable().isEmpty()) {
@@ -309,7 +313,7 @@ class TargetSession {
         }
         // once more, at this thread's own priority: the offer follows at once
         Rehearsal.again(context.fds());
-        nic.rehearse(deadline);
+        nic.rehearse(Math.min(deadline, Deadlines.in(deadlines().freeze())));
         return text;
     }
 

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
@@ -183,6 +184,7 @@ final class FakeHost implements Nics, AutoCloseable {
         final FakeBlock block;
         final Fd connection;
         final List<String> calls = Collections.synchronizedList(new ArrayList<>());
+        final AtomicInteger rehearsals = new AtomicInteger();
         private NicFollower changes;
 
         Nic(String id, Fd file, FakeBlock block, Fd connection) {
@@ -245,6 +247,7 @@ final class FakeHost implements Nics, AutoCloseable {
 
         @Override
         public String rehearse(long deadlineNanos) {
+            rehearsals.incrementAndGet();
             return "none";
         }
 
@@ -292,6 +295,8 @@ final class FakeHost implements Nics, AutoCloseable {
         final FakeBlock block;
         final Fd connection;
         final List<String> calls = Collections.synchronizedList(new ArrayList<>());
+        /** How long each rehearsal was to last at most. */
+        final List<Long> rehearsalNanos = Collections.synchronizedList(new ArrayList<>());
         private volatile long seq;
         private boolean taken;
 
@@ -315,6 +320,7 @@ final class FakeHost implements Nics, AutoCloseable {
 
         @Override
         public String rehearse(long deadlineNanos) {
+            rehearsalNanos.add(deadlineNanos - System.nanoTime());
             try {
                 onRehearse.run(this);
             } catch (NicException e) {

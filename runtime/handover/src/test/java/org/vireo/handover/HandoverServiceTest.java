@@ -34,7 +34,7 @@ import org.vireo.posix.Descriptors;
 class HandoverServiceTest {
     /** As the standard ones, but a busy machine does not turn an orderly handover into a failed one. */
     private static final Deadlines PATIENT =
-            new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 9_000, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000);
+            new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 9_000, 9_000, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000);
 
     @TempDir
     Path dir;
@@ -48,7 +48,7 @@ class HandoverServiceTest {
     @BeforeEach
     void start() throws NicException, IOException {
         // what is opened once a process does not count as a leak
-        Rehearsal.run(fds);
+        Rehearsal.run(fds, Deadlines.in(PATIENT.prepare()));
         begin(PATIENT);
     }
 
@@ -152,6 +152,32 @@ class HandoverServiceTest {
         assertDescriptors(before);
         assertTrue(events.stream().anyMatch(e -> e.startsWith("NIC_HANDOVER") && e.contains("moved")), events.toString());
         assertTrue(events.stream().anyMatch(e -> e.startsWith("MIGRATION") && e.contains("completed")), events.toString());
+    }
+
+    @Test
+    void rehearsalsEndSoonHoweverBusyTheMachineIs() throws Exception {
+        List<FakeHost.Nic> nics = List.of(here.make("nic0"), here.make("nic1"));
+        assertEquals("completed", handOver().get("status"));
+        for (FakeHost.Incoming i : there.incoming) {
+            assertEquals(2, i.rehearsalNanos.size(), "at low priority, and once more right before");
+            assertTrue(i.rehearsalNanos.get(0) <= PATIENT.rehearsal() * Deadlines.NANOS, i.rehearsalNanos.toString());
+            assertTrue(i.rehearsalNanos.get(1) <= PATIENT.freeze() * Deadlines.NANOS, i.rehearsalNanos.toString());
+        }
+        assertTrue(nics.stream().allMatch(n -> n.rehearsals.get() > 0), "the source's side too");
+    }
+
+    @Test
+    void aCheckMovesNothingAndRehearsesNothingHere() throws Exception {
+        FakeHost.Nic nic = here.make("nic0");
+        a.check(uri("b"), List.of());
+        Map<String, Object> s = await(a);
+        assertEquals("completed", s.get("status"), s.toString());
+        assertEquals("ready", nic(s, 0).get("result"));
+        assertEquals(0, nic.rehearsals.get());
+        assertEquals(List.of("begin", "end"), nic.calls);
+        assertEquals(1, here.transferable().size());
+        await(b);
+        assertEquals(List.of("close"), there.incoming.get(0).calls);
     }
 
     @Test
@@ -317,7 +343,7 @@ class HandoverServiceTest {
 
     @Test
     void whoTakesAndHangsIsFencedAndGivesBack() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000));
+        restart(new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000));
         FakeHost.Nic n = here.make("nic0");
         there.onTake = i -> {
             // returns only after the fence
@@ -342,7 +368,7 @@ class HandoverServiceTest {
     /** Two that read one port would be worse than one that is ended. */
     @Test
     void whoCannotLetGoKeepsTheWordUntilItCan() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000));
+        restart(new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000));
         FakeHost.Nic n = here.make("nic0");
         there.onTake = i -> {
             throw new NicException("TUNSETIFF failed");
@@ -411,7 +437,7 @@ class HandoverServiceTest {
     /** A target that opens its backend after it took is not fenced for it; and the parameter reaches the NIC. */
     @Test
     void whoOpensAfterItTookIsGivenTheTime() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 5_000, 5_000, 100, 100, 100, 200, 5_000, 5_000, 60_000, 300, 2_000));
+        restart(new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 100, 100, 100, 200, 5_000, 5_000, 60_000, 300, 2_000));
         for (HandoverService s : List.of(a, b)) {
             s.backendTransfer(false);
             s.breakBeforeMake(true);

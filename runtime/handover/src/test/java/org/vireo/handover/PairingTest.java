@@ -42,7 +42,7 @@ class PairingTest {
 
     @BeforeEach
     void start() throws Exception {
-        Rehearsal.run(fds);
+        Rehearsal.run(fds, Deadlines.in(Deadlines.STANDARD.prepare()));
         a = new HandoverService(here, fds, Deadlines.STANDARD);
         b = new HandoverService(there, fds, Deadlines.STANDARD);
         a.addSink((name, data) -> events.add(name + " " + data));

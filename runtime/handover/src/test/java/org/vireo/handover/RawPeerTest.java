@@ -54,7 +54,7 @@ class RawPeerTest {
 
     @BeforeEach
     void start() throws Exception {
-        Rehearsal.run(fds);
+        Rehearsal.run(fds, Deadlines.in(Deadlines.STANDARD.prepare()));
         service = new HandoverService(host, fds, Deadlines.STANDARD);
         other = new ProcessBuilder("sleep", "600").start();
     }

@@ -35,7 +35,7 @@ final class BackendSwap {
     private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(2);
     /** Of all NICs: where fifty have a better backend at once, fifty rehearsals at the same time would help none of them. */
     private static final Semaphore PREPARATIONS = new Semaphore(2);
-    private static final long REHEARSE_NANOS = TimeUnit.SECONDS.toNanos(8);
+    private static final long REHEARSE_NANOS = TimeUnit.SECONDS.toNanos(4);
     private static final long LOAD_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long FREEZE_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
     private static final int MOST_RESTLESS = 3;
@@ -106,12 +106,12 @@ final class BackendSwap {
     }
 
     /**
-     * Beside the actor, at the lowest priority: rehearses the new backend, and loads it.
+     * Beside the actor, at low priority: rehearses the new backend, and loads it.
      *
      * @param image with the state of the one that serves; null: it cannot be saved
      */
     private void prepare(Replacement r, NicImage image, PortSettings settings) {
-        Threads.nicest();
+        Threads.patient();
         PREPARATIONS.acquireUninterruptibly();
         try (image) {
             if (!swaps.isUnderWay(r)) {

@@ -29,6 +29,8 @@ import org.vireo.posix.linux.UnixSockets;
 final class RehearsalStage implements AutoCloseable {
     private static final int STREAM = 1;
     private static final long CALL_NANOS = TimeUnit.SECONDS.toNanos(2);
+    /** A life that has begun comes to its end, also at the lowest priority. */
+    private static final long LOAD_NANOS = TimeUnit.SECONDS.toNanos(10);
 
     private final NicImage image;
     private final boolean loads;
@@ -92,20 +94,20 @@ final class RehearsalStage implements AutoCloseable {
 
     /**
      * A NIC's life: built from its image, taken and given back, taken again and serving its driver, frozen and resumed, frozen and let go.
+     * One that is not wanted any more is a short one.
      *
      * @param moves how often it is given back, and resumed
      * @param rounds of traffic
-     * @param deadlineNanos until when
      * @param goesOn whether it is still wanted
      * @return how fast it was
      * @throws Exception something cannot be done
      */
-    Times life(int moves, int rounds, long deadlineNanos, BooleanSupplier goesOn) throws Exception {
+    Times life(int moves, int rounds, BooleanSupplier goesOn) throws Exception {
         try (StandIns standIns = loads ? StandIns.of(image.backend().orElseThrow(), env.fds()) : null;
                 NicImage twin = NicImages.twin(image, device, block.file(), vmm, loads ? standIns.state() : null)) {
-            ReceivedNic in = ReceivedNic.build(twin, null, loads, deadlineNanos, env, nic -> { }, () -> { });
+            ReceivedNic in = ReceivedNic.build(twin, null, loads, System.nanoTime() + LOAD_NANOS, env, nic -> { }, () -> { });
             try {
-                for (int i = 0; i < moves; i++) {
+                for (int i = 0; i < moves && goesOn.getAsBoolean(); i++) {
                     in.take();
                     in.giveBack();
                 }
@@ -120,7 +122,7 @@ final class RehearsalStage implements AutoCloseable {
                 in.own();
                 SourceNic out = new SourceNic(in.nic(), () -> { });
                 out.begin(image.version(), false, false, NicImage::close).close();
-                for (int i = 0; i < moves; i++) {
+                for (int i = 0; i < moves && goesOn.getAsBoolean(); i++) {
                     out.freeze(System.nanoTime() + CALL_NANOS);
                     out.resume();
                 }

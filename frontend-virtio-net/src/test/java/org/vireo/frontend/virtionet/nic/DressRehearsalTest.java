@@ -79,6 +79,12 @@ class DressRehearsalTest {
         assertEquals(List.of(), host.registry.transferable());
     }
 
+    @Test
+    void oneWithoutTimeForMoreTellsThat() throws Exception {
+        String report = host.registry.rehearse(System.nanoTime() + 1);
+        assertTrue(report.endsWith("; ended before it was fast"), report);
+    }
+
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void theRealBackendIsRehearsedBesideTheRealPort(boolean packed) throws Exception {

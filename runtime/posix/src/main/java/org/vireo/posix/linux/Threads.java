@@ -13,6 +13,7 @@ import org.vireo.posix.internal.Native;
  */
 public final class Threads {
     private static final int NICEST = 19;
+    private static final int PATIENT = 10;
     private static final int STEADY = -10;
     private static final int BRIEF = -20;
     private static final long SHORT_SLICE_NANOS = 100_000;
@@ -74,6 +75,17 @@ public final class Threads {
     public static int nicest() {
         slice(0);
         return nice(NICEST);
+    }
+
+    /**
+     * For work that must cost the busy little, and that somebody waits for: nice value 10, a tenth of what an ordinary thread gets. On a
+     * busy machine the lowest priority gets next to nothing. Only a privileged process can take that back.
+     *
+     * @return 0 or the negative errno
+     */
+    public static int patient() {
+        slice(0);
+        return nice(PATIENT);
     }
 
     /**

@@ -43,6 +43,10 @@ class ThreadsTest {
             assertEquals(0, Threads.nicest());
             return niceNow();
         }));
+        assertEquals(10, on(() -> {
+            assertEquals(0, Threads.patient());
+            return niceNow();
+        }));
         for (Callable<Integer> c : List.<Callable<Integer>>of(Threads::urgent, Threads::steady)) {
             on(() -> {
                 int n = c.call();
