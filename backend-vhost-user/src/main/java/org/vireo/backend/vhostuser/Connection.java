@@ -10,6 +10,7 @@ import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.NetdevException;
 import org.vireo.posix.Errno;
+import org.vireo.posix.Posix;
 import org.vireo.posix.linux.MessageSocket;
 import org.vireo.posix.linux.UnixSockets;
 import org.vireo.vhostuser.DeviceConfig;
@@ -240,6 +241,32 @@ final class Connection implements AutoCloseable {
     String reason(IOException e) {
         long n = looks.look(looked, 0, 1, MessageSocket.DONT_WAIT);
         return n == 0 || n == -Errno.ECONNRESET || n == -Errno.EPIPE ? CLOSED : e.getMessage();
+    }
+
+    /** Whether the other side has closed it, also by ending: it has let go of everything. What it still said is thrown away. */
+    boolean isOver() {
+        long n;
+        do {
+            n = looks.look(looked, 0, 1, MessageSocket.DONT_WAIT);
+            if (n > 0) {
+                n = Posix.read(socket.number(), looked.address(), 1);
+            }
+        } while (n > 0 || n == -Errno.EINTR);
+        return n != -Errno.EAGAIN;
+    }
+
+    /** Says nothing more. The other side reads that, when it reads, and closes. */
+    void hangUp() {
+        UnixSockets.endOutput(socket);
+    }
+
+    /** Who is at the other end, for messages. */
+    String peer() {
+        try {
+            return "process " + UnixSockets.peer(socket).pid();
+        } catch (IOException e) {
+            return "its process";
+        }
     }
 
     /** The port has it now: {@link #abort} comes too late. */

@@ -83,6 +83,11 @@ final class Device {
         return !isPacked() || inflight != null || rings.stream().noneMatch(Ring::isForeignNext);
     }
 
+    /** Whether whoever is connected may be touching rings. */
+    boolean runs() {
+        return rings.stream().anyMatch(r -> r.running || r.foreign);
+    }
+
     private boolean isPacked() {
         return acknowledged != Connection.UNTOLD && (acknowledged & VirtioNet.RING_PACKED) != 0;
     }
@@ -261,10 +266,11 @@ final class Device {
         c.tell(Request.SET_VRING_BASE, new VringState(r.index, base).payload(), Connection.NO_DESCRIPTORS);
         c.tell(Request.SET_VRING_ADDR, address(r).payload(), Connection.NO_DESCRIPTORS);
         tellDescriptor(c, Request.SET_VRING_CALL, r.index, r.call);
+        // before it runs: what a ring that runs and is not enabled transmits is thrown away
+        tellEnabled(c, r);
         // from here on it may run
         r.running = true;
         tellDescriptor(c, Request.SET_VRING_KICK, r.index, r.spec.kick());
-        tellEnabled(c, r);
         // some begin with a kick only
         signal(r.spec.kick());
         signal(r.call);

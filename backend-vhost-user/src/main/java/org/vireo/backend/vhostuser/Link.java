@@ -32,6 +32,8 @@ final class Link implements Watcher.Duty {
     /** When this side has hung up itself, it calls again, also where it would not do so otherwise. */
     private static final long AFRESH_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final int AFRESH_MILLIS = 100;
+    /** How often who waits for a former back-end says so, at most. */
+    private static final int FORMER_MILLIS = 1_000;
 
     private final VhostUserOptions options;
     private final OpenContext context;
@@ -41,6 +43,8 @@ final class Link implements Watcher.Duty {
     /** Lost ones, which the watcher may still be polling: it closes them. */
     private final List<Connection> lost = new ArrayList<>();
     private volatile Connection connection;
+    /** One that did not answer when it had rings: until it is over, nobody else gets them. Null: there is none. */
+    private Connection former;
     private Offer offer;
     private Watcher watcher;
     private Exception failure;
@@ -163,8 +167,7 @@ final class Link implements Watcher.Duty {
 
     private void drop(Connection c, String why) {
         boolean survives = device.survives();
-        c.shutdown();
-        lost.add(c);
+        letGo(c);
         connection = null;
         device.lost();
         LOG.info("{}the back-end at {} has gone: {}", options.prefix(), options.path(), why);
@@ -179,6 +182,27 @@ final class Link implements Watcher.Duty {
         if (watcher != null) {
             watcher.wake();
         }
+    }
+
+    /** Ends a connection; if its other side does not answer and may still touch rings, it is not forgotten before that has let go, too. */
+    private void letGo(Connection c) {
+        if (device.runs() && !c.isOver()) {
+            c.hangUp();
+            former = c;
+        } else {
+            c.shutdown();
+            lost.add(c);
+        }
+    }
+
+    /** The former back-end's connection, or null. */
+    Connection former() {
+        return former;
+    }
+
+    /** Takes over what somebody else waited for. */
+    void former(Connection c) {
+        former = c;
     }
 
     private boolean comesBack() {
@@ -202,6 +226,9 @@ final class Link implements Watcher.Duty {
             if (connection != null) {
                 return connection.socket().number();
             }
+            if (former != null && failure == null) {
+                return former.socket().number();
+            }
             return failure == null && endpoint.listener() != null && pauseNanos() <= 0 ? endpoint.listener().number() : -1;
         } finally {
             lock.unlock();
@@ -213,6 +240,9 @@ final class Link implements Watcher.Duty {
         lock.lock();
         try {
             long left = pauseNanos();
+            if (connection == null && failure == null && former != null) {
+                return FORMER_MILLIS;
+            }
             if (connection != null || failure != null || endpoint.listener() != null && left <= 0) {
                 return -1;
             }
@@ -241,10 +271,31 @@ final class Link implements Watcher.Duty {
                 }
                 return;
             }
+            if (former != null && !former.isOver()) {
+                waitForFormer();
+                return;
+            }
+            forgetFormer();
         } finally {
             lock.unlock();
         }
         reconnect();
+    }
+
+    private void waitForFormer() {
+        String why = "the back-end that had the rings (" + former.peer() + ") does not answer and may still use them";
+        if (!complaint.equals(why) || System.nanoTime() - complained > QUIET_NANOS) {
+            complaint = why;
+            complained = System.nanoTime();
+            LOG.warn("{}{}: end it; no other gets the rings before it has closed its connection", options.prefix(), why);
+        }
+    }
+
+    private void forgetFormer() {
+        if (former != null) {
+            former.close();
+            former = null;
+        }
     }
 
     /** Without the lock, on the watcher's thread. */
@@ -274,11 +325,23 @@ final class Link implements Watcher.Duty {
         } catch (IOException e) {
             complain(c == null ? e.getMessage() : c.reason(e));
         } finally {
+            attempt = null;
             if (c != null && !done) {
+                giveUp(c);
+            }
+        }
+    }
+
+    /** Ends an attempt, unless somebody waits for its other side or closes it later. */
+    private void giveUp(Connection c) {
+        lock.lock();
+        try {
+            if (c != former && !lost.contains(c)) {
                 c.shutdown();
                 c.close();
             }
-            attempt = null;
+        } finally {
+            lock.unlock();
         }
     }
 
@@ -294,6 +357,7 @@ final class Link implements Watcher.Duty {
             done = true;
         } finally {
             if (!done) {
+                letGo(c);
                 device.lost();
             }
         }
@@ -374,6 +438,7 @@ final class Link implements Watcher.Duty {
     void close(boolean last) {
         lost.forEach(Connection::close);
         lost.clear();
+        forgetFormer();
         if (connection != null) {
             connection.close();
             connection = null;

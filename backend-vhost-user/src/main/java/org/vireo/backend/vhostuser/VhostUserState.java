@@ -28,7 +28,10 @@ import org.vireo.vhostuser.InflightSpec;
  * acknowledged         number      what the driver acknowledged; -1: nothing yet
  * told                 number      what SET_FEATURES said last; -1: nothing yet
  * status               number      what SET_STATUS said last
- * socket               descriptor  the connection; missing while no back-end is there
+ * connected            flag        whether a back-end is there
+ * socket               descriptor  the connection, with connected
+ * former               descriptor  the connection of a back-end that did not answer when it had rings; nobody else gets them before it is
+ *                                  closed at the other side. For who knows it
  * listener             descriptor  with server
  * inflight             descriptor  the in-flight memory, if there is one, and with it:
  * inflight_size, inflight_offset, inflight_queues, inflight_queue_size  numbers
@@ -55,7 +58,9 @@ final class VhostUserState {
     private static final String ACKNOWLEDGED = "acknowledged";
     private static final String TOLD = "told";
     private static final String STATUS = "status";
+    private static final String CONNECTED = "connected";
     private static final String SOCKET = "socket";
+    private static final String FORMER = "former";
     private static final String LISTENER = "listener";
     private static final String INFLIGHT = "inflight";
     private static final String INFLIGHT_SIZE = "inflight_size";
@@ -63,7 +68,8 @@ final class VhostUserState {
     private static final String INFLIGHT_QUEUES = "inflight_queues";
     private static final String INFLIGHT_QUEUE_SIZE = "inflight_queue_size";
     private static final Set<String> PORT_FIELDS = Set.of(PATH, SERVER, QUEUES, RECONNECT_MS, FEATURES, PROTOCOL, MTU, MEMORY_SLOTS,
-            ACKNOWLEDGED, TOLD, STATUS, SOCKET, LISTENER, INFLIGHT, INFLIGHT_SIZE, INFLIGHT_OFFSET, INFLIGHT_QUEUES, INFLIGHT_QUEUE_SIZE);
+            ACKNOWLEDGED, TOLD, STATUS, CONNECTED, SOCKET, FORMER, LISTENER, INFLIGHT, INFLIGHT_SIZE, INFLIGHT_OFFSET, INFLIGHT_QUEUES,
+            INFLIGHT_QUEUE_SIZE);
     private static final String RECEIVE_RUNS = "receive_runs";
     private static final String TRANSMIT_RUNS = "transmit_runs";
     private static final Set<String> QUEUE_FIELDS = Set.of(RECEIVE_RUNS, TRANSMIT_RUNS);
@@ -80,12 +86,16 @@ final class VhostUserState {
                 .number(RECONNECT_MS, o.reconnectMillis()).optional(RECONNECT_MS)
                 .number(FEATURES, offer.features()).number(PROTOCOL, offer.protocol()).number(MTU, offer.mtu())
                 .number(MEMORY_SLOTS, offer.memorySlots()).number(ACKNOWLEDGED, port.device().acknowledged())
-                .number(TOLD, c == null ? Connection.UNTOLD : c.features()).number(STATUS, c == null ? 0 : c.status());
+                .number(TOLD, c == null ? Connection.UNTOLD : c.features()).number(STATUS, c == null ? 0 : c.status())
+                .flag(CONNECTED, c != null);
         List<Fd> duplicates = new ArrayList<>();
         boolean done = false;
         try {
             if (c != null) {
                 p.descriptor(SOCKET, duplicate(c.socket(), duplicates));
+            }
+            if (port.link().former() != null) {
+                p.descriptor(FORMER, duplicate(port.link().former().socket(), duplicates)).optional(FORMER);
             }
             if (port.link().listener() != null) {
                 p.descriptor(LISTENER, duplicate(port.link().listener(), duplicates));
@@ -164,9 +174,9 @@ final class VhostUserState {
         List<Fd> kept = new ArrayList<>();
         boolean done = false;
         try {
-            Fd socket = p.has(SOCKET) ? copy(p, SOCKET, kept) : null;
+            Fd socket = p.flag(CONNECTED) ? copy(p, SOCKET, kept) : null;
             Fd listener = options.server() ? copy(p, LISTENER, kept) : null;
-            Inflight inflight = p.has(INFLIGHT) ? inflight(p, options, context.rehearsal(), kept) : null;
+            Inflight inflight = p.has(INFLIGHT) || p.has(INFLIGHT_SIZE) ? inflight(p, options, context.rehearsal(), kept) : null;
             Device device = Device.of(options.prefix(), options.queues(), acknowledged, inflight);
             for (Ring r : device.rings()) {
                 r.foreign = foreign.get(r.index);
@@ -181,7 +191,11 @@ final class VhostUserState {
                 c.inflightTold(inflight != null && foreign.contains(true));
                 c.take();
             }
+            Fd former = p.has(FORMER) ? copy(p, FORMER, kept) : null;
             VhostUserPort port = new VhostUserPort(options, context, Endpoint.of(options, fds, listener), c, offer, device);
+            if (former != null) {
+                port.link().former(new Connection(former, fds, options.prefix() + "former back-end"));
+            }
             done = true;
             return port;
         } catch (IOException e) {

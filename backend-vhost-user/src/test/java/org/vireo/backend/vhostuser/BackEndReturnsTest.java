@@ -20,10 +20,12 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.RingPosition;
+import org.vireo.posix.linux.Poll;
 import org.vireo.posix.linux.SharedMemory;
 import org.vireo.testsupport.Await;
 import org.vireo.vhostuser.PackedInflightLayout;
@@ -54,7 +56,7 @@ final class BackEndReturnsTest extends PortCase {
             assertOrder(b.heard(), "GET_FEATURES", "SET_OWNER", "SET_LOG_BASE +1",
                     "SET_FEATURES 0x" + Long.toHexString(SPLIT | VirtioNet.PROTOCOL_FEATURES | VirtioNet.LOG_ALL), "SET_STATUS 0xb",
                     "SET_MEM_TABLE 1 regions +1", "SET_STATUS 0xf", "SET_VRING_BASE 0 5", "SET_VRING_ADDR 0 flags 1",
-                    "SET_VRING_CALL 0x0 +1", "SET_VRING_KICK 0x0 +1", "SET_VRING_ENABLE 0 1", "SET_VRING_BASE 1 65534",
+                    "SET_VRING_CALL 0x0 +1", "SET_VRING_ENABLE 0 1", "SET_VRING_KICK 0x0 +1", "SET_VRING_BASE 1 65534",
                     "SET_VRING_KICK 0x1 +1");
             assertEquals(List.of("link down", "state", "link up", "state"), news.take());
         }
@@ -152,8 +154,8 @@ final class BackEndReturnsTest extends PortCase {
                     return;
                 }
                 news.await("link up");
-                assertOrder(b.heard(), "SET_MEM_TABLE", "SET_VRING_KICK 0x0 +1", "SET_VRING_ENABLE 0 1", "SET_VRING_KICK 0x1 +1",
-                        "SET_VRING_ENABLE 1 1");
+                assertOrder(b.heard(), "SET_MEM_TABLE", "SET_VRING_ENABLE 0 1", "SET_VRING_KICK 0x0 +1", "SET_VRING_ENABLE 1 1",
+                        "SET_VRING_KICK 0x1 +1");
             } finally {
                 b.straight();
                 p.close(Disposal.RELEASE);
@@ -293,6 +295,45 @@ final class BackEndReturnsTest extends PortCase {
         List<String> heard = b.heard();
         assertOrder(heard, "SET_VRING_KICK 0x0 +1");
         assertFalse(heard.contains("SET_VRING_KICK 0x1 +1"));
+    }
+
+    @Test
+    void oneThatIsStuckWithTheRingsKeepsOthersFromThemUntilItHasLetGo() throws Exception {
+        VhostUserBackend netdev = netdev("server=on");
+        ScriptedBackEnd stuck = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
+        TestGuest g = guest();
+        VhostUserPort p = kept((VhostUserPort) netdev.open(news.context()));
+        run(p, g, SPLIT);
+        stuck.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.FREEZE);
+        assertNull(p.stop(0));
+        assertTrue(news.has("link down"));
+        ScriptedBackEnd next = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
+        // also when the port moves meanwhile
+        try (BackendState s = netdev.save(p, 1)) {
+            assertTrue(s.port().has("former") && s.port().optional("former"));
+            assertFalse(s.port().has("socket"));
+        }
+        Poll.readable(300); // it would be taken at once
+        assertEquals(List.of(), next.hears());
+        stuck.straight();
+        next.awaitHeard("SET_VRING_KICK 0x1");
+        assertEquals("running [1], enabled [1]", next.rings());
+        assertEquals("running [], enabled []", stuck.rings());
+    }
+
+    @Test
+    void oneThatIsStuckAndDiesHasLetGo() throws Exception {
+        VhostUserBackend netdev = netdev("server=on");
+        TestGuest g = guest();
+        VhostUserPort p;
+        try (ScriptedBackEnd stuck = new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2)) {
+            p = kept((VhostUserPort) netdev.open(news.context()));
+            run(p, g, SPLIT);
+            stuck.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.FREEZE);
+            assertNull(p.stop(0));
+        }
+        keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2)).awaitHeard("SET_VRING_KICK 0x1");
+        p.start(0, g.spec(0, 0));
     }
 
     @Test

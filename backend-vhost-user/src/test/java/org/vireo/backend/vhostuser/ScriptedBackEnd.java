@@ -50,6 +50,8 @@ final class ScriptedBackEnd implements AutoCloseable {
         DIE,
         /** Says nothing, to this and all that follows. */
         HANG,
+        /** Does nothing at all any more, until it is straight again: it does not even notice that the connection ends. */
+        FREEZE,
         /** Sends bytes that are no message. */
         GARBAGE,
         /** Acknowledges with a failure. */
@@ -82,6 +84,7 @@ final class ScriptedBackEnd implements AutoCloseable {
     private Fd current;
     private Fd inflight;
     private volatile boolean ending;
+    private volatile boolean frozen;
     private volatile Throwable failure;
 
     /** Listens, or connects for as long as it lives. */
@@ -117,6 +120,7 @@ final class ScriptedBackEnd implements AutoCloseable {
 
     synchronized void straight() {
         twists.clear();
+        frozen = false;
         dieAt = NEVER;
     }
 
@@ -218,6 +222,10 @@ final class ScriptedBackEnd implements AutoCloseable {
         }
         MessageChannel channel = MessageChannel.of(s, FDS, "front-end");
         while (!ending) {
+            if (frozen) {
+                Poll.readable(POLL_MILLIS);
+                continue;
+            }
             Optional<Message> m;
             try {
                 m = channel.receive(System.nanoTime() + POLL_MILLIS * 1_000_000L);
@@ -252,6 +260,10 @@ final class ScriptedBackEnd implements AutoCloseable {
             for (Request all : Request.values()) {
                 twists.put(all, Twist.HANG);
             }
+            return true;
+        }
+        if (t == Twist.FREEZE) {
+            frozen = true;
             return true;
         }
         if (t == Twist.GARBAGE) {

@@ -68,7 +68,7 @@ final class VhostUserTransferTest extends PortCase {
             q.start(0, g.spec(0, 4));
             List<String> heard = b.heard();
             assertOrder(heard, "GET_FEATURES", "GET_VRING_BASE 0 0", "GET_VRING_BASE 1 0", "SET_MEM_TABLE", "SET_VRING_BASE 0 4",
-                    "SET_VRING_KICK 0x0 +1", "SET_VRING_ENABLE 0 1");
+                    "SET_VRING_ENABLE 0 1", "SET_VRING_KICK 0x0 +1");
             assertFalse(heard.stream().anyMatch(h -> h.startsWith("SET_STATUS") || h.startsWith("SET_FEATURES")), heard.toString());
             assertEquals(1, b.connections());
             assertFalse(news.has("link") || toldSecond.has("link"));

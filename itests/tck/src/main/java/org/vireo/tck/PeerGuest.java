@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.tck;
 
-import java.io.IOException;
-
 /**
  * A guest whose port is in another process. Frames of a port that has them pass that process; of one that takes rings the driver stays
  * here, as in a VM, and that process tells the port of them.
@@ -17,11 +15,12 @@ final class PeerGuest {
         this.guest = guest;
     }
 
-    private RingGuest rings() throws IOException {
+    private RingGuest rings() throws Exception {
         if (!(guest instanceof RingGuest r)) {
             return null;
         }
         if (!told) {
+            r.quiesce();
             peer.tell(WiredRings.of(r.driver()));
             peer.does("rings " + r.positions());
             told = true;
@@ -29,7 +28,7 @@ final class PeerGuest {
         return r;
     }
 
-    void transmit(int first, int last) throws IOException {
+    void transmit(int first, int last) throws Exception {
         RingGuest r = rings();
         if (r == null) {
             peer.does("transmit " + first + " " + last);
@@ -38,7 +37,7 @@ final class PeerGuest {
         }
     }
 
-    void expectReceived(int first, int last) throws IOException {
+    void expectReceived(int first, int last) throws Exception {
         RingGuest r = rings();
         if (r == null) {
             peer.does("receive " + first + " " + last);

@@ -28,6 +28,7 @@ final class RingGuest extends KitGuest {
     private boolean told;
     private boolean opened;
     private boolean mayRun;
+    private boolean quiet;
     private long longestNanos;
 
     /** What does not belong to one port: the guest's driver, and where its rings are. */
@@ -35,6 +36,8 @@ final class RingGuest extends KitGuest {
         final KitDriver driver;
         final List<RingPosition> positions = new ArrayList<>();
         RingGuest holder;
+        /** Who had them last: its threads stand still while somebody else has them. */
+        RingGuest last;
 
         Shared(KitDriver driver, int begin) {
             this.driver = driver;
@@ -124,6 +127,14 @@ final class RingGuest extends KitGuest {
         if (shared.holder != null && !mayRun) {
             shared.holder.still();
         }
+        if (shared.last != null && shared.last != this) {
+            shared.last.quiesce();
+        }
+        shared.last = this;
+        if (quiet) {
+            TckSupport.resume(port);
+            quiet = false;
+        }
         if (!told) {
             tell();
             for (int i = 0; i < shared.positions.size(); i++) {
@@ -186,6 +197,14 @@ final class RingGuest extends KitGuest {
                 }
             }
             shared.holder = null;
+        }
+    }
+
+    /** Its threads stand still while its state moves, as ThreadedPort says. */
+    void quiesce() throws NetdevException {
+        if (!isClosed() && !quiet) {
+            TckSupport.quiesce(port);
+            quiet = true;
         }
     }
 

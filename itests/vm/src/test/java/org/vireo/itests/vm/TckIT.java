@@ -21,6 +21,7 @@ import org.vireo.testsupport.TestProcess;
 final class TckIT {
     private static final Duration LIMIT = Duration.ofSeconds(180);
     private static final Path MUTANTS = Vireo.ROOT.resolve("itests/mutants/target");
+    private static final Path VHOST_USER = Vireo.ROOT.resolve("backend-vhost-user");
 
     @TempDir
     private Path work;
@@ -42,8 +43,12 @@ final class TckIT {
     }
 
     private static Path mutants() throws IOException {
-        try (Stream<Path> jars = Files.list(MUTANTS)) {
-            return jars.filter(p -> p.getFileName().toString().matches("vireo-mutants-[^-]*(-SNAPSHOT)?\\.jar")).findFirst().orElseThrow();
+        return jar(MUTANTS, "vireo-mutants");
+    }
+
+    private static Path jar(Path folder, String artifact) throws IOException {
+        try (Stream<Path> jars = Files.list(folder)) {
+            return jars.filter(p -> p.getFileName().toString().matches(artifact + "-[^-]*(-SNAPSHOT)?\\.jar")).findFirst().orElseThrow();
         }
     }
 
@@ -57,7 +62,18 @@ final class TckIT {
         says(lines, "transmit-short-when-full +not run +FrameQueue.transmit +only a fixture .*");
         says(lines, "validate-names-the-option +not run .*--refuse.*");
         says(lines, "pairs-in-use +not run +PortSettings.enabled +one pair only");
+        says(lines, "stop-untouched +not run +VringPort.stop +this backend does not take the guest's rings .*");
+        assertEquals(3, lines.stream().filter(l -> l.contains(" not run ") && !l.contains("(VringPort)")).count(), lines.toString());
         says(lines, "[0-9]+ rules: [0-9]+ passed, 0 failed, [0-9]+ not run");
+    }
+
+    @Test
+    void aBundleThatTakesTheRingsPassesWithAFixture() throws IOException {
+        List<String> lines = tck(0, jar(VHOST_USER.resolve("target"), "vireo-backend-vhost-user").toString(), "--fixture",
+                VHOST_USER.resolve("target/test-classes").toString(), "--require-all", "--rule", "rings-move-frames", "--rule",
+                "rings-inherited", "--rule", "other-side-returns", "--rule", "close-with-running-rings", "--rule", "service-names");
+        says(lines, "rings-inherited +passed +VringSpec.mayRun");
+        says(lines, "5 rules: 5 passed, 0 failed, 0 not run");
     }
 
     @Test

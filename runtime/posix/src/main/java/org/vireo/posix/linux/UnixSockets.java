@@ -30,6 +30,7 @@ public final class UnixSockets {
     private static final int SO_RCVBUF = 8;
     private static final int SO_RCVBUFFORCE = 33;
     private static final int SO_PEEK_OFF = 42;
+    private static final int SHUT_WR = 1;
     private static final int SHUT_RDWR = 2;
     private static final int CLOEXEC_NONBLOCK = 02000000 | 04000;
     private static final int CLOEXEC = 02000000;
@@ -258,9 +259,23 @@ public final class UnixSockets {
      * @param socket a connected socket
      */
     public static void shutdown(Fd socket) {
+        shutdown(socket, SHUT_RDWR);
+    }
+
+    /**
+     * Shuts the half that sends, for all processes that hold the socket (shutdown(2)): the peer reads an end, and when it closes its side,
+     * also by ending, an end is read here.
+     *
+     * @param socket a connected socket
+     */
+    public static void endOutput(Fd socket) {
+        shutdown(socket, SHUT_WR);
+    }
+
+    private static void shutdown(Fd socket, int half) {
         MemorySegment s = Native.state();
         try {
-            int ignored = (int) SHUTDOWN.invokeExact(s, (long) socket.number(), (long) SHUT_RDWR);
+            int ignored = (int) SHUTDOWN.invokeExact(s, (long) socket.number(), (long) half);
         } catch (Throwable t) {
             throw Native.unexpected(t);
         }

@@ -18,7 +18,7 @@ class RingMutantsTest {
     /** Rules about settings that do not concern rings. */
     private static final Set<String> NOT_HERE = Set.of("apply-what-the-profile-allows", "apply-fails-unchanged", "quiesce-stills");
     /** Of the rules that a fault keeps one in so many is tried. */
-    private static final int OF_OTHERS = 8;
+    private static final int OF_OTHERS = 20;
     /** They start processes: the fixture's way there is tried with frames, these rules' way with a vhost-user back-end. */
     private static final Set<String> SLOW = Set.of("load-inert", "move-to-another-process");
 
