@@ -10,7 +10,7 @@ import pathlib
 import sys
 import xml.etree.ElementTree as ElementTree
 
-OTHER_KIND = "this backend does not take the guest's rings"
+OTHER_KIND = ("this backend does not take the guest's rings", "this backend takes the guest's rings")
 
 
 def main():
@@ -38,7 +38,7 @@ def main():
                     skipped = case.find("skipped")
                     reason = skipped is not None and (skipped.get("message") or skipped.text or "no reason given").split("\n")[0]
                     # a rule of the backend test kit for another kind of port than the backend has
-                    if reason and OTHER_KIND not in reason:
+                    if reason and not any(kind in reason for kind in OTHER_KIND):
                         wrong.append(f"{module}: skipped {case.get('classname')}.{case.get('name')}: {reason}")
         for source in (s for s in sources if s.name.endswith("FuzzTest.java") and "@FuzzTest" in s.read_text()):
             report = module / "target/fuzz-reports" / f"TEST-{'.'.join(source.relative_to(module / 'src/test/java').with_suffix('').parts)}.xml"

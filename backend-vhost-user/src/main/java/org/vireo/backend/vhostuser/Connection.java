@@ -60,9 +60,9 @@ final class Connection implements AutoCloseable {
         this(socket, fds, purpose, new MemoryTable(true));
     }
 
-    /** A connection that somebody else has used; what he said is known but for the memory. */
-    Connection(Fd socket, Fds fds, String purpose, Offer offer, long features, int status) {
-        this(socket, fds, purpose, new MemoryTable(false));
+    /** A connection that somebody else has used; what he said is known, but of the memory only whether he told any. */
+    Connection(Fd socket, Fds fds, String purpose, Offer offer, long features, int status, boolean memoryTold) {
+        this(socket, fds, purpose, new MemoryTable(!memoryTold));
         this.offer = offer;
         this.features = features;
         this.status = status;

@@ -159,7 +159,8 @@ final class Device {
             return;
         }
         MemoryTable.Change change = c.memory().change(prefix, c.offer(), memory);
-        List<Ring> moved = rings.stream().filter(r -> r.running && disturbs(change, r.spec)).toList();
+        boolean replaces = change.replaces();
+        List<Ring> moved = rings.stream().filter(r -> r.running && (replaces || disturbs(change, r.spec))).toList();
         for (Ring r : moved) {
             r.position = stopRunning(c, r);
         }
@@ -215,14 +216,23 @@ final class Device {
         }
     }
 
-    void start(Connection c, Ring r, VringSpec spec) throws NetdevException, IOException {
+    /**
+     * Starts a ring.
+     *
+     * @param tries whether it is a rehearsal: nobody has had it, and nothing is read
+     */
+    void start(Connection c, Ring r, VringSpec spec, boolean tries) throws NetdevException, IOException {
         if (acknowledged == Connection.UNTOLD || memory == null) {
             throw new NetdevException(prefix + r + " cannot be started before features and memory are known");
         }
         r.forget();
+        if (!spec.mayRun() && rings.stream().noneMatch(Ring::isForeignNext)) {
+            // of the life that all rings had before nothing is in flight any more, whatever a back-end has left there
+            dropInflight(c);
+        }
         r.spec = Kept.Vring.of(spec);
         r.call = Kept.copy(spec.call());
-        if (!spec.mayRun()) {
+        if (!spec.mayRun() || tries) {
             r.position = spec.position();
         } else if (!r.foreign) {
             r.position = c == null ? null : leftAt(c, r);
@@ -386,6 +396,8 @@ final class Device {
 
     private RingPosition stopRunning(Connection c, Ring r) throws IOException {
         int base = c.vringBase(r.index);
+        // where it was started is not where it is, whatever the answer is worth
+        r.position = null;
         r.running = false;
         return position(base, r.spec);
     }
@@ -447,7 +459,7 @@ final class Device {
         }
     }
 
-    void call(Connection c, Ring r, Fd call) throws IOException {
+    void call(Connection c, Ring r, Fd call) throws NetdevException, IOException {
         r.call(Kept.copy(call));
         if (c != null && r.running) {
             tellDescriptor(c, Request.SET_VRING_CALL, r.index, call);
@@ -508,6 +520,7 @@ final class Device {
         }
         try {
             PageLog.mark(log, all);
+            signal(log.event());
         } catch (IOException e) {
             LOG.error("{}what a back-end wrote that has gone could not be logged, and the guest must not be migrated now: {}", prefix,
                     e.getMessage());

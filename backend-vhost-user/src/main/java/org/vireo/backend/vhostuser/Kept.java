@@ -7,6 +7,7 @@ import java.util.List;
 import org.vireo.net.api.DirtyLog;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.GuestMemory;
+import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.RingPosition;
 import org.vireo.net.api.VringSpec;
 
@@ -15,8 +16,17 @@ final class Kept {
     private Kept() {
     }
 
-    static Fd copy(Fd fd) throws IOException {
-        return fd == null ? null : fd.duplicate();
+    /**
+     * Another descriptor of the same file; null of null.
+     *
+     * @throws NetdevException this process has no more: that is no fault of the back-end
+     */
+    static Fd copy(Fd fd) throws NetdevException {
+        try {
+            return fd == null ? null : fd.duplicate();
+        } catch (IOException e) {
+            throw new NetdevException("what a back-end is to be told cannot be kept: " + e.getMessage(), e);
+        }
     }
 
     static void close(Fd fd) {
@@ -27,13 +37,13 @@ final class Kept {
 
     /** A guest's memory. */
     record Memory(List<GuestMemory.Region> regions) implements GuestMemory, AutoCloseable {
-        static Memory of(GuestMemory given) throws IOException {
+        static Memory of(GuestMemory given) throws NetdevException {
             List<GuestMemory.Region> all = new ArrayList<>();
             try {
                 for (GuestMemory.Region r : given.regions()) {
-                    all.add(new KeptRegion(r.guestAddress(), r.bytes(), r.userAddress(), r.fileOffset(), r.file().duplicate()));
+                    all.add(new KeptRegion(r.guestAddress(), r.bytes(), r.userAddress(), r.fileOffset(), copy(r.file())));
                 }
-            } catch (IOException e) {
+            } catch (NetdevException e) {
                 all.forEach(r -> r.file().close());
                 throw e;
             }
@@ -50,14 +60,14 @@ final class Kept {
 
     /** A log of written pages. */
     record Log(Fd file, long offset, long bytes, Fd event) implements DirtyLog, AutoCloseable {
-        static Log of(DirtyLog given) throws IOException {
+        static Log of(DirtyLog given) throws NetdevException {
             if (given == null) {
                 return null;
             }
-            Fd file = given.file().duplicate();
+            Fd file = copy(given.file());
             try {
                 return new Log(file, given.offset(), given.bytes(), copy(given.event()));
-            } catch (IOException e) {
+            } catch (NetdevException e) {
                 file.close();
                 throw e;
             }
@@ -73,7 +83,7 @@ final class Kept {
     /** How a ring was started; its call descriptor is kept apart, since it may be replaced. */
     record Vring(int size, long descriptors, long driver, long device, long log, RingPosition position, boolean mayRun, Fd kick, Fd call)
             implements VringSpec, AutoCloseable {
-        static Vring of(VringSpec s) throws IOException {
+        static Vring of(VringSpec s) throws NetdevException {
             return new Vring(s.size(), s.descriptors(), s.driver(), s.device(), s.log(), s.position(), s.mayRun(), copy(s.kick()), null);
         }
 

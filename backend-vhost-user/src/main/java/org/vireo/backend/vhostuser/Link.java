@@ -91,11 +91,6 @@ final class Link implements Watcher.Duty {
         return endpoint.listener();
     }
 
-    /** Whether a new back-end is being brought up just now. Any thread. */
-    boolean isChanging() {
-        return attempt != null;
-    }
-
     /** Sends a back-end away that is being brought up. It is tried again. Any thread. */
     void abortAttempt() {
         Connection a = attempt;

@@ -35,6 +35,10 @@ final class MemoryTable {
             return spec.equals(other.spec) && file.equals(other.file);
         }
 
+        boolean overlaps(Entry other) {
+            return spec.guest() - other.spec.guest() < other.spec.size() && other.spec.guest() - spec.guest() < spec.size();
+        }
+
         boolean holds(long user) {
             return user - spec.user() >= 0 && user - spec.user() < spec.size();
         }
@@ -43,7 +47,7 @@ final class MemoryTable {
     /**
      * A table.
      *
-     * @param known whether the back-end was told of nothing so far; else somebody else has told it
+     * @param known whether the back-end was told of nothing so far; else somebody else has told it, perhaps
      */
     MemoryTable(boolean known) {
         this.known = known;
@@ -67,6 +71,11 @@ final class MemoryTable {
         /** Whether memory at an address goes away, if only for a moment. A back-end that is told a whole table looks after that itself. */
         boolean disturbs(long user) {
             return slots && known && removed().stream().anyMatch(e -> e.holds(user));
+        }
+
+        /** Whether other memory comes where some is that the guest may have given buffers of: while it is away, nothing may run. */
+        boolean replaces() {
+            return slots && known && removed().stream().anyMatch(e -> wanted.stream().anyMatch(e::overlaps));
         }
 
         private List<Entry> removed() {
@@ -111,7 +120,8 @@ final class MemoryTable {
      * Plans to tell of memory.
      *
      * @throws NetdevException there is more of it than the back-end takes
-     * @throws IOException the back-end cannot be told on this connection, but on another one
+     * @throws NewConnectionException the back-end cannot be told on this connection, but on another one
+     * @throws IOException the memory's files cannot be looked at
      */
     Change change(String prefix, Offer offer, GuestMemory memory) throws IOException, NetdevException {
         List<Entry> wanted = new ArrayList<>();
@@ -125,7 +135,7 @@ final class MemoryTable {
                     + (slots ? "" : ", as it has no CONFIGURE_MEM_SLOTS") + ": give the guest its memory in fewer pieces");
         }
         if (slots && !known && wanted.size() > TABLE_LIMIT) {
-            throw new IOException("what memory its former front-end told of is not known, and a table of " + wanted.size()
+            throw new NewConnectionException("what memory its former front-end told of is not known, and a table of " + wanted.size()
                     + " regions is too long");
         }
         return new Change(List.copyOf(wanted), slots);

@@ -81,9 +81,8 @@ public final class VhostUserBackend implements NetBackend, BackendStateTransfer 
 
     @Override
     public void check(NetPort p) throws StateTransferException {
-        if (mine(p).link().isChanging()) {
-            throw new StateTransferException("netdev " + id + ": its back-end is connecting just now: try again");
-        }
+        // also while a back-end is brought up: that is sent away by quiesce, and calls again where the port goes on
+        mine(p);
     }
 
     @Override

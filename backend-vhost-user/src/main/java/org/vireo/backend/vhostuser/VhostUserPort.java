@@ -124,6 +124,8 @@ final class VhostUserPort implements DeviceStatePort, ThreadedPort {
                 what.on(c);
             } catch (RefusedException e) {
                 throw new NetdevException(options.prefix() + e.getMessage(), e);
+            } catch (NewConnectionException e) {
+                link.startAfresh(c, e.getMessage());
             } catch (IOException e) {
                 if (c == null) {
                     throw new NetdevException(options.prefix() + e.getMessage(), e);
@@ -204,7 +206,7 @@ final class VhostUserPort implements DeviceStatePort, ThreadedPort {
     @Override
     public void start(int index, VringSpec spec) throws NetdevException {
         Ring r = ring(index);
-        call(c -> device.start(c, r, spec));
+        call(c -> device.start(c, r, spec, context.rehearsal()));
     }
 
     @Override

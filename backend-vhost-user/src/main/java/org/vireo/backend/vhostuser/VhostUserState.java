@@ -28,6 +28,7 @@ import org.vireo.vhostuser.InflightSpec;
  * acknowledged         number      what the driver acknowledged; -1: nothing yet
  * told                 number      what SET_FEATURES said last; -1: nothing yet
  * status               number      what SET_STATUS said last
+ * memory_told          flag        whether the back-end has memory of a guest, perhaps
  * connected            flag        whether a back-end is there
  * socket               descriptor  the connection, with connected
  * former               descriptor  the connection of a back-end that did not answer when it had rings; nobody else gets them before it is
@@ -58,6 +59,7 @@ final class VhostUserState {
     private static final String ACKNOWLEDGED = "acknowledged";
     private static final String TOLD = "told";
     private static final String STATUS = "status";
+    private static final String MEMORY_TOLD = "memory_told";
     private static final String CONNECTED = "connected";
     private static final String SOCKET = "socket";
     private static final String FORMER = "former";
@@ -68,8 +70,8 @@ final class VhostUserState {
     private static final String INFLIGHT_QUEUES = "inflight_queues";
     private static final String INFLIGHT_QUEUE_SIZE = "inflight_queue_size";
     private static final Set<String> PORT_FIELDS = Set.of(PATH, SERVER, QUEUES, RECONNECT_MS, FEATURES, PROTOCOL, MTU, MEMORY_SLOTS,
-            ACKNOWLEDGED, TOLD, STATUS, CONNECTED, SOCKET, FORMER, LISTENER, INFLIGHT, INFLIGHT_SIZE, INFLIGHT_OFFSET, INFLIGHT_QUEUES,
-            INFLIGHT_QUEUE_SIZE);
+            ACKNOWLEDGED, TOLD, STATUS, MEMORY_TOLD, CONNECTED, SOCKET, FORMER, LISTENER, INFLIGHT, INFLIGHT_SIZE, INFLIGHT_OFFSET,
+            INFLIGHT_QUEUES, INFLIGHT_QUEUE_SIZE);
     private static final String RECEIVE_RUNS = "receive_runs";
     private static final String TRANSMIT_RUNS = "transmit_runs";
     private static final Set<String> QUEUE_FIELDS = Set.of(RECEIVE_RUNS, TRANSMIT_RUNS);
@@ -87,7 +89,7 @@ final class VhostUserState {
                 .number(FEATURES, offer.features()).number(PROTOCOL, offer.protocol()).number(MTU, offer.mtu())
                 .number(MEMORY_SLOTS, offer.memorySlots()).number(ACKNOWLEDGED, port.device().acknowledged())
                 .number(TOLD, c == null ? Connection.UNTOLD : c.features()).number(STATUS, c == null ? 0 : c.status())
-                .flag(CONNECTED, c != null);
+                .flag(MEMORY_TOLD, c != null && !c.memory().isEmpty()).flag(CONNECTED, c != null);
         List<Fd> duplicates = new ArrayList<>();
         boolean done = false;
         try {
@@ -185,7 +187,7 @@ final class VhostUserState {
                 throw new StateTransferException(p.name(), ACKNOWLEDGED, "what the driver acknowledged, since rings run", "-1");
             }
             Connection c = socket == null ? null
-                    : new Connection(socket, fds, options.prefix() + "back-end", offer, told, status);
+                    : new Connection(socket, fds, options.prefix() + "back-end", offer, told, status, p.flag(MEMORY_TOLD));
             if (c != null) {
                 // told with the first ring that runs
                 c.inflightTold(inflight != null && foreign.contains(true));

@@ -74,6 +74,7 @@ final class BackEndReturnsTest extends PortCase {
         try (MarkedPages marked = new MarkedPages(24, 0x5_0000_0000L)) {
             p.log(marked.log());
             assertEquals(0, marked.take());
+            assertEquals(0, marked.told());
             news.take();
             if (hangsUp) {
                 hangUpAndReturn(b);
@@ -83,6 +84,7 @@ final class BackEndReturnsTest extends PortCase {
             }
             // the used ring reaches over a page's end
             assertEquals(g.pages() + 2, marked.take());
+            assertTrue(marked.told() > 0, "the VMM is told that something was logged");
             b.straight();
             news.await("link up");
             p.stop(0);
@@ -398,6 +400,26 @@ final class BackEndReturnsTest extends PortCase {
         assertFalse(heard.stream().anyMatch(h -> h.startsWith("GET_INFLIGHT_FD")), "it is asked for once");
         assertOrder(heard, "SET_INFLIGHT_FD 2 of 1024 +1", "SET_VRING_BASE 0 " + (0x8003 | 0x8003 << 16), "SET_VRING_BASE 1 "
                 + (7 | 7 << 16));
+    }
+
+    /** The guest has begun a new life: what a back-end had taken in the one before must not be given back in this one. */
+    @Test
+    void whereAllRingsBeginAnewSoDoesTheInflightMemory() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT);
+        b.hangUp();
+        news.await("link up");
+        p.stop(0);
+        p.start(0, g.spec(0, 0));
+        p.stop(0);
+        b.heard();
+        p.stop(1);
+        p.start(0, g.spec(0, 0));
+        assertOrder(b.heard(), "GET_INFLIGHT_FD", "SET_INFLIGHT_FD", "SET_VRING_KICK 0x0");
+        p.start(1, g.spec(1, 0));
+        assertFalse(b.heard().stream().anyMatch(h -> h.contains("INFLIGHT")), "the other ring runs with it already");
     }
 
     /** Version 1, and where a packed ring is when what is being given back is, and before. */

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.lang.foreign.ValueLayout;
 import org.vireo.net.api.DirtyLog;
 import org.vireo.net.api.Fd;
+import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.SharedMemory;
 
 /** A log of written pages, as a VMM has it. */
@@ -13,6 +14,7 @@ final class MarkedPages implements AutoCloseable {
     private final long offset;
     private final long bytes;
     private final long mapped;
+    private final Fd event;
 
     /**
      * A log.
@@ -25,13 +27,14 @@ final class MarkedPages implements AutoCloseable {
         bytes = guestEnd / 4096 / 8;
         file = SharedMemory.create(ScriptedBackEnd.FDS, "log", offset + bytes, false);
         mapped = SharedMemory.map(file, 0, offset + bytes);
+        event = EventFd.create(ScriptedBackEnd.FDS, "log event");
     }
 
     DirtyLog log() {
         return new DirtyLog() {
             @Override
             public Fd event() {
-                return null;
+                return event;
             }
 
             @Override
@@ -51,6 +54,11 @@ final class MarkedPages implements AutoCloseable {
         };
     }
 
+    /** How often it was said that bits were set, since the last time. */
+    long told() {
+        return EventFd.drain(event.number());
+    }
+
     /** Takes the bits out: how many there were. */
     int take() {
         int n = 0;
@@ -64,5 +72,6 @@ final class MarkedPages implements AutoCloseable {
     public void close() {
         SharedMemory.unmap(mapped, offset + bytes);
         file.close();
+        event.close();
     }
 }

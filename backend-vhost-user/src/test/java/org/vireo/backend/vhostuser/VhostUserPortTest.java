@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -19,6 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.vireo.net.api.DirtyLog;
 import org.vireo.net.api.Fd;
+import org.vireo.net.api.GuestMemory;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
@@ -279,6 +281,80 @@ final class VhostUserPortTest extends PortCase {
         p.memory(other.memory());
         assertOrder(b.heard(), "GET_VRING_BASE 0", "GET_VRING_BASE 1", "REM_MEM_REG", "ADD_MEM_REG", "SET_VRING_BASE 0 4",
                 "SET_VRING_KICK 0x0", "SET_VRING_KICK 0x1");
+    }
+
+    @Test
+    void ringsStandStillWhileMemoryIsReplacedThatMayHoldBuffers() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.CONFIGURE_MEM_SLOTS);
+        TestGuest g = guest();
+        TestGuest other = guest();
+        VhostUserPort p = open();
+        g.ram.add(4096);
+        run(p, g, SPLIT);
+        b.heard();
+        // the rings' region stays
+        GuestMemory.Region rings = g.memory().regions().getFirst();
+        other.ram.add(4096);
+        p.memory(() -> List.of(rings, other.memory().regions().getLast()));
+        assertOrder(b.heard(), "GET_VRING_BASE 0", "GET_VRING_BASE 1", "REM_MEM_REG", "ADD_MEM_REG", "SET_VRING_KICK 0x0",
+                "SET_VRING_KICK 0x1");
+        // one that only goes is the guest's to use no more
+        p.memory(() -> List.of(rings));
+        assertEquals(1, b.heard().size());
+    }
+
+    @Test
+    void aPositionThatMakesNoSenseIsNotTakenForTheFormerOne() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.CONFIGURE_MEM_SLOTS);
+        TestGuest g = guest();
+        TestGuest other = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT);
+        g.used(0, 9);
+        other.used(0, 9);
+        b.base(0, 1 << 16 | 5);
+        b.heard();
+        p.memory(other.memory());
+        news.await("link up");
+        b.awaitHeard("SET_VRING_KICK 0x1");
+        assertOrder(b.heard(), "GET_VRING_BASE 0", "GET_FEATURES", "SET_VRING_BASE 0 9", "SET_VRING_KICK 0x0");
+    }
+
+    @Test
+    void ownDescriptorsThatAreUsedUpAreNoFaultOfTheBackEnd() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        p.features(SPLIT);
+        p.memory(g.memory());
+        b.heard();
+        Fd none = new Fd() {
+            @Override
+            public int number() {
+                return 0;
+            }
+
+            @Override
+            public boolean isOpen() {
+                return true;
+            }
+
+            @Override
+            public Fd duplicate() throws IOException {
+                throw new IOException("too many open files");
+            }
+
+            @Override
+            public void close() {
+                // nothing
+            }
+        };
+        String m = assertThrows(NetdevException.class, () -> p.start(0, g.spec(0, RingPosition.of(0, 0), none))).getMessage();
+        assertTrue(m.contains("cannot be kept: too many open files"), m);
+        assertEquals(1, b.connections());
+        p.start(0, g.spec(0, 0));
+        assertOrder(b.heard(), "SET_VRING_KICK 0x0");
+        assertFalse(news.has("link"));
     }
 
     @Test

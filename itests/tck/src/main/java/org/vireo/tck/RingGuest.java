@@ -16,8 +16,8 @@ import org.vireo.net.api.RingPosition;
 import org.vireo.net.api.VringPort;
 
 /**
- * In front of a port that takes the rings: the guest and the frontend, as the port sees them. Each call is held against the deadline of
- * the contract. The rings go from port to port as in the system: they are stopped here, and go on there where they were.
+ * In front of a port that takes the rings: the guest and the frontend, as the port sees them. Each call is timed. The rings go from port to
+ * port as in the system: they are stopped here, and go on there where they were.
  */
 final class RingGuest extends KitGuest {
     /** VringPort: "with a deadline of two seconds". */
@@ -74,7 +74,7 @@ final class RingGuest extends KitGuest {
         return shared.positions.get(ring);
     }
 
-    /** Calls the port, in time. */
+    /** Calls the port; how long that takes is noted. */
     void call(Call c) throws NetdevException, IOException {
         long begin = System.nanoTime();
         try {
