@@ -27,6 +27,7 @@ import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.VringPort;
+import org.vireo.posix.linux.Poll;
 import org.vireo.posix.linux.UnixSockets;
 import org.vireo.testsupport.Requirements;
 
@@ -478,6 +479,9 @@ public abstract class TransferTck extends DataTck {
         }
         if (q instanceof VringPort r) {
             rehearse(r, rehearsal);
+            for (Fd f : far) {
+                assertEquals(0, Poll.readable(0, f.number()), "a rehearsal says nothing, also not on a stand-in");
+            }
             return q;
         }
         FramePort f = (FramePort) q;
@@ -491,7 +495,7 @@ public abstract class TransferTck extends DataTck {
             assertEquals(100, org.vireo.posix.Posix.write(far.getFirst().number(), at, 100));
             assertEquals(1, w.receive(f.queue(0)));
         }
-        assertTrue(org.vireo.posix.linux.Poll.readable(0, far.getFirst().number()) != 0, "the frame is not at the other end");
+        assertTrue(Poll.readable(0, far.getFirst().number()) != 0, "the frame is not at the other end");
         return q;
     }
 
@@ -504,6 +508,9 @@ public abstract class TransferTck extends DataTck {
         g.still();
         g.start(0);
         g.rings().call(0, null);
+        g.still();
+        // as where it comes back from another process
+        g.inherits().start(0);
         g.still();
         g.memory(KitRam.none());
     }
