@@ -54,6 +54,7 @@ final class Connection implements AutoCloseable {
     private int status;
     private boolean inflightTold;
     private boolean taken;
+    private boolean gaveRing;
 
     /** A connection on which nothing was said yet. */
     Connection(Fd socket, Fds fds, String purpose) {
@@ -274,9 +275,22 @@ final class Connection implements AutoCloseable {
         taken = true;
     }
 
-    /** Ends it, if it is only being brought up. Any thread. */
+    /** The other side is about to get a ring. */
+    synchronized void givesRing() {
+        gaveRing = true;
+    }
+
+    /**
+     * Ends it, if it is only being brought up. Where the other side may have a ring already, that side has to be seen to let go of it: so
+     * nothing more is said, and who waits for its answer may wait until his deadline. Any thread.
+     */
     synchronized void abort() {
-        if (!taken) {
+        if (taken) {
+            return;
+        }
+        if (gaveRing) {
+            hangUp();
+        } else {
             shutdown();
         }
     }

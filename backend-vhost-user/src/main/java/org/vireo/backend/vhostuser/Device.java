@@ -280,6 +280,7 @@ final class Device {
         tellEnabled(c, r);
         // from here on it may run
         r.running = true;
+        c.givesRing();
         tellDescriptor(c, Request.SET_VRING_KICK, r.index, r.spec.kick());
         // some begin with a kick only
         signal(r.spec.kick());

@@ -324,6 +324,27 @@ final class BackEndReturnsTest extends PortCase {
     }
 
     @Test
+    void oneThatIsStuckWhileItIsBroughtUpKeepsOthersFromTheRingsItHas() throws Exception {
+        VhostUserBackend netdev = netdev("server=on");
+        ScriptedBackEnd stuck = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
+        TestGuest g = guest();
+        VhostUserPort p = kept((VhostUserPort) netdev.open(news.context()));
+        run(p, g, SPLIT);
+        stuck.heard();
+        stuck.twist(Request.SET_VRING_KICK, ScriptedBackEnd.Twist.FREEZE);
+        stuck.hangUp();
+        stuck.awaitHeard("SET_VRING_KICK");
+        ScriptedBackEnd next = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
+        long start = System.nanoTime();
+        p.call(0, null);
+        assertTrue(System.nanoTime() - start < CALL_LIMIT_NANOS, "it took long");
+        Poll.readable(300); // it would be taken at once
+        assertEquals(List.of(), next.hears());
+        stuck.straight();
+        next.awaitHeard("SET_VRING_KICK 0x1");
+    }
+
+    @Test
     void oneThatIsStuckAndDiesHasLetGo() throws Exception {
         VhostUserBackend netdev = netdev("server=on");
         TestGuest g = guest();
