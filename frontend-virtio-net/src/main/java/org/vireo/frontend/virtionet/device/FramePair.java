@@ -163,12 +163,14 @@ public final class FramePair extends Task {
     public Virtqueue stopReceive() {
         Virtqueue ring = rx;
         if (ring != null) {
+            // as above
             unwatch(rxKick);
-            window.abandon();
-            window.rewind();
+            PostedWindow posted = window;
             rx = null;
             rxKick = null;
             window = null;
+            posted.abandon();
+            posted.rewind();
             ring.publishAndCall();
             ring.tellLogged();
         }

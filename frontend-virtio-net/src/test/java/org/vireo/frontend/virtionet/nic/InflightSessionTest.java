@@ -226,6 +226,17 @@ class InflightSessionTest {
     @ValueSource(booleans = {false, true})
     void memoryThatIsCutOffFailsTheNicAndNoMore(boolean packed) throws Exception {
         GuestNic g = guest(packed);
+        InflightArea a = unsealed(g);
+        SharedMemory.resize(a.file(), 0);
+        g.transmit(0).send(FakeBackend.frame(0, 60, 3), Harness.soon());
+        h.awaitState("a", NicState.FAILED);
+        assertTrue(h.status("a").why().contains("was truncated: in-flight memory of " + a.spec().size()), h.status("a").why());
+        g.frontEnd().close();
+        assertNextVmmIsServed();
+    }
+
+    /** The NIC goes on with in-flight memory that can be cut off, and has buffers for received frames. */
+    private InflightArea unsealed(GuestNic g) throws IOException {
         net.passBothWays(g, 1);
         FrontEnd f = g.frontEnd();
         int receive = f.stop(0);
@@ -238,12 +249,36 @@ class InflightSessionTest {
         f.enable(0, true);
         f.enable(1, true);
         net.passBothWays(g, 2);
+        return a;
+    }
+
+    /** Nothing but the stop touches it. The next VMM has a receive ring when it has started one. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aRingThatFaultsWhileItStopsIsGone(boolean packed) throws Exception {
+        GuestNic g = guest(packed);
+        InflightArea a = unsealed(g);
+        assertTrue(g.transmit(0).awaitAll(Harness.soon()));
+        int base = g.frontEnd().stop(1);
         SharedMemory.resize(a.file(), 0);
-        g.transmit(0).send(FakeBackend.frame(0, 60, 3), Harness.soon());
-        h.awaitState("a", NicState.FAILED);
-        assertTrue(h.status("a").why().contains("was truncated: in-flight memory of " + bytes), h.status("a").why());
-        f.close();
-        assertNextVmmIsServed();
+        assertThrows(IOException.class, () -> g.frontEnd().stop(0));
+        h.awaitState("a", NicState.LISTENING);
+        FrontEnd next = vmm(GuestNic.RING_FEATURES | (packed ? VirtioNet.RING_PACKED : 0));
+        next.memoryTable(g.ram());
+        next.enable(0, true);
+        next.enable(1, true);
+        next.start(g.transmit(0), base);
+        long received = h.counter("a", "receive-frames");
+        net.sendSurely(0, FakeBackend.frame(12, 60, 4));
+        for (int i = 5; i < 10; i++) {
+            assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, i), Harness.soon()));
+            assertEquals(i, FakeBackend.number(net.take(0), 12));
+        }
+        assertEquals(received, h.counter("a", "receive-frames"));
+        next.close();
+        h.awaitState("a", NicState.LISTENING);
+        byte[] waited = h.guest("a", GuestNic.options()).receive(0).take(Harness.soon());
+        assertEquals(4, FakeBackend.number(waited, 12));
     }
 
     @Test
