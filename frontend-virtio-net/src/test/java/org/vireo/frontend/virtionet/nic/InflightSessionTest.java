@@ -238,16 +238,7 @@ class InflightSessionTest {
     /** The NIC goes on with in-flight memory that can be cut off, and has buffers for received frames. */
     private InflightArea unsealed(GuestNic g) throws IOException {
         net.passBothWays(g, 1);
-        FrontEnd f = g.frontEnd();
-        int receive = f.stop(0);
-        int transmit = f.stop(1);
-        long bytes = 2 * PackedInflightLayout.stride(SIZE);
-        InflightArea a = area(bytes, 0, 2, SIZE, bytes);
-        f.setInflight(a);
-        f.start(g.receive(0), receive);
-        f.start(g.transmit(0), transmit);
-        f.enable(0, true);
-        f.enable(1, true);
+        InflightArea a = h.unsealed(g);
         net.passBothWays(g, 2);
         return a;
     }
