@@ -133,6 +133,7 @@ public final class FramePair extends Task {
     private void begin(Virtqueue ring) {
         ring.publish();
         ring.callOnce();
+        ring.tellLogged();
         wake();
     }
 

@@ -233,11 +233,9 @@ public final class RingEngine {
         String name = nic + " ring " + ring;
         return shared(name, () -> {
             Virtqueue.Kind kind = new Virtqueue.Kind(name, spec.size, spec.packed, spec.eventIndex, spec.indirect, ring % 2 == 0);
-            Virtqueue q = Virtqueue.of(kind, area(name, spec, memory), memory, block.journal(ring), at.available(), at.used(),
-                    spec.call == null ? -1 : spec.call.number(), spec.inflight);
             uses(ring, spec.log.file());
-            q.log(spec.log);
-            return q;
+            return Virtqueue.of(kind, area(name, spec, memory), memory, block.journal(ring), at.available(), at.used(),
+                    spec.call == null ? -1 : spec.call.number(), spec.inflight, spec.log);
         });
     }
 
@@ -385,14 +383,15 @@ public final class RingEngine {
      * Stops a ring.
      *
      * @param ring its number
+     * @param drain whether the VMM is told where: what only in-flight memory knows is given back
      * @return where it stopped, from the journal
      * @throws EngineException the worker did not answer
      */
-    public RingPosition stop(int ring) throws EngineException {
+    public RingPosition stop(int ring, boolean drain) throws EngineException {
         int i = ring / 2;
         run(i, () -> {
             Virtqueue q = ring % 2 == 1 ? pairs[i].stopTransmit() : pairs[i].stopReceive();
-            if (q != null) {
+            if (q != null && drain) {
                 q.drain();
             }
             return null;

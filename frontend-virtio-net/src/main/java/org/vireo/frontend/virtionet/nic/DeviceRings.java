@@ -108,7 +108,7 @@ final class DeviceRings {
             if (running[i] && (stops || reformat)) {
                 running[i] = false;
                 if (lent == null) {
-                    engine.stop(i);
+                    engine.stop(i, !now.started());
                 } else {
                     giveBack(lent, i);
                 }
@@ -216,8 +216,8 @@ final class DeviceRings {
                 boolean goesOn = was.started() && was.kick() == now.kick();
                 RingEngine.RingSpec spec = spec(next, i);
                 boolean journal = goesOn || now.base() == RingState.JOURNAL;
-                if (spec.inflight() != null && !was.started() && !journal && RingJournal.valid(block.journalWord(i))) {
-                    // it ran here, and was stopped in good order: now the VMM says where it goes on
+                if (spec.inflight() != null && !was.started() && !journal && isSettled(i)) {
+                    // it ran, and was stopped: now the VMM says where it goes on
                     engine.forget(spec);
                 }
                 RingPosition at = journal ? engine.position(i)
@@ -232,6 +232,15 @@ final class DeviceRings {
                 }
             }
         }
+    }
+
+    /**
+     * Whether a ring was stopped with nothing half given back. Else whoever was to stop it has died before it did, and what it had begun
+     * is in the VMM's in-flight memory.
+     */
+    private boolean isSettled(int ring) {
+        long word = block.journalWord(ring);
+        return RingJournal.valid(word) && RingJournal.pending(word) == 0;
     }
 
     private RingPosition told(int base, RingEngine.RingSpec spec) throws EngineException {

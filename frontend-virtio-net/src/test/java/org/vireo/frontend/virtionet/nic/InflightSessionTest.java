@@ -14,6 +14,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.vireo.frontend.virtionet.block.NicBlockMemory;
+import org.vireo.frontend.virtionet.ring.RingJournal;
 import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
 import org.vireo.guest.GuestRam;
@@ -27,6 +29,7 @@ import org.vireo.testsupport.Await;
 import org.vireo.vhostuser.InflightSpec;
 import org.vireo.vhostuser.PackedInflightLayout;
 import org.vireo.vhostuser.ProtocolFeatures;
+import org.vireo.vhostuser.Request;
 import org.vireo.vhostuser.SplitInflightLayout;
 import org.vireo.vhostuser.VirtioNet;
 
@@ -184,6 +187,37 @@ class InflightSessionTest {
         }
         assertTrue(g.transmit(0).awaitAll(Harness.soon()));
         assertEquals(SIZE, g.transmit(0).freeDescriptors());
+    }
+
+    /** Who was asked to stop a ring has died while it gave something back; its successor finds it marked as stopped. */
+    @Test
+    void whatNobodyHasStoppedIsNotForgotten() throws Exception {
+        GuestNic g = guest(true);
+        net.passBothWays(g, 1);
+        int base = g.frontEnd().stop(1);
+        long journal = ((NicBlockMemory) h.registry.transferable("a").orElseThrow().block()).journal(1);
+        GuestRam.MEMORY.set(ValueLayout.JAVA_LONG, journal, RingJournal.word(base, 1, 1));
+        part(g, 1).set(ValueLayout.JAVA_SHORT, SplitInflightLayout.VERSION, (short) 3);
+        assertThrows(IOException.class, () -> g.frontEnd().start(g.transmit(0), base));
+        assertTrue(h.events.stream().anyMatch(e -> e.contains("has version 3")), h.events.toString());
+    }
+
+    /** A ring that goes on here keeps what only the memory knows: no VMM is told where it is. */
+    @Test
+    void anotherKickGivesNothingBack() throws Exception {
+        GuestNic g = guest(false);
+        net.passBothWays(g, 1);
+        g.frontEnd().close();
+        h.awaitState("a", NicState.LISTENING);
+        MemorySegment receive = part(g, 0);
+        // the next buffer was taken by who died
+        receive.set(ValueLayout.JAVA_BYTE, SplitInflightLayout.HEADER + (long) SplitInflightLayout.ENTRY, (byte) 1);
+        g.reconnect(FrontEnd.connect(h.fds, h.socket("a"), Harness.LIMIT));
+        assertEquals(1, splitUsed(receive));
+        g.frontEnd().vringDescriptor(Request.SET_VRING_KICK, 0, g.receive(0).kickFd());
+        assertEquals(1, splitUsed(receive));
+        net.passBothWays(g, 2);
+        assertEquals(2, splitUsed(receive));
     }
 
     private void reconnect(GuestNic g) throws IOException {
