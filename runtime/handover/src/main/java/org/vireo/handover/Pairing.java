@@ -133,7 +133,8 @@ final class Pairing implements AutoCloseable {
             } catch (HandoverException | IOException e) {
                 LOG.warn("standby on {}: {}", path, e.getMessage());
                 pause(YIELD_MILLIS);
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | Error e) {
+                // who protects the NICs goes on
                 LOG.error("standby on {}", path, e);
                 pause(YIELD_MILLIS);
             }

@@ -143,8 +143,8 @@ final class TargetNic {
         try {
             nic.take();
             passed = true;
-        } catch (Exception | LinkageError | StackOverflowError | AssertionError e) {
-            // whatever a third party's code throws: the NIC goes back to where it ran
+        } catch (Exception | LinkageError | StackOverflowError | InternalError | AssertionError e) {
+            // whatever a third party's code throws, or memory that a VMM has cut off: the NIC goes back to where it ran
             why = e.getMessage() == null ? e.toString() : e.getMessage();
             unable = letsGo();
         }
@@ -166,7 +166,7 @@ final class TargetNic {
         try {
             nic.giveBack();
             return true;
-        } catch (Exception | LinkageError | StackOverflowError | AssertionError e) {
+        } catch (Exception | LinkageError | StackOverflowError | InternalError | AssertionError e) {
             if (!keeps) {
                 keeps = true;
                 session.warn("NIC " + id() + " cannot be let go: " + e.getMessage());

@@ -20,6 +20,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.RecordType;
 import org.vireo.net.api.Fd;
@@ -242,14 +244,31 @@ class HandoverServiceTest {
         assertEquals(3, there.transferable().size());
     }
 
-    @Test
-    void whatAThirdPartyThrowsInTakeIsGivenBackToo() throws Exception {
+    /** InternalError is a fault of memory that a VMM has cut off. */
+    static List<Error> errors() {
+        return List.of(new NoClassDefFoundError("com/example/Missing"), new InternalError("a fault occurred"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("errors")
+    void anErrorInTakeIsGivenBackToo(Error error) throws Exception {
         FakeHost.Nic n = here.make("nic0");
         there.onTake = i -> {
-            throw new NoClassDefFoundError("com/example/Missing");
+            throw error;
         };
         Map<String, Object> s = handOver();
-        assertTrue(s.get("error-desc").toString().contains("com/example/Missing"), s.toString());
+        assertTrue(s.get("error-desc").toString().contains(error.getMessage()), s.toString());
+        assertOwnedBySlot(n.block, 0);
+        // once more, for who looks again
+        there.onTake = i -> {
+            there.onGiveBack = back -> {
+                there.onGiveBack = again -> { };
+                throw error;
+            };
+            throw error;
+        };
+        s = handOver();
+        assertTrue(s.get("error-desc").toString().contains(error.getMessage()), s.toString());
         assertOwnedBySlot(n.block, 0);
     }
 

@@ -133,6 +133,7 @@ public final class FramePair extends Task {
     private void begin(Virtqueue ring) {
         ring.publish();
         ring.callOnce();
+        ring.tellLogged();
         wake();
     }
 
@@ -163,12 +164,14 @@ public final class FramePair extends Task {
     public Virtqueue stopReceive() {
         Virtqueue ring = rx;
         if (ring != null) {
+            // as above
             unwatch(rxKick);
-            window.abandon();
-            window.rewind();
+            PostedWindow posted = window;
             rx = null;
             rxKick = null;
             window = null;
+            posted.abandon();
+            posted.rewind();
             ring.publishAndCall();
             ring.tellLogged();
         }

@@ -21,6 +21,7 @@ import org.vireo.frontend.virtionet.memory.InflightRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.InflightSlot;
 import org.vireo.frontend.virtionet.ring.MalformedRingException;
+import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
 import org.vireo.frontend.virtionet.ring.PackedVirtqueue;
 import org.vireo.frontend.virtionet.ring.RingAreas;
 import org.vireo.frontend.virtionet.ring.RingJournal;
@@ -229,16 +230,30 @@ public final class RingEngine {
     }
 
     private Virtqueue queue(int ring, RingSpec spec, RingPosition at) throws EngineException {
-        try {
-            String name = nic + " ring " + ring;
+        String name = nic + " ring " + ring;
+        return shared(name, () -> {
             Virtqueue.Kind kind = new Virtqueue.Kind(name, spec.size, spec.packed, spec.eventIndex, spec.indirect, ring % 2 == 0);
-            Virtqueue q = Virtqueue.of(kind, area(name, spec, memory), memory, block.journal(ring), at.available(), at.used(),
-                    spec.call == null ? -1 : spec.call.number(), spec.inflight);
             uses(ring, spec.log.file());
-            q.log(spec.log);
-            return q;
+            return Virtqueue.of(kind, area(name, spec, memory), memory, block.journal(ring), at.available(), at.used(),
+                    spec.call == null ? -1 : spec.call.number(), spec.inflight, spec.log);
+        });
+    }
+
+    private interface Access<T> {
+        T run() throws MalformedRingException;
+    }
+
+    /** Control itself reads and writes what the VMM shares: where that was cut off it costs this NIC, not the thread. */
+    private static <T> T shared(String name, Access<T> access) throws EngineException {
+        try {
+            return access.run();
         } catch (MalformedRingException e) {
             throw new EngineException(e.getMessage(), e);
+        } catch (InternalError e) {
+            MalformedRingException gone = new MalformedRingException(Rule.MEMORY_GONE, name + ": memory that the VMM shares cannot be"
+                    + " accessed; its file was truncated, or its huge pages are used up");
+            gone.initCause(e);
+            throw new EngineException(gone.getMessage(), gone);
         }
     }
 
@@ -316,11 +331,7 @@ public final class RingEngine {
      * @throws EngineException it is nowhere
      */
     public int usedIndex(RingSpec spec) throws EngineException {
-        try {
-            return SplitVirtqueue.usedIndex(area(nic, spec, memory).used());
-        } catch (MalformedRingException e) {
-            throw new EngineException(e.getMessage(), e);
-        }
+        return shared(nic, () -> SplitVirtqueue.usedIndex(area(nic, spec, memory).used()));
     }
 
     /**
@@ -332,25 +343,55 @@ public final class RingEngine {
      * @throws EngineException it is nowhere
      */
     public int usedPosition(RingSpec spec, int available) throws EngineException {
-        try {
-            return PackedVirtqueue.usedPosition(area(nic, spec, memory).descriptors(), spec.size, available);
-        } catch (MalformedRingException e) {
-            throw new EngineException(e.getMessage(), e);
-        }
+        return shared(nic, () -> PackedVirtqueue.usedPosition(area(nic, spec, memory).descriptors(), spec.size, available));
+    }
+
+    /**
+     * Forgets what the VMM's in-flight memory says of a ring: it begins where the VMM says.
+     *
+     * @param spec the ring; with in-flight memory
+     * @throws EngineException the memory is gone
+     */
+    public void forget(RingSpec spec) throws EngineException {
+        shared(nic, () -> {
+            spec.inflight.forget();
+            return null;
+        });
+    }
+
+    /**
+     * Marks in the VMM's log all that a ring, or one before it, can have written.
+     *
+     * @param log what of its writes is logged
+     * @param in the guest's memory
+     * @param usedBytes of the device's area
+     * @throws EngineException the log is gone
+     */
+    public void logAll(RingLog log, MemoryTable in, long usedBytes) throws EngineException {
+        shared(nic, () -> {
+            if (log.buffers()) {
+                log.file().markAll(in);
+            }
+            if (log.usedAt() >= 0) {
+                log.file().mark(log.usedAt(), usedBytes);
+            }
+            return null;
+        });
     }
 
     /**
      * Stops a ring.
      *
      * @param ring its number
+     * @param drain whether the VMM is told where: what only in-flight memory knows is given back
      * @return where it stopped, from the journal
      * @throws EngineException the worker did not answer
      */
-    public RingPosition stop(int ring) throws EngineException {
+    public RingPosition stop(int ring, boolean drain) throws EngineException {
         int i = ring / 2;
         run(i, () -> {
             Virtqueue q = ring % 2 == 1 ? pairs[i].stopTransmit() : pairs[i].stopReceive();
-            if (q != null) {
+            if (q != null && drain) {
                 q.drain();
             }
             return null;

@@ -63,7 +63,12 @@ final class Custody {
         frozen = false;
         if (nic.block().ownership().filter(o -> o.phase() == Ownership.Phase.TAKEN && o.peer() == Ownership.NONE).isPresent()) {
             // whom it was offered to took it and died: nobody knows how far that came
-            nic.rings().succeed(nic.state());
+            try {
+                nic.rings().succeed(nic.state());
+            } catch (EngineException e) {
+                nic.rings().halt();
+                nic.fail(e.getMessage());
+            }
         }
         if (nic.backend() != null && nic.backend().resume()) {
             nic.backend().reopen();

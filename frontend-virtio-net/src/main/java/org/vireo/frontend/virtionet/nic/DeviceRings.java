@@ -108,7 +108,7 @@ final class DeviceRings {
             if (running[i] && (stops || reformat)) {
                 running[i] = false;
                 if (lent == null) {
-                    engine.stop(i);
+                    engine.stop(i, !now.started());
                 } else {
                     giveBack(lent, i);
                 }
@@ -179,7 +179,7 @@ final class DeviceRings {
     }
 
     /** Rings are to go on that a process which died had last. */
-    void succeed(DeviceState s) {
+    void succeed(DeviceState s) throws EngineException {
         logAll(s);
         LentRings lent = lent();
         if (lent != null) {
@@ -188,15 +188,10 @@ final class DeviceRings {
     }
 
     /** Marks all that this device, or one before it, can have written. */
-    private void logAll(DeviceState s) {
+    private void logAll(DeviceState s) throws EngineException {
         for (int i = 0; i < running.length; i++) {
             RingLog l = s.log(i);
-            if (l.buffers()) {
-                l.file().markAll(s.memory());
-            }
-            if (l.usedAt() >= 0) {
-                l.file().mark(l.usedAt(), s.packed() ? PackedRingLayout.EVENT_BYTES : SplitRingLayout.usedBytes(s.rings().get(i).size()));
-            }
+            engine.logAll(l, s.memory(), s.packed() ? PackedRingLayout.EVENT_BYTES : SplitRingLayout.usedBytes(s.rings().get(i).size()));
         }
         if (s.log() != null && s.logEvent() != null) {
             EventFd.signal(s.logEvent().number());
@@ -221,9 +216,9 @@ final class DeviceRings {
                 boolean goesOn = was.started() && was.kick() == now.kick();
                 RingEngine.RingSpec spec = spec(next, i);
                 boolean journal = goesOn || now.base() == RingState.JOURNAL;
-                if (spec.inflight() != null && !was.started() && !journal && RingJournal.valid(block.journalWord(i))) {
-                    // it ran here, and was stopped in good order: now the VMM says where it goes on
-                    spec.inflight().forget();
+                if (spec.inflight() != null && !was.started() && !journal && isSettled(i)) {
+                    // it ran, and was stopped: now the VMM says where it goes on
+                    engine.forget(spec);
                 }
                 RingPosition at = journal ? engine.position(i)
                         : told(now.base(), spec);
@@ -237,6 +232,15 @@ final class DeviceRings {
                 }
             }
         }
+    }
+
+    /**
+     * Whether a ring was stopped with nothing half given back. Else whoever was to stop it has died before it did, and what it had begun
+     * is in the VMM's in-flight memory.
+     */
+    private boolean isSettled(int ring) {
+        long word = block.journalWord(ring);
+        return RingJournal.valid(word) && RingJournal.pending(word) == 0;
     }
 
     private RingPosition told(int base, RingEngine.RingSpec spec) throws EngineException {

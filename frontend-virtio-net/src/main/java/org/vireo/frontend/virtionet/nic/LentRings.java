@@ -182,12 +182,20 @@ final class LentRings {
         block.record(ring, at);
         if (spec.inflight() != null) {
             // nobody here sees any more what is taken
-            spec.inflight().forget();
+            forget(spec);
         }
         // also if it fails: who knows how far it came
         started.put(ring, spec);
         known.set(ring);
         tell("start", p -> p.start(ring, new Lent(spec, loggedAt(spec), at, mayRun)));
+    }
+
+    private void forget(RingSpec spec) throws NetdevException {
+        try {
+            engine.forget(spec);
+        } catch (EngineException e) {
+            throw new NetdevException(e.getMessage(), e);
+        }
     }
 
     void enable(int ring, boolean on) throws NetdevException {
@@ -233,8 +241,7 @@ final class LentRings {
             }
             int used = engine.usedIndex(spec);
             return RingPosition.of(used, used);
-        } catch (EngineException | InternalError e) {
-            // its memory was truncated, perhaps
+        } catch (EngineException e) {
             throw new NetdevException("the used ring cannot be read: " + e.getMessage(), e);
         }
     }

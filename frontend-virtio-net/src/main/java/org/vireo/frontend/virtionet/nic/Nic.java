@@ -389,7 +389,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
 
     @Override
     public boolean tracksInflight() {
-        return binding == null || binding.lent() == null;
+        return binding == null || binding.runsRings();
     }
 
     @Override

@@ -194,6 +194,12 @@ final class PortBinding {
         return port != null ? port : slot.shared();
     }
 
+    /** Whether rings are run here, and not by the port; unknown while there is none. */
+    boolean runsRings() {
+        OpenedPort p = known();
+        return p != null && !p.takesRings();
+    }
+
     /** Whether there is a port, here or with another NIC of which this one may get it. */
     boolean reachable() {
         return known() != null;

@@ -255,7 +255,8 @@ final class ReceivedNic implements IncomingNic {
             what.call();
         } catch (NicException e) {
             throw e;
-        } catch (Exception e) {
+        } catch (Exception | InternalError e) {
+            // its VMM's memory was truncated, perhaps: other NICs are taken by the same thread
             throw new NicException("NIC " + id() + ": " + e.getMessage(), e);
         }
     }

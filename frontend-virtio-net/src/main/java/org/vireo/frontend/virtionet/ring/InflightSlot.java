@@ -39,6 +39,11 @@ public record InflightSlot(long at, long bytes, int entries) {
         SHORT.setRelease(MEMORY, at + SplitInflightLayout.VERSION, (short) 0);
     }
 
+    /** Whether nobody has written it, so that a ring begins where the VMM says. */
+    boolean isNew() {
+        return (short) SHORT.getAcquire(MEMORY, at + SplitInflightLayout.VERSION) == 0;
+    }
+
     /** The last store of what a new ring writes. */
     void initialized() {
         MEMORY.set(JAVA_LONG, at + SplitInflightLayout.FEATURES, 0L);

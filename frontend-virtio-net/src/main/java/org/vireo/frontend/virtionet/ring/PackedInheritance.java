@@ -20,6 +20,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.VarHandle;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.BitSet;
 import java.util.Comparator;
 import java.util.List;
@@ -141,19 +142,24 @@ final class PackedInheritance {
 
     /** Whether what was being given back, which is linked before the list of free entries, is what was taken first. */
     private boolean isFirst(int announced, int until) {
-        List<Integer> heads = new ArrayList<>();
+        int[] chainAt = new int[entries + 1];
+        Arrays.fill(chainAt, -1);
+        for (int i = 0; i < chains.size(); i++) {
+            chainAt[chains.get(i).head] = i;
+        }
+        // the last one is linked first
+        int last = -1;
         int n = 0;
         for (int e = announced; e != until && n < begun;) {
-            int head = e;
-            Chain c = chains.stream().filter(k -> k.head == head).findFirst().orElse(null);
-            if (c == null) {
+            int i = chainAt[Math.min(e, entries)];
+            if (i < 0 || last >= 0 && i != last - 1) {
                 return false;
             }
-            heads.addFirst(head);
-            n += c.num;
-            e = next[c.last];
+            last = i;
+            n += chains.get(i).num;
+            e = next[chains.get(i).last];
         }
-        return n == begun && heads.equals(chains.stream().limit(heads.size()).map(Chain::head).toList());
+        return n == begun && last == 0;
     }
 
     /** Whoever dies between unmarking a chain and linking it leaves entries that are neither taken nor free. */

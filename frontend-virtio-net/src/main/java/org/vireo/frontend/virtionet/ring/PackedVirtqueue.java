@@ -32,8 +32,8 @@ public final class PackedVirtqueue extends Virtqueue {
     private static final VarHandle LONG = JAVA_LONG.varHandle();
     private static final int UNKNOWN = -1;
 
-    /** Null: the VMM keeps no in-flight memory. */
-    private final PackedInflight inflight;
+    /** Null: the VMM keeps no in-flight memory, or it is not known yet where the ring goes on. */
+    private PackedInflight inflight;
     private long tableEntries;
     /** Chains that were parsed and are not done, in order: where each begins, its descriptors, its buffer id, what was written. */
     private final char[] positions;
@@ -53,9 +53,9 @@ public final class PackedVirtqueue extends Virtqueue {
     /** The device's own wish, as it stands in memory. */
     private int event = UNKNOWN;
 
-    PackedVirtqueue(Kind kind, RingArea area, MemoryTable memory, long journal, int position, int call, InflightSlot slot)
-            throws MalformedRingException {
-        super(kind, area, memory, journal, call);
+    PackedVirtqueue(Kind kind, RingArea area, MemoryTable memory, long journal, int position, int call, InflightSlot slot,
+            RingLog log) throws MalformedRingException {
+        super(kind, area, memory, journal, call, log);
         if ((position & PackedRingLayout.INDEX) >= size) {
             throw new MalformedRingException(Rule.INDEX_TOO_FAR, name + ": position " + (position & PackedRingLayout.INDEX)
                     + " is beyond its " + size + " descriptors");
@@ -64,16 +64,19 @@ public final class PackedVirtqueue extends Virtqueue {
         counts = new char[size];
         ids = new char[size];
         lengths = new int[size];
-        inflight = slot == null ? null : new PackedInflight(name, slot, size, area.descriptors(), position & 0xffff);
-        done = inflight == null ? position & 0xffff : inflight.position();
+        done = position & 0xffff;
         ahead = done;
         long word = journal();
-        if (inflight != null) {
-            complete(Math.min(inflight.begun(), inflight.inherited()));
-        } else if (!RingJournal.valid(word)) {
+        boolean told = slot != null && !slot.isNew();
+        if (!told && !RingJournal.valid(word)) {
             closeGap();
-        } else if (RingJournal.used(word) == done && RingJournal.pending(word) > 0) {
+        } else if (!told && RingJournal.used(word) == done && RingJournal.pending(word) > 0) {
             recover(Math.min(RingJournal.pending(word), size), RingJournal.first(word));
+        }
+        if (slot != null) {
+            inflight = new PackedInflight(name, slot, size, area.descriptors(), done);
+            goTo(inflight.position());
+            complete(Math.min(inflight.begun(), inflight.inherited()));
         }
         journal(RingJournal.word(done, done));
     }
@@ -151,6 +154,7 @@ public final class PackedVirtqueue extends Virtqueue {
         for (int left = descriptors; left > 0; left -= chainDescriptors) {
             if (left < descriptors && !PackedRingLayout.isAvailable(flags(ahead), ahead)) {
                 write(parsed);
+                log(end);
                 goTo(end);
                 return;
             }
@@ -183,6 +187,7 @@ public final class PackedVirtqueue extends Virtqueue {
         } else {
             moved = PackedRingLayout.distance(done, end, size);
             write(parsed);
+            log(end);
             goTo(end);
         }
     }
@@ -413,9 +418,7 @@ public final class PackedVirtqueue extends Virtqueue {
             }
         }
         journal(RingJournal.word(end, end));
-        if (bufferLog != null) {
-            logElements(n);
-        }
+        log(end);
         first = slot(given);
         parsed -= given;
         given = 0;
@@ -454,6 +457,12 @@ public final class PackedVirtqueue extends Virtqueue {
     }
 
     /** The descriptors are guest memory as buffers are; the log address that a VMM gives is the device's event suppression's. */
+    private void log(int end) {
+        if (bufferLog != null) {
+            logElements(PackedRingLayout.distance(done, end, size));
+        }
+    }
+
     private void logElements(int n) {
         long guest = memory.guestOfHost(area.descriptors());
         int from = done & PackedRingLayout.INDEX;

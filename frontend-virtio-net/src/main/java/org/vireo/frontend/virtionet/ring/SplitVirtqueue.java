@@ -32,9 +32,9 @@ public final class SplitVirtqueue extends Virtqueue {
     private int signalled;
     private boolean signalledValid;
 
-    SplitVirtqueue(Kind kind, RingArea area, MemoryTable memory, long journal, int available, int used, int call, InflightSlot slot)
-            throws MalformedRingException {
-        super(kind, area, memory, journal, call);
+    SplitVirtqueue(Kind kind, RingArea area, MemoryTable memory, long journal, int available, int used, int call, InflightSlot slot,
+            RingLog log) throws MalformedRingException {
+        super(kind, area, memory, journal, call, log);
         mask = size - 1;
         // what a VMM that keeps in-flight memory knows of its ring is in there and in the used ring
         this.used = slot == null ? used & 0xffff : usedIndex(area.used());

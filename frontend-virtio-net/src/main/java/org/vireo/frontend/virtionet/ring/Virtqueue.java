@@ -79,7 +79,7 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
      */
     public record Kind(String name, int size, boolean packed, boolean eventIndex, boolean indirect, boolean deviceWrites) { }
 
-    Virtqueue(Kind kind, RingArea area, MemoryTable memory, long journal, int call) {
+    Virtqueue(Kind kind, RingArea area, MemoryTable memory, long journal, int call, RingLog log) {
         name = kind.name;
         size = kind.size;
         eventIndex = kind.eventIndex;
@@ -89,6 +89,7 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
         this.memory = memory;
         this.journal = journal;
         this.call = call;
+        log(log);
     }
 
     /**
@@ -102,14 +103,15 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
      * @param used next used entry to write; what a packed ring was given and did not give back is looked at again
      * @param call number of the call eventfd, or -1
      * @param inflight the ring's part of the VMM's in-flight memory, which then says more of the position; or null
+     * @param log what of its writes is logged, of those too that finish what a predecessor began
      * @return the ring
      * @throws MalformedRingException the driver's index, a position, or what the in-flight memory says, is impossible
      */
     public static Virtqueue of(Kind kind, RingArea area, MemoryTable memory, long journal, int available, int used, int call,
-            InflightSlot inflight) throws MalformedRingException {
+            InflightSlot inflight, RingLog log) throws MalformedRingException {
         return kind.packed
-                ? new PackedVirtqueue(kind, area, memory, journal, used, call, inflight)
-                : new SplitVirtqueue(kind, area, memory, journal, available, used, call, inflight);
+                ? new PackedVirtqueue(kind, area, memory, journal, used, call, inflight, log)
+                : new SplitVirtqueue(kind, area, memory, journal, available, used, call, inflight, log);
     }
 
     /**
@@ -251,6 +253,7 @@ public abstract sealed class Virtqueue permits SplitVirtqueue, PackedVirtqueue {
         }
         record();
         publishAndCall();
+        tellLogged();
     }
 
     /**

@@ -362,8 +362,13 @@ public final class Worker implements AutoCloseable {
                     giveUp(t, why);
                 }
             }
-            task.rewind();
-            enqueue(task);
+            try {
+                task.rewind();
+                enqueue(task);
+            } catch (InternalError e) {
+                // it writes into that memory too
+                giveUp(task, e);
+            }
             return;
         }
         giveUp(task, why);

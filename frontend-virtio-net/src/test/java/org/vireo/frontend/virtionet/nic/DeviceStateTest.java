@@ -401,7 +401,7 @@ class DeviceStateTest {
         refused(h.frontEnd(), target, state, "has no state here");
         GuestNic tap = target.guest("a", options());
         stopRings(tap);
-        refused(tap.frontEnd(), target, state, "");
+        refused(tap.frontEnd(), target, state, "it needs one that gives the rings away");
         from.refusesState = true;
         Pipe p = Pipe.create(source.fds, "state");
         assertThrows(RefusedException.class, () -> give(g.frontEnd(), SAVE, p.write()));

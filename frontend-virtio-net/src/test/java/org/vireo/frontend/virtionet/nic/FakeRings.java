@@ -281,7 +281,7 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
             log("stop " + ring);
             RingEngine.RingSpec spec = started.remove(ring);
             try {
-                RingPosition at = engine.stop(ring);
+                RingPosition at = engine.stop(ring, true);
                 end(spec);
                 if (started.isEmpty()) {
                     for (int i = 0; i < pairs; i++) {

@@ -18,14 +18,20 @@ import java.util.stream.Stream;
 import org.osgi.framework.BundleContext;
 import org.osgi.framework.Constants;
 import org.osgi.framework.ServiceReference;
+import org.vireo.guest.DriverQueue;
 import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
+import org.vireo.guest.InflightArea;
+import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetBackend;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.NicStatus;
 import org.vireo.posix.Descriptors;
+import org.vireo.posix.linux.SharedMemory;
 import org.vireo.testsupport.Await;
+import org.vireo.vhostuser.InflightSpec;
+import org.vireo.vhostuser.PackedInflightLayout;
 
 /** The real frontend in this JVM, without a framework. */
 final class Harness implements AutoCloseable {
@@ -134,6 +140,23 @@ final class Harness implements AutoCloseable {
 
     NicStatus status(String id) {
         return registry.list().stream().filter(s -> s.id().equals(id)).findFirst().orElseThrow(() -> new AssertionError("no NIC " + id));
+    }
+
+    /** In-flight memory that its VMM can cut off; a guest with one pair goes on with it. */
+    InflightArea unsealed(GuestNic g) throws IOException {
+        FrontEnd f = g.frontEnd();
+        int[] at = g.stop();
+        int size = g.receive(0).ringSize();
+        long bytes = 2 * PackedInflightLayout.stride(size);
+        Fd file = SharedMemory.create(fds, "in-flight memory", bytes, false);
+        closing.add(file::close);
+        InflightArea a = new InflightArea(new InflightSpec(bytes, 0, 2, size), file);
+        f.setInflight(a);
+        for (DriverQueue q : List.of(g.receive(0), g.transmit(0))) {
+            f.start(q, at[q.index()]);
+            f.enable(q.index(), true);
+        }
+        return a;
     }
 
     void awaitState(String id, NicState state) {

@@ -14,6 +14,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.vireo.frontend.virtionet.block.NicBlockMemory;
+import org.vireo.frontend.virtionet.ring.RingJournal;
 import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
 import org.vireo.guest.GuestRam;
@@ -27,6 +29,7 @@ import org.vireo.testsupport.Await;
 import org.vireo.vhostuser.InflightSpec;
 import org.vireo.vhostuser.PackedInflightLayout;
 import org.vireo.vhostuser.ProtocolFeatures;
+import org.vireo.vhostuser.Request;
 import org.vireo.vhostuser.SplitInflightLayout;
 import org.vireo.vhostuser.VirtioNet;
 
@@ -186,6 +189,37 @@ class InflightSessionTest {
         assertEquals(SIZE, g.transmit(0).freeDescriptors());
     }
 
+    /** Who was asked to stop a ring has died while it gave something back; its successor finds it marked as stopped. */
+    @Test
+    void whatNobodyHasStoppedIsNotForgotten() throws Exception {
+        GuestNic g = guest(true);
+        net.passBothWays(g, 1);
+        int base = g.frontEnd().stop(1);
+        long journal = ((NicBlockMemory) h.registry.transferable("a").orElseThrow().block()).journal(1);
+        GuestRam.MEMORY.set(ValueLayout.JAVA_LONG, journal, RingJournal.word(base, 1, 1));
+        part(g, 1).set(ValueLayout.JAVA_SHORT, SplitInflightLayout.VERSION, (short) 3);
+        assertThrows(IOException.class, () -> g.frontEnd().start(g.transmit(0), base));
+        assertTrue(h.events.stream().anyMatch(e -> e.contains("has version 3")), h.events.toString());
+    }
+
+    /** A ring that goes on here keeps what only the memory knows: no VMM is told where it is. */
+    @Test
+    void anotherKickGivesNothingBack() throws Exception {
+        GuestNic g = guest(false);
+        net.passBothWays(g, 1);
+        g.frontEnd().close();
+        h.awaitState("a", NicState.LISTENING);
+        MemorySegment receive = part(g, 0);
+        // the next buffer was taken by who died
+        receive.set(ValueLayout.JAVA_BYTE, SplitInflightLayout.HEADER + (long) SplitInflightLayout.ENTRY, (byte) 1);
+        g.reconnect(FrontEnd.connect(h.fds, h.socket("a"), Harness.LIMIT));
+        assertEquals(1, splitUsed(receive));
+        g.frontEnd().vringDescriptor(Request.SET_VRING_KICK, 0, g.receive(0).kickFd());
+        assertEquals(1, splitUsed(receive));
+        net.passBothWays(g, 2);
+        assertEquals(2, splitUsed(receive));
+    }
+
     private void reconnect(GuestNic g) throws IOException {
         g.frontEnd().close();
         h.awaitState("a", NicState.LISTENING);
@@ -226,24 +260,50 @@ class InflightSessionTest {
     @ValueSource(booleans = {false, true})
     void memoryThatIsCutOffFailsTheNicAndNoMore(boolean packed) throws Exception {
         GuestNic g = guest(packed);
-        net.passBothWays(g, 1);
-        FrontEnd f = g.frontEnd();
-        int receive = f.stop(0);
-        int transmit = f.stop(1);
-        long bytes = 2 * PackedInflightLayout.stride(SIZE);
-        InflightArea a = area(bytes, 0, 2, SIZE, bytes);
-        f.setInflight(a);
-        f.start(g.receive(0), receive);
-        f.start(g.transmit(0), transmit);
-        f.enable(0, true);
-        f.enable(1, true);
-        net.passBothWays(g, 2);
+        InflightArea a = unsealed(g);
         SharedMemory.resize(a.file(), 0);
         g.transmit(0).send(FakeBackend.frame(0, 60, 3), Harness.soon());
         h.awaitState("a", NicState.FAILED);
-        assertTrue(h.status("a").why().contains("was truncated: in-flight memory of " + bytes), h.status("a").why());
-        f.close();
+        assertTrue(h.status("a").why().contains("was truncated: in-flight memory of " + a.spec().size()), h.status("a").why());
+        g.frontEnd().close();
         assertNextVmmIsServed();
+    }
+
+    /** The NIC goes on with in-flight memory that can be cut off, and has buffers for received frames. */
+    private InflightArea unsealed(GuestNic g) throws IOException {
+        net.passBothWays(g, 1);
+        InflightArea a = h.unsealed(g);
+        net.passBothWays(g, 2);
+        return a;
+    }
+
+    /** Nothing but the stop touches it. The next VMM has a receive ring when it has started one. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void aRingThatFaultsWhileItStopsIsGone(boolean packed) throws Exception {
+        GuestNic g = guest(packed);
+        InflightArea a = unsealed(g);
+        assertTrue(g.transmit(0).awaitAll(Harness.soon()));
+        int base = g.frontEnd().stop(1);
+        SharedMemory.resize(a.file(), 0);
+        assertThrows(IOException.class, () -> g.frontEnd().stop(0));
+        h.awaitState("a", NicState.LISTENING);
+        FrontEnd next = vmm(GuestNic.RING_FEATURES | (packed ? VirtioNet.RING_PACKED : 0));
+        next.memoryTable(g.ram());
+        next.enable(0, true);
+        next.enable(1, true);
+        next.start(g.transmit(0), base);
+        long received = h.counter("a", "receive-frames");
+        net.sendSurely(0, FakeBackend.frame(12, 60, 4));
+        for (int i = 5; i < 10; i++) {
+            assertTrue(g.transmit(0).send(FakeBackend.frame(0, 60, i), Harness.soon()));
+            assertEquals(i, FakeBackend.number(net.take(0), 12));
+        }
+        assertEquals(received, h.counter("a", "receive-frames"));
+        next.close();
+        h.awaitState("a", NicState.LISTENING);
+        byte[] waited = h.guest("a", GuestNic.options()).receive(0).take(Harness.soon());
+        assertEquals(4, FakeBackend.number(waited, 12));
     }
 
     @Test

@@ -20,6 +20,7 @@ import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.testsupport.Await;
+import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.VirtioNet;
 
 /** Two NICs name one netdev, as for a VM that its VMM migrates to another VMM on the same host: the port is where rings run. */
@@ -141,6 +142,7 @@ class SharedNetdevTest {
         two.settings.clear();
         b = GuestNic.options().pairs(2).start(h.fds, h.vmm("d"));
         h.awaitState("d", NicState.RUNNING);
+        Await.until(Harness.LIMIT, "settings", () -> !two.settings.isEmpty());
         assertTrue(two.settings.stream().allMatch(s -> s.enabled(0) && s.enabled(1)), two.settings.toString());
         b.close();
         a.close();
@@ -268,6 +270,7 @@ class SharedNetdevTest {
             b = GuestNic.options().pairs(2).start(h.fds, FrontEnd.connect(h.fds, h.socket("d"), Harness.LIMIT));
             h.atEnd(b::close);
             target.awaitState("d", NicState.RUNNING);
+            Await.until(Harness.LIMIT, "settings", () -> !there.settings.isEmpty());
             assertTrue(there.settings.stream().allMatch(s -> s.enabled(0) && s.enabled(1)), there.settings.toString());
         }
     }
@@ -405,6 +408,11 @@ class SharedNetdevTest {
         FakeRings rings = new FakeRings(net);
         h.bind("neta", rings, 0, "rings");
         two();
+        // the one that waits will not know either what the rings have taken
+        FrontEnd waits = h.vmm("b");
+        assertEquals(0, waits.getProtocolFeatures() & ProtocolFeatures.INFLIGHT_SHMFD);
+        waits.close();
+        h.awaitState("b", NicState.LISTENING);
         for (int round = 0; round < 3; round++) {
             stop(a);
             b = GuestNic.options().start(h.fds, h.vmm("b"));

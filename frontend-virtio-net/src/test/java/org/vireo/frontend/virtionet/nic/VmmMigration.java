@@ -61,6 +61,11 @@ final class VmmMigration implements AutoCloseable {
         }
     }
 
+    /** The log's file ends before the log. */
+    void cut() throws IOException {
+        SharedMemory.resize(file, 0);
+    }
+
     /** Ends it, or gives it up: the rings go on. */
     void end() throws IOException {
         guest.frontEnd().setFeatures(guest.features() & ~VirtioNet.LOG_ALL);

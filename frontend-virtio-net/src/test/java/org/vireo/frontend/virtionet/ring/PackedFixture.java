@@ -65,7 +65,8 @@ abstract class PackedFixture {
     Virtqueue again(int at, boolean eventIndex, boolean receive, InflightSlot slot) throws MalformedRingException {
         VringAddress a = driver.addresses(0);
         return Virtqueue.of(new Virtqueue.Kind("test", size, true, eventIndex, true, receive),
-                RingAreas.find("test", size, true, a.descriptor(), a.available(), a.used(), table), table, journalAt, at, at, -1, slot);
+                RingAreas.find("test", size, true, a.descriptor(), a.available(), a.used(), table), table, journalAt, at, at, -1, slot,
+                RingLog.NONE);
     }
 
     int index(int position) {

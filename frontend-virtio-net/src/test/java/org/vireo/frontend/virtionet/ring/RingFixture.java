@@ -65,7 +65,7 @@ public final class RingFixture implements AutoCloseable {
         VringAddress a = driver.addresses(0);
         RingArea area = RingAreas.find("test", driver.size(), false, a.descriptor(), a.available(), a.used(), table);
         return new SplitVirtqueue(new Virtqueue.Kind("test", driver.size(), false, eventIndex, true, deviceWrites), area, table,
-                own.address() + 16L * 70_000, at, at, -1, slot);
+                own.address() + 16L * 70_000, at, at, -1, slot, RingLog.NONE);
     }
 
     /**
@@ -78,10 +78,15 @@ public final class RingFixture implements AutoCloseable {
      * @throws MalformedRingException the position is beyond the ring
      */
     public Virtqueue packedDevice(boolean eventIndex, boolean deviceWrites, int at) throws MalformedRingException {
+        return packedDevice(eventIndex, deviceWrites, at, RingLog.NONE);
+    }
+
+    /** As above, logged from the beginning; the journal is what {@link #journal} says. */
+    Virtqueue packedDevice(boolean eventIndex, boolean deviceWrites, int at, RingLog log) throws MalformedRingException {
         VringAddress a = driver.addresses(0);
         RingArea area = RingAreas.find("test", driver.size(), true, a.descriptor(), a.available(), a.used(), table);
         return Virtqueue.of(new Virtqueue.Kind("test", driver.size(), true, eventIndex, true, deviceWrites), area, table,
-                own.address() + 16L * 70_000, at, at, -1, null);
+                own.address() + 16L * 70_000, at, at, -1, null, log);
     }
 
     /** Room for iovecs. */

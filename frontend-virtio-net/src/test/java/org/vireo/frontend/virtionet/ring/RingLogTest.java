@@ -11,6 +11,8 @@ import java.util.BitSet;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.net.api.Fd;
 import org.vireo.posix.Descriptors;
@@ -157,6 +159,24 @@ class RingLogTest {
         assertEquals("{}", marked(), "it stands there already");
         q.kicksOff();
         assertEquals("{9}", marked());
+    }
+
+    /** What finishes a predecessor's work is written before anybody looks at the ring. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void whatASuccessorCompletesIsMarked(boolean receive) throws Exception {
+        int flags = PackedRingLayout.AVAILABLE | (receive ? PackedRingLayout.WRITE : 0);
+        for (int i = 0; i < SIZE; i++) {
+            f.driver.descriptor(i, f.ram.specs().getFirst().guest(), 64, 0, flags);
+        }
+        if (receive) {
+            // the second of two chains of a frame is given back, the first one is not
+            f.driver.descriptor(1, f.ram.specs().getFirst().guest(), 64, 0, PackedRingLayout.usedFlags(PackedRingLayout.WRAP));
+        }
+        f.journal(RingJournal.word(PackedRingLayout.WRAP, 2, 1));
+        Virtqueue q = f.packedDevice(true, receive, PackedRingLayout.WRAP, new RingLog(log, true, USED_AT, RingLog.NO_EVENT));
+        assertEquals(PackedRingLayout.WRAP + 2, q.used());
+        assertEquals("{" + f.driver.descriptorsGuest() / 4096 + "}", marked());
     }
 
     private static void discard(Virtqueue q, int n) throws MalformedRingException {

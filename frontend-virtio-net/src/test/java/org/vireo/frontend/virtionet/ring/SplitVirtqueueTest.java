@@ -214,7 +214,8 @@ class SplitVirtqueueTest {
             SplitRing r = f.driver;
             var a = r.addresses(0);
             SplitVirtqueue q = new SplitVirtqueue(new Virtqueue.Kind("test", 8, false, false, true, true),
-                    RingAreas.find("test", 8, false, a.descriptor(), a.available(), a.used(), two), two, f.iovecs() + 4096, 0, 0, -1, null);
+                    RingAreas.find("test", 8, false, a.descriptor(), a.available(), a.used(), two), two, f.iovecs() + 4096, 0, 0, -1, null,
+                    RingLog.NONE);
             r.descriptor(0, 0x10_0000_0000L + 8192 - 100, 4096 + 200, SplitRing.WRITE, 0);
             r.publishAvailable(1);
             q.look();

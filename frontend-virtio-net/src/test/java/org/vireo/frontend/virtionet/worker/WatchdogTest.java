@@ -43,6 +43,7 @@ class WatchdogTest {
         final Object group;
         volatile boolean truncated;
         volatile Action action = () -> false;
+        volatile Runnable onRewind = () -> { };
 
         interface Action {
             boolean run() throws Exception;
@@ -77,6 +78,7 @@ class WatchdogTest {
         @Override
         protected void rewind() {
             rewinds.incrementAndGet();
+            onRewind.run();
         }
 
         @Override
@@ -234,6 +236,24 @@ class WatchdogTest {
         assertEquals(1, innocent.rewinds.get());
         assertEquals(1, innocent.brokenSignal.getCount());
         assertEquals(0, guilty.runs.get());
+    }
+
+    /** The look-ahead may be marked in memory that faults as well. */
+    @Test
+    void aFaultWhileTheLookAheadIsUndoneCostsOnlyItsTask() throws Exception {
+        TestTask neighbour = add("b");
+        TestTask guilty = add("a");
+        guilty.action = () -> {
+            throw new InternalError("a fault occurred in an unsafe memory access operation");
+        };
+        guilty.onRewind = () -> {
+            throw new InternalError("another one");
+        };
+        poke(guilty);
+        assertTrue(guilty.brokenSignal.await(15, TimeUnit.SECONDS));
+        poke(neighbour);
+        Await.until(LIMIT, "the neighbour to run", () -> neighbour.runs.get() == 1);
+        assertEquals(1, guilty.runs.get());
     }
 
     @Test
