@@ -4,6 +4,7 @@ package org.vireo.bench;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /** {@code vireo bench faults}: all cases of the failure matrix, and a table of what became of them. */
 final class Faults {
@@ -43,6 +44,10 @@ final class Faults {
         List<FaultCase> cases = FaultCase.all().stream().filter(c -> !quick || c.stable()).filter(c -> c.line().contains(only)).toList();
         List<FaultTrio.Case> trios = FaultTrio.all().stream().filter(c -> !quick && c.what().line().contains(only)).toList();
         int count = cases.size() + trios.size();
+        if (count == 0) {
+            throw BenchException.noCase(only, Stream.concat(FaultCase.all().stream().map(FaultCase::line),
+                    FaultTrio.all().stream().map(c -> c.what().line())).toList());
+        }
         List<FaultMatrix.Row> rows = new ArrayList<>();
         try (FaultMatrix m = new FaultMatrix(stage, packed)) {
             if (Boolean.getBoolean("vireo.bench.verbose")) {

@@ -49,8 +49,7 @@ final class Peers {
     static boolean run(Stage stage, boolean quick, String only, boolean json) throws BenchException {
         List<PeerCase> cases = PeerCase.all().stream().filter(c -> !quick || c.quick()).filter(c -> c.line().contains(only)).toList();
         if (cases.isEmpty()) {
-            throw new BenchException("--only " + only + ": no case has this in its line; they are " + String.join("; ",
-                    PeerCase.all().stream().map(PeerCase::line).toList()));
+            throw BenchException.noCase(only, PeerCase.all().stream().map(PeerCase::line).toList());
         }
         GuestImage image = Vm.image(stage);
         List<Row> rows = new ArrayList<>();

@@ -105,8 +105,11 @@ final class VmPhases {
      * @throws BenchException something was not as it must be
      */
     static Map<String, Object> run(Stage stage, boolean quick, String only, boolean packed) throws BenchException {
-        return new VmPhases(stage, packed).run(Case.all().stream().filter(c -> !quick || c.isTelling())
-                .filter(c -> c.line().contains(only)).toList());
+        List<Case> cases = Case.all().stream().filter(c -> !quick || c.isTelling()).filter(c -> c.line().contains(only)).toList();
+        if (cases.isEmpty()) {
+            throw BenchException.noCase(only, Case.all().stream().map(Case::line).toList());
+        }
+        return new VmPhases(stage, packed).run(cases);
     }
 
     private void network() throws BenchException {

@@ -12,7 +12,6 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
-import org.vireo.frontend.virtionet.session.RefusedException;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.frontend.virtionet.slot.OpenedPort;
 import org.vireo.frontend.virtionet.slot.Replacement;
@@ -350,12 +349,8 @@ final class BackendSwap {
 
     /** The network learns where the guest is now. */
     private void announce() {
-        try {
-            nic.announce(nic.options().mac());
-        } catch (RefusedException e) {
-            // the guest's next frame tells as much
-            LOG.debug("NIC {}: {}", nic.id(), e.getMessage());
-        }
+        // else the guest's next frame tells as much
+        nic.tryAnnounce(nic.options().mac()).ifPresent(why -> LOG.debug("NIC {}: {}", nic.id(), why));
     }
 
     /** What changes with the frames is saved while none moves. */

@@ -17,6 +17,7 @@ import org.vireo.posix.linux.UnixSockets;
 final class Endpoint {
     private static final Logger LOG = LoggerFactory.getLogger(Endpoint.class);
     private static final long QUIET_NANOS = TimeUnit.SECONDS.toNanos(10);
+    private static final long REFUSED_MILLIS = 20;
 
     private final NicOptions options;
     private final Environment env;
@@ -95,6 +96,11 @@ final class Endpoint {
             env.timer().schedule(readable, 100, TimeUnit.MILLISECONDS);
             throw e;
         }
+    }
+
+    /** Armed again a moment later: a VMM that tries again without pause, and is refused each time, costs little. */
+    void rearmLater() {
+        env.timer().schedule(readable, REFUSED_MILLIS, TimeUnit.MILLISECONDS);
     }
 
     void rearm() {

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -56,6 +57,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     private final NicBackend backend;
     private final Aftermath aftermath;
     private final NicLink link = new NicLink(this);
+    private final RefusedVmms refused;
     private final Custody custody = new Custody(this);
     private final StateMigration migration = new StateMigration(this);
 
@@ -73,6 +75,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         this.block = block;
         report = new NicReport(options, env);
         actor = new Actor(options.id(), env.executor());
+        refused = new RefusedVmms(options.id(), System::nanoTime);
         engine = new RingEngine(options.id(), this, env.assign(options.pairs()), block, this);
         binding = options.netdev().isEmpty() ? null : new PortBinding(options, env.slots().reserve(options.netdev()), engine, block);
         endpoint = new Endpoint(options, env, () -> actor.post(Urgency.VMM_MESSAGE, this::accept),
@@ -187,7 +190,10 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     private void accept() {
         try {
             for (Fd fd = endpoint.accept(); fd != null; fd = endpoint.accept()) {
-                connected(fd);
+                if (!connected(fd)) {
+                    endpoint.rearmLater();
+                    return;
+                }
             }
             endpoint.rearm();
         } catch (IOException e) {
@@ -195,7 +201,8 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
         }
     }
 
-    private void connected(Fd fd) {
+    /** Whether a VMM was not refused. */
+    private boolean connected(Fd fd) {
         try {
             long pid = UnixSockets.peer(fd).pid();
             if (session != null && Poll.readable(0, session.socket().number()) != 0) {
@@ -203,10 +210,9 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
                 handleMessages();
             }
             if (session != null || dead || closed) {
-                LOG.warn("NIC {}: refused a second VMM (pid {}): {}", options.id(), pid,
-                        session == null ? report.why() : "pid " + session.vmmPid() + " is connected");
+                refused.note(pid, session == null ? report.why() : "pid " + session.vmmPid() + " is connected");
                 fd.close();
-                return;
+                return false;
             }
             if (binding != null && !binding.reachable()) {
                 LOG.info("NIC {}: a VMM (pid {}) comes while netdev {} is not open", options.id(), pid, options.netdev());
@@ -227,6 +233,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
                 disconnect(e.getMessage());
             }
         }
+        return true;
     }
 
     Session session(Fd fd, Fd backendSocket, long pid) {
@@ -349,15 +356,22 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     }
 
     @Override
-    public void announce(byte[] mac) throws RefusedException {
+    public void announce(byte[] mac) {
+        // a guest whose driver does not run has no port, perhaps: no reason to lose its VMM
+        tryAnnounce(mac).ifPresent(why -> LOG.warn("NIC {}: its address is not announced: {}", options.id(), why));
+    }
+
+    /** Announces an address; returns why it cannot be done just now. */
+    Optional<String> tryAnnounce(byte[] mac) {
         try {
             if (binding != null && binding.lent() != null) {
                 binding.lent().announce(mac);
             } else {
                 engine.inject(Rarp.frame(mac));
             }
+            return Optional.empty();
         } catch (EngineException | NetdevException e) {
-            throw new RefusedException("SEND_RARP: " + e.getMessage(), e);
+            return Optional.of(e.getMessage());
         }
     }
 

@@ -178,13 +178,8 @@ final class StateMigration implements StateRequests {
         }
         end("rings were started");
         if (announces && now.rings().get(0).enabled() && now.rings().get(1).started()) {
-            try {
-                nic.announce(nic.options().mac());
-                announces = false;
-            } catch (RefusedException e) {
-                // its port comes a moment later, perhaps
-                LOG.debug("NIC {}: {}", nic.id(), e.getMessage());
-            }
+            // else its port comes a moment later, perhaps
+            announces = nic.tryAnnounce(nic.options().mac()).isPresent();
         }
     }
 

@@ -85,12 +85,11 @@ public final class Session {
         int base(int ring);
 
         /**
-         * Announces an address to the network.
+         * Announces an address to the network; that it could not be sent is logged.
          *
          * @param mac six bytes
-         * @throws RefusedException it could not be sent
          */
-        void announce(byte[] mac) throws RefusedException;
+        void announce(byte[] mac);
     }
 
     /**

@@ -300,6 +300,18 @@ class SessionRulesTest {
         nextVmmIsServed();
     }
 
+    /** A VM that is migrated with no driver is announced all the same: that it cannot be is no fault of its VMM. */
+    @Test
+    void anAnnouncementWithoutRingsEndsNoSession() throws Exception {
+        h.guest("a", GuestNic.options());
+        h.nic("b", "netdev", "neta", "mac", "52:54:00:12:34:56", "mtu", "1400");
+        try (FrontEnd f = h.vmm("b")) {
+            f.negotiate(GuestNic.RING_FEATURES, GuestNic.PROTOCOL & ~ProtocolFeatures.REPLY_ACK);
+            f.sendRarp(new byte[] {2, 0, 0, 0, 0, 1});
+            assertTrue(f.getFeatures() != 0);
+        }
+    }
+
     @Test
     void aCallDescriptorThatCanBlockIsRefused() throws Exception {
         Fd[] notEvents = UnixSockets.pair(h.fds, 1, false, "not an eventfd");
