@@ -356,9 +356,11 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     }
 
     @Override
-    public void announce(byte[] mac) {
-        // a guest whose driver does not run has no port, perhaps: no reason to lose its VMM
-        tryAnnounce(mac).ifPresent(why -> LOG.warn("NIC {}: its address is not announced: {}", options.id(), why));
+    public void announce(byte[] mac) throws RefusedException {
+        Optional<String> why = tryAnnounce(mac);
+        if (why.isPresent()) {
+            throw new RefusedException("SEND_RARP: " + why.get());
+        }
     }
 
     /** Announces an address; returns why it cannot be done just now. */

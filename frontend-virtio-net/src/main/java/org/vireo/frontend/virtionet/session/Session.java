@@ -85,11 +85,12 @@ public final class Session {
         int base(int ring);
 
         /**
-         * Announces an address to the network; that it could not be sent is logged.
+         * Announces an address to the network.
          *
          * @param mac six bytes
+         * @throws RefusedException it could not be sent
          */
-        void announce(byte[] mac);
+        void announce(byte[] mac) throws RefusedException;
     }
 
     /**
@@ -242,7 +243,7 @@ public final class Session {
                 effect(before, o);
             }
             if (o.announce() != null) {
-                owner.announce(o.announce());
+                announce(o.announce(), acknowledge);
             }
             // what the message itself negotiated counts for its own answer
             acknowledge = m.needsReply() && (owner.state().protocolFeatures() & ProtocolFeatures.REPLY_ACK) != 0;
@@ -268,6 +269,18 @@ public final class Session {
         }
         channel.consume(m);
         block.session(SessionPhase.IDLE, 0);
+    }
+
+    private void announce(byte[] mac, boolean acknowledge) throws RefusedException {
+        try {
+            owner.announce(mac);
+        } catch (RefusedException e) {
+            if (acknowledge) {
+                throw e;
+            }
+            // a guest whose driver does not run has no port, perhaps: no reason to lose its VMM
+            LOG.warn("NIC {}: {}", nic, e.getMessage());
+        }
     }
 
     private void effect(DeviceState before, RequestHandler.Outcome o) throws RefusedException {
