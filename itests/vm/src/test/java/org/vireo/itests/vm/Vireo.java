@@ -17,6 +17,8 @@ final class Vireo implements AutoCloseable {
     static final Path ROOT = Path.of(System.getProperty("vireo.root"));
     static final Path DIST = ROOT.resolve("runtime/launcher/target/dist");
     static final Duration LIMIT = Duration.ofSeconds(60);
+    /** An upgrade starts two daemons: on a busy machine that takes its time. */
+    private static final Duration COMMAND_LIMIT = Duration.ofMinutes(3);
 
     private final TestProcess process;
     private final Path qmp;
@@ -48,7 +50,7 @@ final class Vireo implements AutoCloseable {
     /** Runs a client command against it, which has to succeed. */
     List<String> client(String... command) {
         try (TestProcess p = start(command)) {
-            int code = p.exitCode(LIMIT);
+            int code = p.exitCode(COMMAND_LIMIT);
             assertTrue(code == 0, String.join("\n", p.lines()));
             return p.stdout();
         }
@@ -57,7 +59,7 @@ final class Vireo implements AutoCloseable {
     /** Runs a client command against it, which has to fail: what it says. */
     List<String> failingClient(String... command) {
         try (TestProcess p = start(command)) {
-            int code = p.exitCode(LIMIT);
+            int code = p.exitCode(COMMAND_LIMIT);
             assertTrue(code == 1, code + ": " + String.join("\n", p.lines()));
             return p.lines();
         }
