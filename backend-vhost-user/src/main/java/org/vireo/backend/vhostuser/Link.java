@@ -279,9 +279,7 @@ final class Link implements Watcher.Duty {
 
     private void waitForFormer() {
         String why = "the back-end that had the rings (" + former.peer() + ") does not answer and may still use them";
-        if (!complaint.equals(why) || System.nanoTime() - complained > QUIET_NANOS) {
-            complaint = why;
-            complained = System.nanoTime();
+        if (isNews(why)) {
             LOG.warn("{}{}: end it; no other gets the rings before it has closed its connection", options.prefix(), why);
         }
     }
@@ -372,14 +370,23 @@ final class Link implements Watcher.Duty {
         return true;
     }
 
+    /** Whether this was not said lately; then it is to be said now. With the lock. */
+    private boolean isNews(String why) {
+        long now = System.nanoTime();
+        if (complaint.equals(why) && now - complained <= QUIET_NANOS) {
+            return false;
+        }
+        complaint = why;
+        complained = now;
+        return true;
+    }
+
     private void complain(String why) {
         lock.lock();
         try {
             long now = System.nanoTime();
             nextAttempt = now + TimeUnit.MILLISECONDS.toNanos(options.reconnectMillis() == 0 ? AFRESH_MILLIS : options.reconnectMillis());
-            if (!complaint.equals(why) || now - complained > QUIET_NANOS) {
-                complaint = why;
-                complained = now;
+            if (isNews(why)) {
                 LOG.info("{}no back-end at {} yet: {}", options.prefix(), options.path(), why);
             }
             if (!options.server() && options.reconnectMillis() == 0 && now - afreshUntil > 0) {

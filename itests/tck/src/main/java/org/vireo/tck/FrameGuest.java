@@ -20,11 +20,13 @@ final class FrameGuest extends KitGuest {
 
     @Override
     void transmit(int pair, int first, int last) throws Exception {
+        goOn();
         TckSupport.transmit(port.queue(pair), TckSupport.header(port), first, last);
     }
 
     @Override
     void expectReceived(int first, int last) throws Exception {
+        goOn();
         TckSupport.expectReceived(port, pairs(), first, last);
     }
 

@@ -2,6 +2,7 @@
 package org.vireo.tck;
 
 import org.vireo.net.api.NetPort;
+import org.vireo.net.api.NetdevException;
 
 /** A guest in front of a port: frames both ways, whichever way the port has them. So most rules are the same for all ports. */
 abstract class KitGuest {
@@ -9,6 +10,7 @@ abstract class KitGuest {
     private final KitContext context;
     private final int pairs;
     private boolean closed;
+    private boolean quiet;
 
     KitGuest(NetPort port, KitContext context, int pairs) {
         this.port = port;
@@ -36,6 +38,22 @@ abstract class KitGuest {
         closed = true;
         context.closed();
         port.close(how);
+    }
+
+    /** Its port's threads stand still while its state moves, as ThreadedPort says, until this guest uses it again. */
+    final void quiesce() throws NetdevException {
+        if (!closed && !quiet) {
+            TckSupport.quiesce(port);
+            quiet = true;
+        }
+    }
+
+    /** They go on. */
+    final void goOn() {
+        if (quiet) {
+            TckSupport.resume(port);
+            quiet = false;
+        }
     }
 
     /** After the close: what was the guest's goes. */

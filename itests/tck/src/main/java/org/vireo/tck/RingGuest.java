@@ -28,7 +28,6 @@ final class RingGuest extends KitGuest {
     private boolean told;
     private boolean opened;
     private boolean mayRun;
-    private boolean quiet;
     private long longestNanos;
 
     /** What does not belong to one port: the guest's driver, and where its rings are. */
@@ -131,10 +130,7 @@ final class RingGuest extends KitGuest {
             shared.last.quiesce();
         }
         shared.last = this;
-        if (quiet) {
-            TckSupport.resume(port);
-            quiet = false;
-        }
+        goOn();
         if (!told) {
             tell();
             for (int i = 0; i < shared.positions.size(); i++) {
@@ -197,14 +193,6 @@ final class RingGuest extends KitGuest {
                 }
             }
             shared.holder = null;
-        }
-    }
-
-    /** Its threads stand still while its state moves, as ThreadedPort says. */
-    void quiesce() throws NetdevException {
-        if (!isClosed() && !quiet) {
-            TckSupport.quiesce(port);
-            quiet = true;
         }
     }
 

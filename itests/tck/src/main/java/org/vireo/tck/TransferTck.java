@@ -115,16 +115,13 @@ public abstract class TransferTck extends DataTck {
             drain(f.queue(0), new KitWindow(64, LARGEST, header(f)), number -> { });
         }
         p.still();
-        quiesce(p);
+        p.quiesce();
         send(n, 1, 20);
         untilItWouldHaveHappened();
         KitGuest q = load(backend(n), save(source, p.port()), p);
         q.expectReceived(1, 20);
         q.still();
         q.close(NetPort.Disposal.LEAVE);
-        if (p instanceof FrameGuest) {
-            resume(p.port());
-        }
         p.transmit(0, 1, 3);
         expectTransmitted(n, 1, 3);
     }
@@ -539,15 +536,6 @@ public abstract class TransferTck extends DataTck {
             }
         }
         return b.build();
-    }
-
-    /** A guest with rings has its port's threads go on by itself, as the system does. */
-    private static void quiesce(KitGuest g) throws Exception {
-        if (g instanceof RingGuest r) {
-            r.quiesce();
-        } else {
-            quiesce(g.port());
-        }
     }
 
     private static BackendState with(BackendState s, int at, Section changed) throws Exception {

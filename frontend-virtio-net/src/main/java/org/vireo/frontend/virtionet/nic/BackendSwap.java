@@ -350,7 +350,7 @@ final class BackendSwap {
     /** The network learns where the guest is now. */
     private void announce() {
         // else the guest's next frame tells as much
-        nic.tryAnnounce(nic.options().mac()).ifPresent(why -> LOG.debug("NIC {}: {}", nic.id(), why));
+        nic.announce(nic.options().mac()).ifPresent(why -> LOG.debug("NIC {}: {}", nic.id(), why));
     }
 
     /** What changes with the frames is saved while none moves. */

@@ -356,15 +356,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
     }
 
     @Override
-    public void announce(byte[] mac) throws RefusedException {
-        Optional<String> why = tryAnnounce(mac);
-        if (why.isPresent()) {
-            throw new RefusedException("SEND_RARP: " + why.get());
-        }
-    }
-
-    /** Announces an address; returns why it cannot be done just now. */
-    Optional<String> tryAnnounce(byte[] mac) {
+    public Optional<String> announce(byte[] mac) {
         try {
             if (binding != null && binding.lent() != null) {
                 binding.lent().announce(mac);

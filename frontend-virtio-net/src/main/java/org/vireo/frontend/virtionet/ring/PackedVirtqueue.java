@@ -456,13 +456,13 @@ public final class PackedVirtqueue extends Virtqueue {
                 lengths[i] & 0xffffffffL | (long) ids[i] << 32 | (long) flags << 48);
     }
 
-    /** The descriptors are guest memory as buffers are; the log address that a VMM gives is the device's event suppression's. */
     private void log(int end) {
         if (bufferLog != null) {
             logElements(PackedRingLayout.distance(done, end, size));
         }
     }
 
+    /** The descriptors are guest memory as buffers are; the log address that a VMM gives is the device's event suppression's. */
     private void logElements(int n) {
         long guest = memory.guestOfHost(area.descriptors());
         int from = done & PackedRingLayout.INDEX;

@@ -4,6 +4,7 @@ package org.vireo.frontend.virtionet.session;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
@@ -88,9 +89,9 @@ public final class Session {
          * Announces an address to the network.
          *
          * @param mac six bytes
-         * @throws RefusedException it could not be sent
+         * @return why that cannot be done just now; empty: it was sent
          */
-        void announce(byte[] mac) throws RefusedException;
+        Optional<String> announce(byte[] mac);
     }
 
     /**
@@ -272,14 +273,14 @@ public final class Session {
     }
 
     private void announce(byte[] mac, boolean acknowledge) throws RefusedException {
-        try {
-            owner.announce(mac);
-        } catch (RefusedException e) {
+        Optional<String> failure = owner.announce(mac);
+        if (failure.isPresent()) {
+            String why = "SEND_RARP: " + failure.get();
             if (acknowledge) {
-                throw e;
+                throw new RefusedException(why);
             }
             // a guest whose driver does not run has no port, perhaps: no reason to lose its VMM
-            LOG.warn("NIC {}: {}", nic, e.getMessage());
+            LOG.warn("NIC {}: {}", nic, why);
         }
     }
 
