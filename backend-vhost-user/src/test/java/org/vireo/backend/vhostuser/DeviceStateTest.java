@@ -78,6 +78,8 @@ class DeviceStateTest extends PortCase {
         b.twist(Request.SET_DEVICE_STATE_FD, ScriptedBackEnd.Twist.DIE);
         refused("has gone while its state was saved", () -> p.saveDeviceState(MOST));
         Await.until(LIMIT, "it to be back", () -> b.connections() == 2 && p.link().connection() != null);
+        // it does not get far when it comes back, so that nobody is there for as long as this looks
+        b.twist(Request.GET_FEATURES, ScriptedBackEnd.Twist.DIE);
         refused("has gone while its state was loaded", () -> p.loadDeviceState(new byte[5]));
         refused("no back-end is there", () -> p.saveDeviceState(MOST));
         b.straight();
