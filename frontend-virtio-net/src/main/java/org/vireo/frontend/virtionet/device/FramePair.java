@@ -58,6 +58,7 @@ public final class FramePair extends Task {
     private boolean txReady;
     private boolean txBlocked;
     private boolean rxReady;
+    private volatile boolean broken;
 
     /**
      * A pair without rings and port.
@@ -354,6 +355,7 @@ public final class FramePair extends Task {
         try {
             rewatch(portEvents, PORT, Epoll.IN | Epoll.EDGE);
         } catch (IOException e) {
+            worker().remove(this);
             broken(e);
         }
     }
@@ -485,8 +487,14 @@ public final class FramePair extends Task {
         return stopped;
     }
 
+    /** Whether it was taken out for good: its rings are still those that it broke with. Any thread. */
+    boolean isBroken() {
+        return broken;
+    }
+
     @Override
     protected void broken(Throwable why) {
+        broken = true;
         onBroken.accept(this, why);
     }
 

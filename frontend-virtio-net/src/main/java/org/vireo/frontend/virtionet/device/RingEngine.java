@@ -169,6 +169,8 @@ public final class RingEngine {
     }
 
     private FramePair added(int i) throws IOException {
+        // one that broke, of which the listener has not heard yet, is not used again
+        renew(i);
         FramePair p = pairs[i];
         if (!p.isAdded()) {
             workers.get(i).add(p);
@@ -420,9 +422,10 @@ public final class RingEngine {
     public void freeze(long deadlineNanos) throws EngineException {
         List<CompletableFuture<Object>> all = new ArrayList<>();
         for (int i = 0; i < pairs.length; i++) {
-            FramePair p = pairs[i];
+            int n = i;
             Worker w = workers.get(i);
             all.add(w.execute(() -> {
+                FramePair p = pairs[n];
                 if (p.isAdded()) {
                     takeOut(p, w);
                 }
@@ -652,14 +655,23 @@ public final class RingEngine {
     }
 
     /**
-     * After {@link Listener#broken}: a fresh pair takes the place of the broken one.
+     * After {@link Listener#broken}: a fresh pair takes the place of the broken one, unless it has already.
      *
      * @param i the pair
      */
     public void replace(int i) {
-        pairs[i] = pair(i, pairs[i].counters());
-        uses(2 * i, null);
-        uses(2 * i + 1, null);
+        if (renew(i)) {
+            uses(2 * i, null);
+            uses(2 * i + 1, null);
+        }
+    }
+
+    private boolean renew(int i) {
+        boolean broken = pairs[i].isBroken();
+        if (broken) {
+            pairs[i] = pair(i, pairs[i].counters());
+        }
+        return broken;
     }
 
     /**

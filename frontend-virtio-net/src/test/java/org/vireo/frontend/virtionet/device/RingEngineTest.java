@@ -2,9 +2,12 @@
 package org.vireo.frontend.virtionet.device;
 
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.memory.DirtyLog;
@@ -12,7 +15,11 @@ import org.vireo.frontend.virtionet.ring.RingLog;
 import org.vireo.frontend.virtionet.worker.Watchdog;
 import org.vireo.frontend.virtionet.worker.Worker;
 import org.vireo.net.api.Fd;
+import org.vireo.net.api.FrameBatch;
+import org.vireo.net.api.FrameQueue;
+import org.vireo.net.api.ReceiveWindow;
 import org.vireo.posix.Descriptors;
+import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.SharedMemory;
 
 class RingEngineTest {
@@ -55,6 +62,63 @@ class RingEngineTest {
                 logs[1].file().close();
             }
         }
+        worker.close();
+        watchdog.close();
+        block.close();
+    }
+
+    /** That a pair broke is told in the background: until it is heard something else may be started. */
+    @Test
+    void aPairThatBrokeIsNotUsedAgain() throws Exception {
+        Descriptors fds = new Descriptors();
+        Watchdog watchdog = new Watchdog();
+        Worker worker = new Worker("rings", fds, watchdog, Worker.Urgency.INHERITED);
+        NicBlockMemory block = NicBlockMemory.create(fds, "rings");
+        CountDownLatch told = new CountDownLatch(1);
+        RingEngine e = new RingEngine("a", this, List.of(worker), block, new RingEngine.Listener() {
+            @Override
+            public void broken(int pair, Throwable why) {
+                told.countDown();
+            }
+
+            @Override
+            public void threadReturned() {
+                throw new AssertionError("no thread was given up");
+            }
+        });
+        Fd ready = EventFd.create(fds, "port");
+        e.attach(0, new FrameQueue() {
+            @Override
+            public Fd events() {
+                return ready;
+            }
+
+            @Override
+            public int transmit(FrameBatch batch) {
+                throw new InternalError("a fault of memory");
+            }
+
+            @Override
+            public int receive(ReceiveWindow window) {
+                return 0;
+            }
+        }, ready);
+        Fd file = SharedMemory.create(fds, "log", 4096, false);
+        RingLog cut = log(file);
+        e.log(0, cut);
+        SharedMemory.resize(file, 0);
+        // nobody answers: the pair breaks
+        Thread asks = Thread.ofVirtual().start(() -> assertThrows(EngineException.class, () -> e.inject(new byte[60])));
+        assertTrue(told.await(30, TimeUnit.SECONDS));
+        e.enable(0, true, true);
+        e.replace(0);
+        e.freeze(System.nanoTime() + TimeUnit.SECONDS.toNanos(30));
+        // nothing polls it any more
+        ready.close();
+        asks.interrupt();
+        asks.join();
+        cut.file().close();
+        file.close();
         worker.close();
         watchdog.close();
         block.close();
