@@ -50,11 +50,15 @@ final class VmmMigration implements AutoCloseable {
         mapped = SharedMemory.map(file, 0, offset + bytes);
     }
 
-    /** In the order of QEMU: the log, the features, the rings' addresses again; all while rings run. */
+    /**
+     * In the order of QEMU: the log, the features, the rings' addresses again; all while rings run. Then a question, as QEMU asks one where
+     * REPLY_ACK is not acknowledged: its answer says that the device has done what was told before, so that the copies miss nothing.
+     */
     void begin() throws IOException {
         guest.frontEnd().logBase(bytes, offset, file);
         guest.frontEnd().setFeatures(guest.features() | VirtioNet.LOG_ALL);
         logRings(true);
+        guest.frontEnd().getFeatures();
         copies.clear();
         for (MemoryRegionSpec r : guest.ram().specs()) {
             copies.add(MEMORY.asSlice(guest.ram().address(r.guest()), r.size()).toArray(ValueLayout.JAVA_BYTE));
@@ -70,6 +74,7 @@ final class VmmMigration implements AutoCloseable {
     void end() throws IOException {
         guest.frontEnd().setFeatures(guest.features() & ~VirtioNet.LOG_ALL);
         logRings(false);
+        guest.frontEnd().getFeatures();
     }
 
     private void logRings(boolean on) throws IOException {
