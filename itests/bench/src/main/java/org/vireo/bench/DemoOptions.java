@@ -22,7 +22,7 @@ record DemoOptions(String guest, boolean json, int count, int rate, boolean help
               --guest soft   a network namespace is the guest (default); without root in a user namespace
               --guest qemu   a Linux under QEMU (packages qemu-system-x86, linux-image-cloud-amd64, busybox-static, cpio)
               --count N      handovers (10)
-              --rate N       numbered frames a second each way (soft: 50000, qemu: 1000)
+              --rate N       numbered frames a second each way (soft: 10000 for each processor, at most 50000; qemu: 1000)
               --json         one JSON object instead of a table
 
             Exit codes: 0 nothing was lost, duplicated or reordered, and ping and TCP worked; 1 otherwise; 2 wrong command line.
