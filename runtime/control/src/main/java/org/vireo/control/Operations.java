@@ -148,7 +148,8 @@ final class Operations {
     void swapNetdev(String id, String type, Map<String, String> options) throws NicException, NotFoundException {
         change(id, now -> {
             if (now.type().equals(type)) {
-                throw new NicException("netdev " + id + ": is of type " + type + " already; its options are changed by netdev-change");
+                throw new NicException("netdev " + id + ": is of type " + type + " already; its options are changed by netdev-change"
+                        + " (vireo netdev change)");
             }
             replace(now, type, options.isEmpty() ? now.options() : options);
         });

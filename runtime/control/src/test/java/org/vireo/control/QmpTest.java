@@ -238,7 +238,7 @@ class QmpTest {
         client.negotiate();
         client.execute("netdev_add", Map.of("type", "tap", "id", "net0", "ifname", "tap0"));
         assertEquals("DeviceNotFound: Device 'none' not found", client.refused("netdev-swap", Map.of("id", "none", "type", "other")));
-        assertEquals("GenericError: netdev net0: is of type tap already; its options are changed by netdev-change",
+        assertEquals("GenericError: netdev net0: is of type tap already; its options are changed by netdev-change (vireo netdev change)",
                 client.refused("netdev-swap", Map.of("id", "net0", "type", "tap")));
         assertTrue(client.refused("netdev-swap", Map.of("id", "net0", "type", "x")).contains("no bundle provides the type 'x'"));
         nics.refusedSwap = "netdev net0: lacks VIRTIO_NET_F_CSUM, which the guest acknowledged";

@@ -38,10 +38,10 @@ public final class SoftGuestMain {
             status = run(new Arguments(Arrays.asList(args), Set.of("socket", "tap", "mac", "ip", "mtu", "queues", "ring-size",
                     "packed", "timeout"), Set.of("listen", "no-offload", "until-stdin-closes")));
         } catch (IllegalArgumentException e) {
-            System.err.println("softguest: " + e.getMessage());
+            System.err.println("vireo guest: " + e.getMessage());
             status = 2;
         } catch (IOException | ExecutionException e) {
-            System.err.println("softguest: " + (e instanceof ExecutionException && e.getCause() != null ? e.getCause() : e).getMessage());
+            System.err.println("vireo guest: " + (e instanceof ExecutionException && e.getCause() != null ? e.getCause() : e).getMessage());
             status = 1;
         } catch (InterruptedException e) {
             status = 1;
@@ -60,10 +60,10 @@ public final class SoftGuestMain {
             System.out.flush();
             String end = guest.end().get();
             if (!end.equals(ASKED)) {
-                System.err.println("softguest: " + end);
+                System.err.println("vireo guest: " + end);
                 return 1;
             }
-            System.err.println("softguest: " + guest.counters());
+            System.err.println("vireo guest: " + guest.counters());
             return 0;
         } finally {
             closed.countDown();
@@ -76,7 +76,7 @@ public final class SoftGuestMain {
             try {
                 // main closes the guest and then halts with status 0
                 if (!closed.await(6, TimeUnit.SECONDS)) {
-                    System.err.println("softguest: it does not end");
+                    System.err.println("vireo guest: it does not end");
                 }
                 Thread.sleep(Duration.ofSeconds(6));
             } catch (InterruptedException e) {
@@ -91,7 +91,7 @@ public final class SoftGuestMain {
                 // only the end counts
             }
         } catch (IOException e) {
-            System.err.println("softguest: standard input: " + e.getMessage());
+            System.err.println("vireo guest: standard input: " + e.getMessage());
         }
         guest.end().complete(ASKED);
     }

@@ -126,7 +126,7 @@ class SoftGuestIT {
                 a.awaitLine("ready", LIMIT);
                 assertNull(device.failure());
             }
-            a.awaitLine("softguest: the device closed the connection", LIMIT);
+            a.awaitLine("vireo guest: the device closed the connection", LIMIT);
             assertEquals(1, a.exitCode(LIMIT));
         }
     }
@@ -136,7 +136,7 @@ class SoftGuestIT {
         try (Fd l = listen("a");
                 TestProcess a = guest(left, "a", null, "10.77.0.1/24", "--packed", "on");
                 TinyDevice device = new TinyDevice(fds, GuestNic.RING_FEATURES, accept(l))) {
-            a.awaitLine("softguest: the device does not offer RING_PACKED", LIMIT);
+            a.awaitLine("vireo guest: the device does not offer RING_PACKED", LIMIT);
             assertEquals(1, a.exitCode(LIMIT));
             assertNull(device.failure());
         }

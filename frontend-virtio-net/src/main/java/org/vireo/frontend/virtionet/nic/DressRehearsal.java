@@ -9,6 +9,7 @@ import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.nic.RehearsalStage.Times;
 import org.vireo.frontend.virtionet.rehearsal.StandInBackend;
 import org.vireo.frontend.virtionet.slot.Slots;
+import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicImage;
@@ -135,7 +136,8 @@ final class DressRehearsal implements AutoCloseable {
         try {
             return run(deadlineNanos);
         } catch (Exception e) {
-            LOG.warn("NIC {}: rehearsal ended early: {}", nic, e.getMessage(), e instanceof NicException ? null : e);
+            LOG.warn("NIC {}: rehearsal ended early: {}", nic, e.getMessage(),
+                    e instanceof NicException || e instanceof NetdevException ? null : e);
             return "ended early: " + e.getMessage();
         }
     }

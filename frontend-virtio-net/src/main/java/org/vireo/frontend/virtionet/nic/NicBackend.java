@@ -374,14 +374,16 @@ final class NicBackend implements SlotUser {
             return;
         }
         String by = servedBy();
-        LOG.warn("NIC {}: its backend{} failed", id(), by, reason);
+        String why = reason instanceof NetdevException ? reason.getMessage() : reason.toString();
+        // a backend's own words need no stack
+        LOG.warn("NIC {}: its backend{} failed: {}", id(), by, why, reason instanceof NetdevException ? null : reason);
         nic.feed().abort("its backend failed");
         try {
             binding.fail(nic.custody().isServing());
         } catch (EngineException e) {
             LOG.warn("NIC {}: {}", id(), e.getMessage());
         }
-        nic.fail((reason instanceof NetdevException ? reason.getMessage() : reason.toString()) + by);
+        nic.fail(why + by);
         absence.begin(false);
         if (nic.custody().isServing()) {
             nic.resumeRings();

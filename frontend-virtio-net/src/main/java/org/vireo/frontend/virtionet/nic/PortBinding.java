@@ -431,7 +431,8 @@ final class PortBinding {
     private void requireOwnFit(OpenedPort other, DeviceState s) throws NetdevException {
         long missing = missing(other, s.features());
         if (missing != 0) {
-            throw new NetdevException("netdev " + slot.id() + ": lacks " + VirtioNet.names(missing) + ", which the guest acknowledged");
+            throw new NetdevException("netdev " + slot.id() + ": lacks " + VirtioNet.names(missing) + ", which the guest acknowledged"
+                    + ": choose a backend that has them, or switch them off in the VM's network device and start its driver anew");
         }
         if (s.running()) {
             wanted(other, s);
