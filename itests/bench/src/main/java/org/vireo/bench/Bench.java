@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 
 /** {@code vireo bench}: measures, in pairs against a floor where there is one. Prints what it measured; judges nothing by its exit code. */
 public final class Bench {
@@ -49,6 +50,13 @@ public final class Bench {
     /** Those whose guest is in Java; the load in C has split rings only. */
     private static final Set<String> LAYOUTS = Set.of("handover", "to-and-fro", "many", "swap", "standby", "faults", "vm-migration",
             "vm-phases");
+    /** Which of them an option means something to; --quick and --json any. */
+    private static final Map<String, Set<String>> TAKERS = Map.of(
+            "--pairs", Set.of("pairs", "neighbours", "idle-nics", "packed", "external"),
+            "--count", Set.of("handover", "to-and-fro", "many", "swap", "standby", "start", "idle-nics", "vm-migration"),
+            "--only", Set.of("faults", "vm-phases", "peers"),
+            "--warm", Set.of("handover"),
+            "--in-place", Set.of("swap"));
     private static final long BEGIN = System.nanoTime();
 
     private Bench() {
@@ -81,7 +89,8 @@ public final class Bench {
     }
 
     private static Options parse(String[] args) {
-        String what = "pairs";
+        String what = "";
+        Set<String> given = new TreeSet<>();
         int pairs = 0;
         int count = 0;
         boolean quick = false;
@@ -92,10 +101,16 @@ public final class Bench {
         String only = "";
         for (int i = 0; i < args.length; i++) {
             String a = args[i];
+            given.add(a);
             switch (a) {
                 case "handover", "to-and-fro", "many", "swap", "neighbours", "standby",
                         "start", "idle-nics", "alloc", "packed", "faults", "peers", "vm-migration", "vm-phases", "dpdk",
-                        "external" -> what = a;
+                        "external" -> {
+                    if (!what.isEmpty()) {
+                        throw new IllegalArgumentException(what + " and " + a + " are two measurements: give one");
+                    }
+                    what = a;
+                }
                 case "--quick" -> quick = true;
                 case "--json" -> json = true;
                 case "--warm" -> warm = true;
@@ -110,11 +125,19 @@ public final class Bench {
                 default -> throw new IllegalArgumentException("unknown argument " + a + " (vireo bench --help)");
             }
         }
-        if (packed && !LAYOUTS.contains(what)) {
-            throw new IllegalArgumentException("--packed on: " + what + " has a guest with split rings; packed ones can have "
+        String named = what.isEmpty() ? "pairs" : what;
+        for (String a : given) {
+            Set<String> takers = TAKERS.getOrDefault(a, Set.of());
+            if (!takers.isEmpty() && !takers.contains(named)) {
+                throw new IllegalArgumentException(a + " means nothing to " + (what.isEmpty() ? "vireo bench without a word" : what)
+                        + "; it is for " + String.join(", ", takers.stream().sorted().toList()));
+            }
+        }
+        if (packed && !LAYOUTS.contains(named)) {
+            throw new IllegalArgumentException("--packed on: " + named + " has a guest with split rings; packed ones can have "
                     + String.join(", ", LAYOUTS.stream().sorted().toList()) + ", and 'vireo bench packed' compares them");
         }
-        return new Options(what, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json, warm, inPlace, packed, only);
+        return new Options(named, pairs == 0 ? quick ? 1 : 5 : pairs, count, quick, json, warm, inPlace, packed, only);
     }
 
     private static String value(String[] args, int i) {
