@@ -125,7 +125,8 @@ public final class Worker implements AutoCloseable {
         }
         commands.add(result::run);
         EventFd.signal(wake.number());
-        if (closed) {
+        // one that has begun answers by itself: that which ends the worker is seen here to have done so
+        if (closed && result.withdraw()) {
             result.completeExceptionally(new IllegalStateException(name + " has ended"));
         }
         return result;
