@@ -82,8 +82,8 @@ class TapInterfaceTest {
 
     @Test
     void nameMayBeChosenByTheKernel() throws Exception {
-        FramePort p = open(Map.of("ifname", "vtq%d"), 1);
-        assertEquals(1, TestProcess.run("ip", "-o", "link", "show").lines().filter(l -> l.contains("vtq")).count());
+        FramePort p = open(Map.of("ifname", "vt-q%d"), 1);
+        assertEquals(1, TestProcess.run("ip", "-o", "link", "show").lines().filter(l -> l.contains("vt-q")).count());
         p.close(NetPort.Disposal.RELEASE);
     }
 

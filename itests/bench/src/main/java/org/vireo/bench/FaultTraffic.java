@@ -310,7 +310,7 @@ final class FaultTraffic implements AutoCloseable {
             Daemon.pause(5);
         }
         long seen = -1;
-        for (int quiet = 0; quiet < 3;) {
+        for (int quiet = 0; quiet < 10;) {
             Both c = counts();
             if (c.out.lost <= 0 && c.in.lost <= 0) {
                 break;

@@ -36,6 +36,7 @@ class StandbyTest {
     private final FakeHost host = new FakeHost(fds);
     private final List<String> events = Collections.synchronizedList(new ArrayList<>());
     private final CountDownLatch synced = new CountDownLatch(1);
+    private Deadlines deadlines = Deadlines.STANDBY;
     private Process active;
     private Peer peer;
     private Channel channel;
@@ -55,7 +56,7 @@ class StandbyTest {
 
     private void begin(Fd socket, boolean fences) {
         Channel mine = new Channel(socket, fds);
-        Context context = new Context(host, fds, Deadlines.STANDBY, (name, data) -> events.add(name + " " + data), false);
+        Context context = new Context(host, fds, deadlines, (name, data) -> events.add(name + " " + data), false);
         thread = Thread.ofPlatform().start(() -> new StandbySession(context, mine, peer, cancel, new Report("standby", context.events()),
                 fences, synced::countDown).run());
     }
@@ -285,6 +286,8 @@ class StandbyTest {
 
     @Test
     void whoIsFencedAndLetsGoLives() throws Exception {
+        // the test is who lets go, and it may have to wait for a processor
+        deadlines = new Deadlines(2_000, 30_000, 30_000, 50, 200, 500, 500, 10_000, 200, 5_000, 2_000, 5_000, 60_000, 2_000);
         fencing();
         FakeBlock block = prepare("nic0");
         block.still();

@@ -10,6 +10,7 @@ import static org.junit.Assert.assertTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -64,11 +65,13 @@ public class TapBackendIT extends Container {
         List<String> found = new ArrayList<>();
         try (var all = Files.list(Path.of("/proc/self/fd"))) {
             for (Path p : all.toList()) {
-                if (Files.isSymbolicLink(p)) {
-                    String target = Files.readSymbolicLink(p).toString();
-                    if (target.equals("/dev/net/tun")) {
+                try {
+                    if (Files.readSymbolicLink(p).toString().equals("/dev/net/tun")) {
                         found.add(p.getFileName().toString());
                     }
+                } catch (NoSuchFileException e) {
+                    // that of the listing itself, or of a process that has just ended
+                    continue;
                 }
             }
         }
