@@ -37,7 +37,7 @@ import org.vireo.vhostuser.VirtioNet;
 final class BackEndReturnsTest extends PortCase {
     /** More messages than any bring-up here has. */
     private static final int MANY = 60;
-    private static final long CALL_LIMIT_NANOS = 2_000_000_000L;
+    private static final long CALL_LIMIT_NANOS = 8_000_000_000L;
 
     @Test
     void itIsToldAllAndRingsGoOnAtTheUsedIndex() throws Exception {
@@ -58,6 +58,7 @@ final class BackEndReturnsTest extends PortCase {
                     "SET_MEM_TABLE 1 regions +1", "SET_STATUS 0xf", "SET_VRING_BASE 0 5", "SET_VRING_ADDR 0 flags 1",
                     "SET_VRING_CALL 0x0 +1", "SET_VRING_ENABLE 0 1", "SET_VRING_KICK 0x0 +1", "SET_VRING_BASE 1 65534",
                     "SET_VRING_KICK 0x1 +1");
+            Await.until(LIMIT, "all its news", () -> news.count() >= 4);
             assertEquals(List.of("link down", "state", "link up", "state"), news.take());
         }
     }
@@ -177,7 +178,7 @@ final class BackEndReturnsTest extends PortCase {
                     b.twist(r, twist);
                     long start = System.nanoTime();
                     run(p, g, SPLIT);
-                    assertTrue(System.nanoTime() - start < 3 * CALL_LIMIT_NANOS, "it took long");
+                    assertTrue(System.nanoTime() - start < CALL_LIMIT_NANOS, "it took long");
                     news.await("link down");
                     b.heard();
                     b.straight();
@@ -320,7 +321,8 @@ final class BackEndReturnsTest extends PortCase {
         stuck.straight();
         next.awaitHeard("SET_VRING_KICK 0x1");
         assertEquals("running [1], enabled [1]", next.rings());
-        assertEquals("running [], enabled []", stuck.rings());
+        // it forgets them when it connects anew
+        Await.until(LIMIT, "it has none", () -> stuck.rings().equals("running [], enabled []"));
     }
 
     @Test
@@ -542,7 +544,7 @@ final class BackEndReturnsTest extends PortCase {
     void whileQuietItNoticesNothingAndAfterwardsAll() throws Exception {
         ScriptedBackEnd b = backEnd(PLAIN);
         VhostUserPort p = open("reconnect-ms=10");
-        p.quiesce();
+        quiesce(p);
         b.hangUp();
         Await.until(LIMIT, "the connection is closed", () -> p.link().connection().trouble() != null);
         assertEquals(List.of(), news.take());
@@ -563,8 +565,9 @@ final class BackEndReturnsTest extends PortCase {
             b.hangUp();
             b.awaitHeard(r.name());
             long start = System.nanoTime();
-            p.quiesce();
-            assertTrue(System.nanoTime() - start < Duration.ofMillis(200).toNanos(), "it took long");
+            quiesce(p);
+            // the attempt would end by itself after a second
+            assertTrue(System.nanoTime() - start < Duration.ofMillis(800).toNanos(), "it took long");
             b.straight();
             news.take();
             p.resume();

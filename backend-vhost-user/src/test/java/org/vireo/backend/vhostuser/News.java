@@ -60,6 +60,10 @@ final class News implements PortListener {
         return t;
     }
 
+    synchronized int count() {
+        return all.size();
+    }
+
     synchronized boolean has(String news) {
         return all.stream().anyMatch(n -> n.startsWith(news));
     }

@@ -47,6 +47,18 @@ abstract class PortCase {
         descriptorsBefore = descriptors();
     }
 
+    /** As its owner does, who tries again: it waits for no longer than a frozen guest may. */
+    static void quiesce(VhostUserPort p) {
+        Await.until(LIMIT, "the port stands still", () -> {
+            try {
+                p.quiesce();
+                return true;
+            } catch (NetdevException e) {
+                return false;
+            }
+        });
+    }
+
     @AfterEach
     final void nothingIsLeft() throws Exception {
         Exception first = null;

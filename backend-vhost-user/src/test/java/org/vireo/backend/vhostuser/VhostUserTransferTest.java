@@ -56,7 +56,7 @@ final class VhostUserTransferTest extends PortCase {
             g.used(0, 4);
             assertEquals(RingPosition.of(4, 4), p.stop(0));
             p.stop(1);
-            p.quiesce();
+            quiesce(p);
             b.heard();
             VhostUserPort q = load(s);
             p.close(Disposal.LEAVE);
@@ -247,7 +247,7 @@ final class VhostUserTransferTest extends PortCase {
         b.twist(Request.GET_FEATURES, ScriptedBackEnd.Twist.DIE);
         b.hangUp();
         news.await("link down");
-        p.quiesce();
+        quiesce(p);
         try (BackendState s = first.save(p, 1)) {
             assertFalse(s.port().has("socket"));
             p.close(Disposal.LEAVE);
@@ -275,7 +275,7 @@ final class VhostUserTransferTest extends PortCase {
         b.hangUp();
         b.awaitHeard("GET_FEATURES");
         first.check(p);
-        p.quiesce();
+        quiesce(p);
         try (BackendState s = first.save(p, 1)) {
             assertFalse(s.port().has("socket"));
         }

@@ -210,7 +210,7 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
                 handleMessages();
             }
             if (session != null || dead || closed) {
-                refused.note(pid, session == null ? report.why() : "pid " + session.vmmPid() + " is connected");
+                refused.note(pid, session == null ? report.now().why() : "pid " + session.vmmPid() + " is connected");
                 fd.close();
                 return false;
             }
@@ -648,15 +648,16 @@ final class Nic implements Session.Owner, RequestHandler.Device, RingEngine.List
 
     private NicStatus status(Map<String, Long> counters) {
         Session s = session;
-        return new NicReport.Snapshot(options.id(), options.netdev(), report.state(), why(), options.effective(),
+        NicReport.Now now = report.now();
+        return new NicReport.Snapshot(options.id(), options.netdev(), now.state(), why(now), options.effective(),
                 s == null ? 0 : s.vmmPid(), device.features(), epoch(), counters);
     }
 
     /** The reason for the state; of a NIC whose state is good, that it has no link. */
-    private String why() {
-        return switch (report.state()) {
-            case LISTENING, CONNECTED, RUNNING -> link.isUp() ? report.why() : "its link is down";
-            default -> report.why();
+    private String why(NicReport.Now now) {
+        return switch (now.state()) {
+            case LISTENING, CONNECTED, RUNNING -> link.isUp() ? now.why() : "its link is down";
+            default -> now.why();
         };
     }
 

@@ -15,34 +15,36 @@ final class NicReport {
 
     private final NicOptions options;
     private final Environment env;
-    private volatile NicState state = NicState.NO_BACKEND;
-    private volatile String why = "";
+    private volatile Now latest = new Now(NicState.NO_BACKEND, "");
+
+    /** A state and its reason, which belong together. */
+    record Now(NicState state, String why) { }
 
     NicReport(NicOptions options, Environment env) {
         this.options = options;
         this.env = env;
     }
 
-    NicState state() {
-        return state;
+    /** Any thread. */
+    Now now() {
+        return latest;
     }
 
-    String why() {
-        return why;
+    NicState state() {
+        return latest.state;
     }
 
     /** The NIC waits for its state from another process. */
     void awaiting() {
-        state = NicState.AWAITING;
+        latest = new Now(NicState.AWAITING, latest.why);
     }
 
     void update(NicState now, String reason, long vmmPid, long epoch) {
-        if (now == state && reason.equals(why)) {
+        NicState was = latest.state;
+        if (now == was && reason.equals(latest.why)) {
             return;
         }
-        NicState was = state;
-        state = now;
-        why = reason;
+        latest = new Now(now, reason);
         if (env.quiet()) {
             return;
         }

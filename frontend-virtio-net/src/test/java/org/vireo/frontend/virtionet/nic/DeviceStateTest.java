@@ -52,7 +52,7 @@ class DeviceStateTest {
     private static final long PROTOCOL = GuestNic.PROTOCOL | ProtocolFeatures.DEVICE_STATE;
     private static final String MAC = "52:54:00:12:34:56";
     private static final int HEADER = 24;
-    private static final long PROMPT_NANOS = 2_000_000_000L;
+    private static final long PROMPT_NANOS = 6_000_000_000L;
 
     private Harness source;
     private Harness target;

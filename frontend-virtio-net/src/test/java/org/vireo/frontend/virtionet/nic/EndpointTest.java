@@ -94,7 +94,7 @@ class EndpointTest {
             Await.until(Harness.LIMIT, "the session to end", () -> h.status("a").vmmPid() == 0);
         }
         long millis = longest / 1_000_000;
-        assertTrue(millis < 1000, "from listening to the first frame it took " + millis + " ms");
+        assertTrue(millis < 5000, "from listening to the first frame it took " + millis + " ms");
         long busy = 100 * (cpuNanosOfOthers() - cpuBefore) / (System.nanoTime() - began);
         assertTrue(busy < 50, "the other threads were busy for " + busy + " % of the time");
         h.registry.remove("a");

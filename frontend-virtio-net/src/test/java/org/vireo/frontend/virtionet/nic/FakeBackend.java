@@ -45,7 +45,7 @@ import org.vireo.vhostuser.VirtioNet;
 /** A backend on a {@link FakeNetwork}. It behaves like a TAP, and each of its calls can be made to hang or to fail. */
 final class FakeBackend implements NetBackend, BackendStateTransfer {
     static final long OFFLOADS = VirtioNet.CSUM | VirtioNet.GUEST_CSUM | VirtioNet.HOST_TSO4 | VirtioNet.GUEST_TSO4;
-    private static final long STALL_SECONDS = 10;
+    private static final long STALL_SECONDS = 50;
 
     /** What was called, in order, but for the data path. */
     final List<String> calls = new CopyOnWriteArrayList<>();

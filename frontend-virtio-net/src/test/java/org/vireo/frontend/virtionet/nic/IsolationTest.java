@@ -333,7 +333,7 @@ class IsolationTest {
         t.begin(1, true, false, i -> i.close()).close();
         try {
             if (call.equals("quiesce")) {
-                NicException e = assertThrows(NicException.class, () -> t.freeze(System.nanoTime() + 1_000_000_000L));
+                NicException e = assertThrows(NicException.class, () -> t.freeze(System.nanoTime() + 10_000_000_000L));
                 assertTrue(e.getMessage().contains("quiesce of " + NAME), e.getMessage());
                 x.pass();
                 return e.getMessage();
@@ -376,7 +376,7 @@ class IsolationTest {
         switch (call) {
             case "validate" -> {
                 x.fail(call, Fault.HANG);
-                said = assertThrows(NicException.class, () -> h.registry.awaitNetdev("net" + x.id, System.nanoTime() + 1_000_000_000L))
+                said = assertThrows(NicException.class, () -> h.registry.awaitNetdev("net" + x.id, System.nanoTime() + 10_000_000_000L))
                         .getMessage();
             }
             case "profile", "queue", "events" -> {

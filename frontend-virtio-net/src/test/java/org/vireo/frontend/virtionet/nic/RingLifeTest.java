@@ -196,7 +196,7 @@ class RingLifeTest {
         stop.set(true);
         load.join(10_000);
         assertNull(failed.get(), () -> "traffic: " + failed.get());
-        assertTrue(longest < 1_000_000_000L, "three requests took " + longest / 1_000_000 + " ms");
+        assertTrue(longest < 5_000_000_000L, "three requests took " + longest / 1_000_000 + " ms");
         h.awaitState("a", NicState.RUNNING);
     }
 

@@ -33,6 +33,12 @@ class ThreadedPortTest extends SwapScene {
         return t;
     }
 
+    /** A swap for which a worker did not stop at once is tried again. */
+    private void assertLastTry(String... calls) {
+        List<String> all = List.copyOf(first.calls);
+        assertEquals(List.of(calls), all.subList(Math.max(0, all.size() - calls.length), all.size()), all.toString());
+    }
+
     @Test
     void theyStandStillFromTheSwapOn() throws Exception {
         FakeBackend next = new FakeBackend(net);
@@ -40,7 +46,7 @@ class ThreadedPortTest extends SwapScene {
         h.bind("neta", next, 0);
         awaitEvents("BACKEND_SWAPPED", 1);
         Await.until(Harness.LIMIT, "the former port closed", () -> first.calls.contains("close LEAVE"));
-        assertEquals(List.of("check", "save", "quiesce", "close", "close LEAVE"), first.calls);
+        assertLastTry("check", "save", "quiesce", "close", "close LEAVE");
         assertFalse(next.calls.contains("quiesce") || next.calls.contains("resume"), next.calls.toString());
         net.passBothWays(guest, 2);
     }
@@ -53,7 +59,7 @@ class ThreadedPortTest extends SwapScene {
         awaitEvents("BACKEND_SWAPPED", 1);
         Await.until(Harness.LIMIT, "the former port closed", () -> first.calls.contains("close LEAVE"));
         // once to rehearse with, once to load
-        assertEquals(List.of("check", "save", "quiesce", "check", "save", "close", "close LEAVE"), first.calls);
+        assertLastTry("check", "save", "quiesce", "check", "save", "close", "close LEAVE");
         net.passBothWays(guest, 2);
     }
 
@@ -67,7 +73,7 @@ class ThreadedPortTest extends SwapScene {
         net.passBothWays(guest, 2);
         awaitEvents("BACKEND_SWAP_FAILED", 1);
         assertSame(port, first.port);
-        assertEquals(List.of("check", "save", "quiesce", "resume"), first.calls);
+        assertLastTry("check", "save", "quiesce", "resume");
     }
 
     @Test
