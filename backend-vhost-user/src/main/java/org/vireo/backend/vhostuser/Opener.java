@@ -36,7 +36,9 @@ final class Opener {
         if (options.force()) {
             LOG.info("{}vhostforce has no effect: the rings are always the back-end's", options.prefix());
         }
-        requireNoOtherFile(options);
+        if (!options.server()) {
+            requireNoOtherFile(options);
+        }
         Endpoint endpoint = null;
         Connection connection = null;
         boolean done = false;

@@ -17,7 +17,9 @@ import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Isolated;
 import org.vireo.guest.GuestNic;
+import org.vireo.net.api.Fd;
 import org.vireo.posix.Descriptors;
+import org.vireo.posix.linux.Processes;
 import org.vireo.testsupport.Await;
 import org.vireo.testsupport.TestProcess;
 import org.vireo.vhostuser.Request;
@@ -26,6 +28,7 @@ import org.vireo.vhostuser.Request;
 @Isolated("it loads the machine")
 final class StandbyIT {
     private static final Duration LIMIT = Duration.ofSeconds(30);
+    private static final int SIGCONT = 18;
 
     @TempDir
     private Path folder;
@@ -152,9 +155,12 @@ final class StandbyIT {
         try (Vireo first = daemon(",fence=auto"); Vireo second = daemon(",fence=auto"); GuestNic guest = guest()) {
             awaitRole(first, "nic0: prepared");
             send(guest, 1_000);
-            first.process().signal("STOP");
-            second.process().awaitLine("NIC nic0: fenced: FENCED", LIMIT);
-            first.process().signal("CONT");
+            try (Fd process = Processes.open(fds, first.process().pid())) {
+                first.process().signal("STOP");
+                second.process().awaitLine("NIC nic0: fenced: FENCED", LIMIT);
+                // it has half a second: no time for a command that has to start
+                assertEquals(0, Processes.signal(process, SIGCONT));
+            }
             send(guest, 1_000);
             assertEquals(0, first.process().exitCode(LIMIT), String.join("\n", first.process().lines()));
             first.process().awaitLine("NIC nic0: fenced by a standby, since this process stood still; it has let go", LIMIT);

@@ -132,6 +132,8 @@ final class UpgradeIT {
                 GuestNic guest = Guests.connect(fds, folder.resolve("nic0"));
                 GuestNic four = GuestNic.options().pairs(4).start(fds, FrontEnd.connect(fds, folder.resolve("nic1"), LIMIT));
                 FrontEnd negotiating = FrontEnd.connect(fds, folder.resolve("nic2"), LIMIT);
+                // a command of its own would have to start while the upgrade waits for nobody
+                Monitor monitor = new Monitor(folder.resolve("qmp"));
                 SocketChannel idle = SocketChannel.open(StandardProtocolFamily.UNIX)) {
             idle.connect(UnixDomainSocketAddress.of(folder.resolve("qmp")));
             long features = negotiating.getFeatures();
@@ -144,10 +146,9 @@ final class UpgradeIT {
             Thread.ofPlatform().start(upgrade);
             first.process().awaitLine("upgrade to", LIMIT);
             // what comes during the checks moves too, what comes later is refused
-            first.client("nic", "add", "id=early,socket=" + folder.resolve("early"));
+            monitor.does("device_add", "id", "early", "socket", folder.resolve("early").toString());
             first.process().awaitLine("HandoverService: handover of", LIMIT);
-            List<String> refused = first.failingClient("nic", "add", "id=late,socket=" + folder.resolve("late"));
-            assertTrue(refused.stream().anyMatch(l -> l.contains("an upgrade is under way")), refused.toString());
+            monitor.refuses(List.of("an upgrade is under way"), "device_add", "id", "late", "socket", folder.resolve("late").toString());
             upgrade.get(3, TimeUnit.MINUTES);
             assertEquals(0, first.process().exitCode(LIMIT));
             send(guest);
