@@ -202,7 +202,8 @@ class DynamicsIT {
                 guest.sends(3);
             }
             assertSame(frontend, vireo.service(EmbeddedVireo.NICS));
-            assertEquals(List.of("nic0 RUNNING"), vireo.nics());
+            // frames pass before that is said
+            Await.until(EmbeddedVireo.LIMIT, "nic0 to be said to run", () -> vireo.nics().equals(List.of("nic0 RUNNING")));
         }
     }
 

@@ -91,7 +91,8 @@ class RefreshIT {
                 guest.sends(2);
             }
             assertSame(frontend, vireo.service(EmbeddedVireo.NICS));
-            assertEquals(List.of("nic0 RUNNING"), vireo.nics());
+            // frames pass before that is said
+            Await.until(EmbeddedVireo.LIMIT, "nic0 to be said to run", () -> vireo.nics().equals(List.of("nic0 RUNNING")));
         }
         Await.until(EmbeddedVireo.LIMIT, "all former class loaders collected", () -> {
             System.gc();
