@@ -2,8 +2,6 @@
 package org.vireo.backend.vhostuser;
 
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import org.slf4j.Logger;
@@ -36,9 +34,6 @@ final class Opener {
         if (options.force()) {
             LOG.info("{}vhostforce has no effect: the rings are always the back-end's", options.prefix());
         }
-        if (!options.server()) {
-            requireNoOtherFile(options);
-        }
         Endpoint endpoint = null;
         Connection connection = null;
         boolean done = false;
@@ -58,16 +53,6 @@ final class Opener {
             if (!done && endpoint != null) {
                 endpoint.close(true);
             }
-        }
-    }
-
-    /** Nobody will ever listen there, so that to wait for a back-end would be in vain. */
-    private static void requireNoOtherFile(VhostUserOptions options) throws NetdevException {
-        Path path = Path.of(options.path());
-        boolean folder = Files.isDirectory(path);
-        if (folder || Files.isRegularFile(path)) {
-            throw new NetdevException(options.prefix() + "option path=" + path + " is a " + (folder ? "folder" : "plain file")
-                    + ": give the path of the back-end's UNIX socket");
         }
     }
 

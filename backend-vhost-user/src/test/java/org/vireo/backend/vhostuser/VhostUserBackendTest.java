@@ -2,19 +2,14 @@
 package org.vireo.backend.vhostuser;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.vireo.net.api.NetdevException;
-import org.vireo.net.api.PortUnavailableException;
 
 /** Options are checked before anything is opened. */
 class VhostUserBackendTest {
@@ -47,18 +42,6 @@ class VhostUserBackendTest {
         options.put(name, value);
         String message = assertThrows(NetdevException.class, () -> new VhostUserBackend("net0", options).validate()).getMessage();
         assertTrue(message.startsWith("netdev net0: option " + name + "=" + value + " ") && message.contains(why), message);
-    }
-
-    @Test
-    void aPathThatIsNoSocketIsRefusedAtOnce(@TempDir Path folder) throws Exception {
-        Path file = Files.createFile(folder.resolve("file"));
-        for (Map.Entry<Path, String> e : Map.of(folder, "folder", file, "plain file").entrySet()) {
-            VhostUserBackend b = new VhostUserBackend("net0", Map.of("path", e.getKey().toString(), "reconnect-ms", "100"));
-            NetdevException why = assertThrows(NetdevException.class, () -> b.open(new News().context()));
-            assertFalse(why instanceof PortUnavailableException, "nothing to wait for");
-            assertEquals("netdev net0: option path=" + e.getKey() + " is a " + e.getValue()
-                    + ": give the path of the back-end's UNIX socket", why.getMessage());
-        }
     }
 
     /** Names with a dot are the framework's, whatever they are. */
