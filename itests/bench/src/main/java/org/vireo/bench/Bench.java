@@ -127,8 +127,8 @@ public final class Bench {
         }
         String named = what.isEmpty() ? "pairs" : what;
         for (String a : given) {
-            Set<String> takers = TAKERS.getOrDefault(a, Set.of());
-            if (!takers.isEmpty() && !takers.contains(named)) {
+            Set<String> takers = TAKERS.get(a);
+            if (takers != null && !takers.contains(named)) {
                 throw new IllegalArgumentException(a + " means nothing to " + (what.isEmpty() ? "vireo bench without a word" : what)
                         + "; it is for " + String.join(", ", takers.stream().sorted().toList()));
             }

@@ -374,9 +374,10 @@ final class NicBackend implements SlotUser {
             return;
         }
         String by = servedBy();
-        String why = reason instanceof NetdevException ? reason.getMessage() : reason.toString();
         // a backend's own words need no stack
-        LOG.warn("NIC {}: its backend{} failed: {}", id(), by, why, reason instanceof NetdevException ? null : reason);
+        boolean own = reason instanceof NetdevException;
+        String why = own ? reason.getMessage() : reason.toString();
+        LOG.warn("NIC {}: its backend{} failed: {}", id(), by, why, own ? null : reason);
         nic.feed().abort("its backend failed");
         try {
             binding.fail(nic.custody().isServing());

@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.memory.DirtyLog;
@@ -35,6 +37,24 @@ class RingEngineTest {
         }
     };
 
+    private final Descriptors fds = new Descriptors();
+    private final Watchdog watchdog = new Watchdog();
+    private Worker worker;
+    private NicBlockMemory block;
+
+    @BeforeEach
+    void start() throws Exception {
+        worker = new Worker("rings", fds, watchdog, Worker.Urgency.INHERITED);
+        block = NicBlockMemory.create(fds, "rings");
+    }
+
+    @AfterEach
+    void stop() {
+        worker.close();
+        watchdog.close();
+        block.close();
+    }
+
     private static RingLog log(Fd file) throws Exception {
         return RingLog.of(DirtyLog.map(4096, 0, file.duplicate(), false), true, false, 0, RingLog.NO_EVENT);
     }
@@ -42,10 +62,6 @@ class RingEngineTest {
     /** While a VMM replaces its log, one ring after the other is told: whichever is cut short, it is not the backend's fault. */
     @Test
     void eachLogThatARingUsesIsLookedAt() throws Exception {
-        Descriptors fds = new Descriptors();
-        Watchdog watchdog = new Watchdog();
-        Worker worker = new Worker("rings", fds, watchdog, Worker.Urgency.INHERITED);
-        NicBlockMemory block = NicBlockMemory.create(fds, "rings");
         for (int cut = 0; cut < 2; cut++) {
             RingEngine e = new RingEngine("a", this, List.of(worker), block, NOBODY);
             try (Fd first = SharedMemory.create(fds, "log", 4096, false); Fd second = SharedMemory.create(fds, "log", 4096, false)) {
@@ -62,18 +78,11 @@ class RingEngineTest {
                 logs[1].file().close();
             }
         }
-        worker.close();
-        watchdog.close();
-        block.close();
     }
 
     /** That a pair broke is told in the background: until it is heard something else may be started. */
     @Test
     void aPairThatBrokeIsNotUsedAgain() throws Exception {
-        Descriptors fds = new Descriptors();
-        Watchdog watchdog = new Watchdog();
-        Worker worker = new Worker("rings", fds, watchdog, Worker.Urgency.INHERITED);
-        NicBlockMemory block = NicBlockMemory.create(fds, "rings");
         CountDownLatch told = new CountDownLatch(1);
         RingEngine e = new RingEngine("a", this, List.of(worker), block, new RingEngine.Listener() {
             @Override
@@ -119,8 +128,5 @@ class RingEngineTest {
         asks.join();
         cut.file().close();
         file.close();
-        worker.close();
-        watchdog.close();
-        block.close();
     }
 }
