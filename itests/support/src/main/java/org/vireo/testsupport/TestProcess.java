@@ -10,8 +10,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import java.util.regex.Pattern;
@@ -23,6 +25,10 @@ import java.util.regex.Pattern;
 public final class TestProcess implements AutoCloseable {
     /** How long {@link #run} gives a command. */
     public static final Duration COMMAND_LIMIT = Duration.ofSeconds(60);
+
+    private static final long LOOK_NANOS = 200_000_000;
+    private static final long OUTPUT_NANOS = 4_000_000_000L;
+    private static final long SHARED_OUTPUT_NANOS = 500_000_000;
 
     private final String command;
     private final Process process;
@@ -168,7 +174,7 @@ public final class TestProcess implements AutoCloseable {
     }
 
     /**
-     * Waits for the end.
+     * Waits for the end and for the rest of its output, but not long for the latter where a child lives on, which may keep it open.
      *
      * @param limit at most this long
      * @return the exit code
@@ -176,11 +182,19 @@ public final class TestProcess implements AutoCloseable {
      */
     public int exitCode(Duration limit) {
         try {
-            if (!process.waitFor(limit.toNanos(), TimeUnit.NANOSECONDS)) {
-                throw new AssertionError("did not end within " + limit.toMillis() + " ms: " + command + "\n" + String.join("\n", lines()));
+            long end = System.nanoTime() + limit.toNanos();
+            Set<ProcessHandle> children = new HashSet<>();
+            while (!process.waitFor(Math.min(LOOK_NANOS, Math.max(0, end - System.nanoTime())), TimeUnit.NANOSECONDS)) {
+                if (System.nanoTime() >= end) {
+                    throw new AssertionError(
+                            "did not end within " + limit.toMillis() + " ms: " + command + "\n" + String.join("\n", lines()));
+                }
+                // who they were can be asked as long as it lives
+                process.children().forEach(children::add);
             }
+            end = System.nanoTime() + (children.stream().anyMatch(ProcessHandle::isAlive) ? SHARED_OUTPUT_NANOS : OUTPUT_NANOS);
             for (Thread r : readers) {
-                r.join(2_000); // a grandchild may keep the output open
+                TimeUnit.NANOSECONDS.timedJoin(r, end - System.nanoTime());
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

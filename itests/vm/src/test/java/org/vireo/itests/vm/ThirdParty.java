@@ -119,7 +119,7 @@ final class ThirdParty {
             c.add("-o");
         }
         c.addAll(arguments);
-        try (TestProcess p = TestProcess.start(c, Map.of(), WORK)) {
+        try (TestProcess p = TestProcess.start(c, Map.of("MAVEN_OPTS", "-XX:TieredStopAtLevel=1"), WORK)) {
             int code = p.exitCode(LIMIT);
             assertEquals(0, code, () -> String.join(" ", c) + "\n" + String.join("\n", p.lines()));
         }
