@@ -32,6 +32,7 @@ public final class Bench {
               faults      something goes wrong at each point of a handover, on either side; exit code 1 if anything is not as it must be
               vm-migration a VM moves N times between two hosts by copying its memory, every byte compared; exit code 1 if one differs
               vm-phases   a VM moves to another VMM on the same host, and something goes wrong in each phase; exit code 1 likewise
+              vmm-change  a Linux under QEMU moves to another QEMU on this host: longest gap of a ping, and that with QEMU's own TAPs
               dpdk        DPDK's testpmd as the guest (virtio-user), in both socket roles
               external    frames a second with DPDK's testpmd as the back-end of a vhost-user netdev, and directly, in turn
 
@@ -41,18 +42,18 @@ public final class Bench {
               --only TEXT of faults, vm-phases and peers those whose line contains this
               --warm      handovers to and fro between two daemons, instead of each to a fresh one
               --packed on the guest has packed rings (off): handover, to-and-fro, many, swap, standby, faults,
-                          vm-migration, vm-phases
+                          vm-migration, vm-phases, vmm-change
 
             A quiet machine with at least two CPUs is needed for figures that mean something.
             """;
     /** What runs in a network namespace of its own. */
     private static final Set<String> OWN_NETWORK = Set.of("faults", "to-and-fro", "many", "vm-migration", "vm-phases");
-    /** Those whose guest is in Java; the load in C has split rings only. */
+    /** Those whose guest is in Java or a Linux; the load in C has split rings only. */
     private static final Set<String> LAYOUTS = Set.of("handover", "to-and-fro", "many", "swap", "standby", "faults", "vm-migration",
-            "vm-phases");
+            "vm-phases", "vmm-change");
     /** Which of them an option means something to; --quick and --json any. */
     private static final Map<String, Set<String>> TAKERS = Map.of(
-            "--pairs", Set.of("pairs", "neighbours", "idle-nics", "packed", "external"),
+            "--pairs", Set.of("pairs", "neighbours", "idle-nics", "packed", "external", "vmm-change"),
             "--count", Set.of("handover", "to-and-fro", "many", "swap", "standby", "start", "idle-nics", "vm-migration"),
             "--only", Set.of("faults", "vm-phases", "peers"),
             "--warm", Set.of("handover"),
@@ -104,8 +105,8 @@ public final class Bench {
             given.add(a);
             switch (a) {
                 case "handover", "to-and-fro", "many", "swap", "neighbours", "standby",
-                        "start", "idle-nics", "alloc", "packed", "faults", "peers", "vm-migration", "vm-phases", "dpdk",
-                        "external" -> {
+                        "start", "idle-nics", "alloc", "packed", "faults", "peers", "vm-migration", "vm-phases",
+                        "vmm-change", "dpdk", "external" -> {
                     if (!what.isEmpty()) {
                         throw new IllegalArgumentException(what + " and " + a + " are two measurements: give one");
                     }
@@ -176,6 +177,7 @@ public final class Bench {
                 case "many" -> print(o, Many.run(stage, o.count == 0 ? o.quick ? 2 : 20 : o.count, o.packed));
                 case "vm-migration" -> print(o, VmMigration.run(stage, o.count == 0 ? o.quick ? 3 : 50 : o.count, o.packed));
                 case "vm-phases" -> print(o, VmPhases.run(stage, o.quick, o.only, o.packed));
+                case "vmm-change" -> print(o, VmmChange.run(stage, o.pairs, o.packed, o.quick));
                 case "standby" -> print(o, Failover.run(stage, o.count == 0 ? 5 : o.count, o.packed,
                         o.quick ? new int[] {16, 256} : new int[] {16, 64, 256, 512, 1024}));
                 case "start" -> print(o, Singles.start(stage, new Harness(stage), o.count == 0 ? 5 : o.count));

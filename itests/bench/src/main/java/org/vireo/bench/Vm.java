@@ -10,7 +10,7 @@ import java.util.Map;
 
 /**
  * A virtual machine under QEMU that is told what to do, from both sides: the guest does shell commands that it reads from its console, and
- * QEMU itself is asked on its QMP socket. Without KVM; memory {@code m0} is shared. One thread.
+ * QEMU itself is asked on its QMP socket. Without KVM; memory {@code m0} is shared with back-ends. One thread.
  */
 final class Vm {
     static final String GUEST = "192.0.2.2";
@@ -19,6 +19,9 @@ final class Vm {
     private static final Duration BOOT_LIMIT = Duration.ofSeconds(120);
     private static final Duration LIMIT = Duration.ofSeconds(60);
     private static final int MEGABYTES = 256;
+    /** The guest's memory when it starts. */
+    static final long BYTES = (long) MEGABYTES << 20;
+    private static final String OWN_MEMORY = "memory-backend-memfd,id=m0,size=" + MEGABYTES + "M,share=on";
     /** Memory that is plugged in is used at once, and for what can be moved away again. */
     static final String KERNEL_OPTIONS = "console=ttyS0 panic=-1 quiet memhp_default_state=online_movable";
     private static final String INIT = """
@@ -61,20 +64,37 @@ final class Vm {
      * @throws BenchException QEMU does not start
      */
     Vm(Stage stage, String name, List<String> boot, int cpus, List<String> options) throws BenchException {
+        this(stage, Namespace.own(stage), name, boot, cpus, OWN_MEMORY, options);
+    }
+
+    private Vm(Stage stage, Namespace in, String name, List<String> boot, int cpus, String memory, List<String> options)
+            throws BenchException {
         Path socket = stage.folder().resolve(name + ".qmp");
         // several processors with a thread each now and then lose a timer in QEMU 7.2, and Linux stands still while it boots
         List<String> c = new ArrayList<>(List.of("qemu-system-x86_64", "-M", "pc", "-accel",
                 cpus > 1 ? "tcg,thread=single" : "tcg", "-cpu", "qemu64", "-smp", String.valueOf(cpus),
                 "-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio", "-qmp",
-                "unix:" + socket + ",server=on,wait=off", "-object",
-                "memory-backend-memfd,id=m0,size=" + MEGABYTES + "M,share=on", "-numa", "node,memdev=m0"));
+                "unix:" + socket + ",server=on,wait=off", "-object", memory,
+                "-numa", "node,memdev=m0"));
         c.addAll(boot);
         if (!options.contains("-m")) {
             c.addAll(List.of("-m", MEGABYTES + "M"));
         }
         c.addAll(options);
-        program = stage.start("QEMU", c);
+        program = in.start("QEMU", c);
         qmp = connect(socket);
+    }
+
+    /**
+     * Starts one in a namespace; otherwise as the constructor does.
+     *
+     * @param in the namespace that it runs in
+     * @param memory a file that has the guest's memory, which another QEMU can have too; null: memory of its own
+     */
+    static Vm in(Namespace in, Stage stage, String name, List<String> boot, int cpus, Path memory, List<String> options)
+            throws BenchException {
+        return new Vm(stage, in, name, boot, cpus, memory == null ? OWN_MEMORY
+                : "memory-backend-file,id=m0,size=" + MEGABYTES + "M,share=on,mem-path=" + memory, options);
     }
 
     private Qmp connect(Path socket) throws BenchException {
