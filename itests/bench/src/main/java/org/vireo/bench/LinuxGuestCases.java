@@ -157,7 +157,12 @@ final class LinuxGuestCases {
             g.useQueues(1 + i * 7 % pairs);
         }
         g.useQueues(pairs);
-        String seen = t.end(lostByChanges(h, QUEUE_CHANGES));
+        String seen;
+        try {
+            seen = t.end(lostByChanges(h, QUEUE_CHANGES));
+        } catch (BenchException e) {
+            throw new BenchException("after " + QUEUE_CHANGES + " changes: " + e.getMessage() + "; the NIC counted " + h.counters(), e);
+        }
         g.reload();
         h.traffic().check("with the driver reloaded");
         g.useQueues(pairs);
@@ -181,7 +186,12 @@ final class LinuxGuestCases {
     private static void flows(PeerHost h, LinuxGuest g, int queues) throws BenchException {
         g.spread();
         long[][] before = g.packets();
-        h.traffic().flows(FLOWS * queues);
+        try {
+            h.traffic().flows(FLOWS * queues);
+        } catch (BenchException e) {
+            throw new BenchException("with " + queues + " pairs in use: " + e.getMessage() + "; no frame in "
+                    + LinuxGuest.idle(before, g.packets(), queues) + "; the NIC counted " + h.counters(), e);
+        }
         String idle = LinuxGuest.idle(before, g.packets(), queues);
         require(idle.isEmpty(), "with " + queues + " pairs in use and " + FLOWS * queues + " flows there was no frame in " + idle);
     }

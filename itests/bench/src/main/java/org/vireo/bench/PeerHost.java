@@ -61,8 +61,13 @@ final class PeerHost {
 
     /** One of the NIC's counters. */
     long counter(String name) throws BenchException {
+        return Json.number(counters(), name);
+    }
+
+    /** All of them. */
+    Map<?, ?> counters() throws BenchException {
         Map<?, ?> nic = (Map<?, ?>) ((List<?>) daemon.execute("query-nics", Map.of())).getFirst();
-        return Json.number((Map<?, ?>) nic.get("counters"), name);
+        return (Map<?, ?>) nic.get("counters");
     }
 
     /** Ends the daemon, in good order: it has not failed meanwhile. */
