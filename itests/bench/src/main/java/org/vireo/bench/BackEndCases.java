@@ -121,7 +121,7 @@ final class BackEndCases {
             t.check("at first");
             g.reload();
             t.check("with the driver reloaded");
-            ovs.restart();
+            ovs.restart(listens ? socket : null);
             PeerFar.address(host, OpenVSwitch.BRIDGE, HOST);
             t.check("with Open vSwitch started again");
             return rings(g) + "; killed and started again; driver reloaded";

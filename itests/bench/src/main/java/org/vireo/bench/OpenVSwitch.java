@@ -97,11 +97,22 @@ final class OpenVSwitch implements AutoCloseable {
         vsctl("add-port", BRIDGE, port, "--", "set", "interface", port, "type=dpdkvhostuserclient", "options:vhost-server-path=" + socket);
     }
 
-    /** Kills it and starts it again. */
-    void restart() throws BenchException {
+    /**
+     * Kills it and starts it again.
+     *
+     * @param left a socket that it leaves behind and would not replace, or null
+     */
+    void restart(Path left) throws BenchException {
         stage.run(List.of("kill", "-KILL", String.valueOf(daemon.pid())));
         daemon.awaitEnd(LIMIT);
         stage.end(daemon);
+        try {
+            if (left != null) {
+                Files.deleteIfExists(left);
+            }
+        } catch (IOException e) {
+            throw new BenchException(left + ": " + e.getMessage(), e);
+        }
         start();
     }
 

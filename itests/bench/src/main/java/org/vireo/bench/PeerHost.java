@@ -5,10 +5,12 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 /** The host's side of a case: a namespace, in it a TAP with an address, and a daemon with one NIC on it. One thread. */
 final class PeerHost {
     static final String TAP = "tap0";
+    private static final int TX_DROP = 11;
 
     private final Namespace namespace;
     private final PeerTraffic traffic;
@@ -39,7 +41,7 @@ final class PeerHost {
             options.add("mtu=" + mtu);
         }
         options.addAll(List.of(nic));
-        traffic = new PeerTraffic(stage, namespace);
+        traffic = new PeerTraffic(stage, namespace, this::counts);
         socket = stage.folder().resolve("nic0.sock");
         options.add("socket=" + socket);
         daemon = new Daemon(stage, namespace, "vireo", List.of("--netdev", "tap,id=net0,ifname=" + TAP + ",queues=" + pairs, "--nic",
@@ -68,6 +70,14 @@ final class PeerHost {
     Map<?, ?> counters() throws BenchException {
         Map<?, ?> nic = (Map<?, ?>) ((List<?>) daemon.execute("query-nics", Map.of())).getFirst();
         return (Map<?, ?>) nic.get("counters");
+    }
+
+    /** The NIC's counters, and what the TAP says that it has dropped. */
+    private Map<String, Long> counts() throws BenchException {
+        Map<String, Long> all = new TreeMap<>();
+        counters().forEach((name, n) -> all.put(String.valueOf(name), ((Number) n).longValue()));
+        all.put("tap-dropped", namespace.counter(TAP, TX_DROP));
+        return all;
     }
 
     /** Ends the daemon, in good order: it has not failed meanwhile. */

@@ -4,6 +4,7 @@ package org.vireo.bench;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 /** What has to work between a host and a guest: pings, and TCP both ways with checksums. One thread. */
 final class PeerTraffic {
@@ -17,6 +18,13 @@ final class PeerTraffic {
 
     private final Stage stage;
     private final Namespace host;
+    private final Counts counts;
+
+    /** What is counted on the way, by name; for messages. */
+    interface Counts {
+        /** The counts so far. */
+        Map<String, Long> now() throws BenchException;
+    }
 
     /**
      * Traffic with {@link Vm#GUEST}, who serves {@link ChecksummedTcp}.
@@ -25,8 +33,14 @@ final class PeerTraffic {
      * @param host where it begins
      */
     PeerTraffic(Stage stage, Namespace host) {
+        this(stage, host, Map::of);
+    }
+
+    /** As above; where something is lost it is told what was counted meanwhile. */
+    PeerTraffic(Stage stage, Namespace host, Counts counts) {
         this.stage = stage;
         this.host = host;
+        this.counts = counts;
     }
 
     /**
@@ -36,9 +50,14 @@ final class PeerTraffic {
      */
     void check(String when) throws BenchException {
         awaitAnswer(when);
+        Map<String, Long> before = counts.now();
         int answered = Ping.from(host, Vm.GUEST, PINGS);
         if (answered != PINGS) {
-            throw new BenchException(when + ": " + (PINGS - answered) + " of " + PINGS + " pings are not answered");
+            Map<String, Long> since = new TreeMap<>(counts.now());
+            before.forEach((name, n) -> since.merge(name, -n, Long::sum));
+            since.values().removeIf(n -> n == 0);
+            throw new BenchException(when + ": " + (PINGS - answered) + " of " + PINGS + " pings are not answered; counted since then: "
+                    + since);
         }
         try {
             tcp();
