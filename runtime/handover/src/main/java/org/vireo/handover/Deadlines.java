@@ -35,8 +35,24 @@ record Deadlines(int hello, int prepare, int rehearsal, int freeze, int offered,
 
     /** With time for a target that opens its backend between TAKEN and RUNNING. */
     Deadlines opening() {
-        return new Deadlines(hello, prepare, rehearsal, freeze, offered, othersOffer, taken + OPENING_MILLIS, fenced, running, owning,
-                record, silence, orphaned, still);
+        return withTaken(taken + OPENING_MILLIS);
+    }
+
+    Deadlines withTaken(int millis) {
+        return with(offered, othersOffer, millis, fenced);
+    }
+
+    Deadlines withFenced(int millis) {
+        return with(offered, othersOffer, taken, millis);
+    }
+
+    Deadlines withOffers(int offeredMillis, int othersOfferMillis) {
+        return with(offeredMillis, othersOfferMillis, taken, fenced);
+    }
+
+    private Deadlines with(int newOffered, int newOthersOffer, int newTaken, int newFenced) {
+        return new Deadlines(hello, prepare, rehearsal, freeze, newOffered, newOthersOffer, newTaken, newFenced, running, owning, record,
+                silence, orphaned, still);
     }
 
     /** The moment that lies this many milliseconds ahead. */

@@ -28,8 +28,7 @@ class FenceWatchTest {
     private static final int OTHER = 1;
 
     /** As a standby's, but who took has time: a busy machine must not have it fenced before the test has looked. */
-    private static final Deadlines PATIENT =
-            new Deadlines(2_000, 30_000, 30_000, 50, 200, 500, 10_000, 500, 200, 5_000, 2_000, 5_000, 60_000, 2_000);
+    private static final Deadlines PATIENT = Deadlines.STANDBY.withTaken(10_000);
 
     private final Descriptors fds = new Descriptors();
     private final FakeHost host = new FakeHost(fds);

@@ -362,7 +362,7 @@ class HandoverServiceTest {
 
     @Test
     void whoTakesAndHangsIsFencedAndGivesBack() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000));
+        restart(PATIENT.withTaken(100));
         FakeHost.Nic n = here.make("nic0");
         there.onTake = i -> {
             // returns only after the fence
@@ -387,7 +387,7 @@ class HandoverServiceTest {
     /** Two that read one port would be worse than one that is ended. */
     @Test
     void whoCannotLetGoKeepsTheWordUntilItCan() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 9_000, 100, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000));
+        restart(PATIENT.withTaken(100));
         FakeHost.Nic n = here.make("nic0");
         there.onTake = i -> {
             throw new NicException("TUNSETIFF failed");
@@ -456,7 +456,7 @@ class HandoverServiceTest {
     /** A target that opens its backend after it took is not fenced for it; and the parameter reaches the NIC. */
     @Test
     void whoOpensAfterItTookIsGivenTheTime() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 100, 100, 100, 200, 5_000, 5_000, 60_000, 300, 2_000));
+        restart(PATIENT.withOffers(PATIENT.offered(), 100).withTaken(100).withFenced(100));
         for (HandoverService s : List.of(a, b)) {
             s.backendTransfer(false);
             s.breakBeforeMake(true);

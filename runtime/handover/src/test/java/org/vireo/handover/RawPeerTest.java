@@ -45,8 +45,7 @@ import org.vireo.posix.linux.UnixSockets;
 class RawPeerTest {
     private static final StateFormat FORMAT = StateFormat.of("nic", 1, 1).build();
     /** As the standard ones, but a peer here is a thread of a test, which a busy machine lets wait. */
-    private static final Deadlines PATIENT =
-            new Deadlines(2_000, 30_000, 2_000, 50, 3_000, 4_000, 500, 500, 200, 5_000, 2_000, 60_000, 5_000, 2_000);
+    private static final Deadlines PATIENT = Deadlines.STANDARD.withOffers(3_000, 4_000);
 
     @TempDir
     Path dir;

@@ -287,7 +287,7 @@ class StandbyTest {
     @Test
     void whoIsFencedAndLetsGoLives() throws Exception {
         // the test is who lets go, and it may have to wait for a processor
-        deadlines = new Deadlines(2_000, 30_000, 30_000, 50, 200, 500, 500, 10_000, 200, 5_000, 2_000, 5_000, 60_000, 2_000);
+        deadlines = Deadlines.STANDBY.withFenced(10_000);
         fencing();
         FakeBlock block = prepare("nic0");
         block.still();
