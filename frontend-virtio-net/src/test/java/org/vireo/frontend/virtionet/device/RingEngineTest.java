@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -117,7 +118,8 @@ class RingEngineTest {
         e.log(0, cut);
         SharedMemory.resize(file, 0);
         // nobody answers: the pair breaks
-        Thread asks = Thread.ofVirtual().start(() -> assertThrows(EngineException.class, () -> e.inject(new byte[60])));
+        FutureTask<EngineException> asked = new FutureTask<>(() -> assertThrows(EngineException.class, () -> e.inject(new byte[60])));
+        Thread asks = Thread.ofVirtual().start(asked);
         assertTrue(told.await(30, TimeUnit.SECONDS));
         e.enable(0, true, true);
         e.replace(0);
@@ -125,7 +127,7 @@ class RingEngineTest {
         // nothing polls it any more
         ready.close();
         asks.interrupt();
-        asks.join();
+        asked.get(30, TimeUnit.SECONDS);
         cut.file().close();
         file.close();
     }

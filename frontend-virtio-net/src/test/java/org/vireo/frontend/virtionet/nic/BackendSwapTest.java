@@ -12,6 +12,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -47,19 +49,20 @@ class BackendSwapTest extends SwapScene {
         SequenceCheck out = new SequenceCheck();
         SequenceCheck in = new SequenceCheck();
         long[] sent = new long[2];
-        List<Thread> threads = new ArrayList<>();
-        threads.add(Thread.ofPlatform().start(() -> {
+        FutureTask<?> sendsOut = new FutureTask<>(() -> {
             for (long i = 0; !ends.get(); i++) {
                 assertTrue(guest.transmit(0).send(FakeBackend.frame(0, 60, i), Harness.soon()));
                 sent[0] = i + 1;
             }
-        }));
-        threads.add(Thread.ofPlatform().start(() -> {
+        }, null);
+        FutureTask<?> sendsIn = new FutureTask<>(() -> {
             for (long i = 0; !ends.get(); i++) {
                 net.sendSurely(0, FakeBackend.frame(12, 60, i));
                 sent[1] = i + 1;
             }
-        }));
+        }, null);
+        Thread.ofPlatform().start(sendsOut);
+        Thread.ofPlatform().start(sendsIn);
         Thread takesOut = Thread.ofPlatform().start(() -> {
             while (!ends.get() || out.lost(sent[0]) > 0) {
                 byte[] b = net.poll(0);
@@ -86,9 +89,8 @@ class BackendSwapTest extends SwapScene {
             h.unbind(former);
         }
         ends.set(true);
-        for (Thread t : threads) {
-            t.join(20_000);
-        }
+        sendsOut.get(20, TimeUnit.SECONDS);
+        sendsIn.get(20, TimeUnit.SECONDS);
         takesOut.join(20_000);
         takesIn.join(20_000);
         assertFalse(takesOut.isAlive() || takesIn.isAlive(), out.lost(sent[0]) + " and " + in.lost(sent[1]) + " frames are missing");
