@@ -7,14 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -26,6 +24,7 @@ import org.vireo.net.api.NetPort;
 import org.vireo.net.api.PortSettings;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.testsupport.Requirements;
 import org.vireo.testsupport.TestNamespace;
 import org.vireo.testsupport.TestProcess;
@@ -62,18 +61,7 @@ class TapLinkTest {
     private static long sockets() throws IOException {
         List<String> inodes = Files.readAllLines(Path.of("/proc/self/net/netlink")).stream().map(l -> l.strip().split("\\s+"))
                 .filter(f -> f[1].equals("0") && f[3].equals("00000001")).map(f -> "socket:[" + f[9] + "]").toList();
-        long n = 0;
-        try (Stream<Path> all = Files.list(Path.of("/proc/self/fd"))) {
-            for (Path p : all.toList()) {
-                try {
-                    n += inodes.contains(Files.readSymbolicLink(p).toString()) ? 1 : 0;
-                } catch (NoSuchFileException e) {
-                    // that of the listing itself, or of a process that has just ended
-                    continue;
-                }
-            }
-        }
-        return n;
+        return OpenFiles.links().values().stream().filter(inodes::contains).count();
     }
 
     private FramePort later(NetPort p) {

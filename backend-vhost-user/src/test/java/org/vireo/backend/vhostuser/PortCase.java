@@ -4,7 +4,6 @@ package org.vireo.backend.vhostuser;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.io.File;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -19,6 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.NetdevException;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.VirtioNet;
 
@@ -44,7 +44,7 @@ abstract class PortCase {
         // what is opened once in a process is open already
         keep(new TestGuest(SPLIT, 1, 16)).close();
         closing.clear();
-        descriptorsBefore = descriptors();
+        descriptorsBefore = OpenFiles.count();
     }
 
     /** As its owner does, who tries again: it waits for no longer than a frozen guest may. */
@@ -72,13 +72,9 @@ abstract class PortCase {
         if (first != null) {
             throw first;
         }
-        Await.until(LIMIT, "no more descriptors than before, " + descriptorsBefore, () -> descriptors() <= descriptorsBefore);
+        Await.until(LIMIT, "no more descriptors than before, " + descriptorsBefore, () -> OpenFiles.count() <= descriptorsBefore);
         assertEquals(List.of(), Thread.getAllStackTraces().keySet().stream().map(Thread::getName).filter(n -> n.startsWith(WATCHER))
                 .toList());
-    }
-
-    private static int descriptors() {
-        return new File("/proc/self/fd").list().length;
     }
 
     /** Closes it after the test, the last one first. */

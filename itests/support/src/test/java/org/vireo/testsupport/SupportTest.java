@@ -6,9 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
+import org.vireo.net.api.Fd;
+import org.vireo.posix.Descriptors;
+import org.vireo.posix.linux.EventFd;
 
 /** The helpers keep what they promise: bounded waits, nothing left behind. */
 final class SupportTest {
@@ -54,6 +60,19 @@ final class SupportTest {
         Await.until(SECONDS, "the fifth look", () -> n.incrementAndGet() == 5);
         assertEquals(5, n.get());
         assertThrows(AssertionError.class, () -> Await.until(Duration.ofMillis(20), "never", () -> false));
+    }
+
+    @Test
+    void whatIsOpenIsListedWithoutWhatTheJvmOpens() throws Exception {
+        try (Fd event = EventFd.create(new Descriptors(), "listed")) {
+            assertEquals("anon_inode:[eventfd]", OpenFiles.links().get(event.number()));
+            try (InputStream own = Files.newInputStream(Path.of("/proc/self/maps")); Fd other = event.duplicate()) {
+                assertTrue(own.read() >= 0);
+                assertTrue(OpenFiles.links().containsKey(other.number()));
+                assertTrue(OpenFiles.links().values().stream().noneMatch(l -> l.startsWith("/proc") || l.endsWith(".jar")));
+                assertTrue(OpenFiles.count() >= 2);
+            }
+        }
     }
 
     @Test

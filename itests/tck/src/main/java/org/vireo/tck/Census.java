@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.tck;
 
-import java.io.File;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -13,6 +12,7 @@ import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 
 /** What this process holds: descriptors, threads, and mappings of the memory that the kit lends. */
 final class Census {
@@ -77,18 +77,7 @@ final class Census {
 
     private static Map<String, Integer> descriptors() {
         Map<String, Integer> kinds = new TreeMap<>();
-        File[] files = new File("/proc/self/fd").listFiles();
-        if (files == null) {
-            throw new IllegalStateException("no /proc/self/fd");
-        }
-        for (File f : files) {
-            try {
-                kinds.merge(Files.readSymbolicLink(Path.of(f.getPath())).toString().replaceAll("\\[[0-9]+]|/proc/[0-9]+/fd", "[]"), 1,
-                        Integer::sum);
-            } catch (IOException e) {
-                continue; // the one of the listing itself
-            }
-        }
+        OpenFiles.links().values().forEach(what -> kinds.merge(what.replaceAll("\\[[0-9]+]", "[]"), 1, Integer::sum));
         return kinds;
     }
 }

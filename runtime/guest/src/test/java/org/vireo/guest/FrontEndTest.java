@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.io.File;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -19,6 +18,7 @@ import org.vireo.net.api.Fds;
 import org.vireo.posix.Descriptors;
 import org.vireo.posix.linux.SharedMemory;
 import org.vireo.posix.linux.UnixSockets;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.DeviceStateTransfer;
 import org.vireo.vhostuser.InflightSpec;
 import org.vireo.vhostuser.MalformedMessageException;
@@ -38,7 +38,7 @@ class FrontEndTest {
 
     @BeforeEach
     void connect() throws IOException {
-        descriptorsBefore = new File("/proc/self/fd").list().length;
+        descriptorsBefore = OpenFiles.count();
         Fd[] pair = UnixSockets.pair(fds, 1, false, "test");
         frontEnd = new FrontEnd(fds, pair[0], LIMIT);
         device = new FrontEnd(fds, pair[1], LIMIT);
@@ -48,7 +48,7 @@ class FrontEndTest {
     void disconnect() {
         frontEnd.close();
         device.close();
-        int now = new File("/proc/self/fd").list().length;
+        int now = OpenFiles.count();
         assertTrue(now <= descriptorsBefore, now + " descriptors are open, before the test " + descriptorsBefore);
     }
 

@@ -11,7 +11,6 @@ import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
-import java.io.File;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -28,6 +27,7 @@ import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.posix.Descriptors;
 import org.vireo.posix.linux.UnixSockets;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.MemoryRegionSpec;
 import org.vireo.vhostuser.Request;
 import org.vireo.vhostuser.VirtioNet;
@@ -44,7 +44,7 @@ class GuestNicTest {
 
     @BeforeEach
     void connect() throws IOException {
-        descriptorsBefore = new File("/proc/self/fd").list().length;
+        descriptorsBefore = OpenFiles.count();
         Fd[] pair = UnixSockets.pair(fds, 1, false, "test");
         device = new TinyDevice(fds, OFFERED, pair[1]);
         frontEnd = new FrontEnd(fds, pair[0], LIMIT);
@@ -55,7 +55,7 @@ class GuestNicTest {
         frontEnd.close();
         device.close();
         assertNull(device.failure());
-        int now = new File("/proc/self/fd").list().length;
+        int now = OpenFiles.count();
         assertTrue(now <= descriptorsBefore, now + " descriptors are open, before the test " + descriptorsBefore);
     }
 

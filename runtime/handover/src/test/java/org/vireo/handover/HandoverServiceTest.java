@@ -10,6 +10,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -31,6 +32,8 @@ import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.Ownership;
 import org.vireo.net.api.nic.Ownership.Phase;
 import org.vireo.posix.Descriptors;
+import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 
 /** Two services in one process hand fake NICs to each other over a real socket. */
 class HandoverServiceTest {
@@ -100,19 +103,9 @@ class HandoverServiceTest {
         return await(a);
     }
 
-    private static int openDescriptors() throws IOException {
-        try (var s = Files.list(Path.of("/proc/self/fd"))) {
-            return (int) s.count();
-        }
-    }
-
     /** What the last handover closes after it has told its end is closed soon. */
-    private static void assertDescriptors(int expected) throws IOException {
-        for (long end = System.nanoTime() + 10_000_000_000L; openDescriptors() > expected && System.nanoTime() < end;) {
-            java.util.concurrent.locks.LockSupport.parkNanos(1_000_000);
-        }
-        int now = openDescriptors();
-        assertTrue(now <= expected, now + " descriptors, expected " + expected);
+    private static void assertDescriptors(int expected) {
+        Await.until(Duration.ofSeconds(10), "no more than " + expected + " descriptors", () -> OpenFiles.count() <= expected);
     }
 
     private static void assertOwnedBySlot(FakeBlock block, int slot) {
@@ -127,7 +120,7 @@ class HandoverServiceTest {
     void severalNicsMoveInGoodOrderAndBack() throws Exception {
         List<FakeHost.Nic> nics = List.of(here.make("nic0"), here.make("nic1"), here.make("nic2"));
         a.listen(uri("a"));
-        int before = openDescriptors();
+        int before = OpenFiles.count();
         for (int round = 0; round < 3; round++) {
             Map<String, Object> s = handOver();
             assertEquals("completed", s.get("status"), s.toString());
@@ -199,7 +192,7 @@ class HandoverServiceTest {
                 throw new NicException("no netdev net1 here");
             }
         };
-        int before = openDescriptors();
+        int before = OpenFiles.count();
         Map<String, Object> s = handOver();
         assertEquals("failed", s.get("status"));
         assertTrue(s.get("error-desc").toString().contains("NIC nic1: no netdev net1 here"), s.toString());

@@ -11,7 +11,6 @@ import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -39,6 +38,7 @@ import org.vireo.posix.linux.MessageSocket;
 import org.vireo.posix.linux.Poll;
 import org.vireo.posix.linux.Processes;
 import org.vireo.posix.linux.UnixSockets;
+import org.vireo.testsupport.OpenFiles;
 
 /** One side is the service; the other is made by hand: it is silent, dies, breaks off, or sends garbage. */
 @Timeout(60)
@@ -444,12 +444,6 @@ class RawPeerTest {
         assertEquals(Phase.OFFERED, Ownership.decode(block[0].word()).phase());
     }
 
-    private static int openDescriptors() throws IOException {
-        try (var s = Files.list(Path.of("/proc/self/fd"))) {
-            return (int) s.count();
-        }
-    }
-
     private void sendBytes(Path path, byte[] bytes, int descriptors) throws IOException {
         try (Fd socket = UnixSockets.connect(fds, path, "hostile"); Arena a = Arena.ofConfined();
                 Fd surplus = EventFd.create(fds, "surplus")) {
@@ -472,7 +466,7 @@ class RawPeerTest {
         try {
             mine.make("nic0");
             sendBytes(path, "GET / HTTP/1.1\r\n\r\n and so on".getBytes(StandardCharsets.US_ASCII), 1);
-            int before = openDescriptors();
+            int before = OpenFiles.count();
             sendBytes(path, "VRHO".getBytes(StandardCharsets.US_ASCII), 1);
             sendBytes(path, new byte[4096], 0);
             List<Fd> flood = new ArrayList<>();
@@ -480,13 +474,7 @@ class RawPeerTest {
                 flood.add(UnixSockets.connect(fds, path, "flood"));
             }
             flood.forEach(Fd::close);
-            until("all closed", () -> {
-                try {
-                    return openDescriptors() <= before;
-                } catch (IOException e) {
-                    throw new UncheckedIOException(e);
-                }
-            });
+            until("all closed", () -> OpenFiles.count() <= before);
             source.start("unix:" + path, List.of());
             assertEquals("completed", HandoverServiceTest.await(source).get("status"), source.status().toString());
         } finally {

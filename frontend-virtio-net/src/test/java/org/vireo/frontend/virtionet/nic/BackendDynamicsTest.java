@@ -19,6 +19,7 @@ import org.vireo.net.api.nic.NetdevStatus;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.VirtioNet;
 
 /** Backends come and go under a NIC. */
@@ -203,9 +204,9 @@ class BackendDynamicsTest {
         h.nic("a");
         h.guest("a", GuestNic.options());
         h.unbind(first);
-        long before = Harness.openDescriptors();
+        long before = OpenFiles.count();
         h.registry.remove("a");
-        assertTrue(Harness.openDescriptors() < before, "the parked descriptors");
+        assertTrue(OpenFiles.count() < before, "the parked descriptors");
         assertTrue(h.registry.netdevs().isEmpty(), h.registry.netdevs().toString());
         assertThrows(NicException.class, () -> h.registry.remove("a"));
     }

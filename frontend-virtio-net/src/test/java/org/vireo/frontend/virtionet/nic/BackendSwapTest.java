@@ -23,6 +23,7 @@ import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.posix.Errno;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.VirtioNet;
 
 /** A better backend comes while one serves: it takes its place, or the old one goes on. */
@@ -201,7 +202,7 @@ class BackendSwapTest extends SwapScene {
     void aNicThatIsDeletedMeanwhileLeavesNothing() throws Exception {
         h.unbind(first);
         h.registry.remove("a");
-        long before = Harness.openDescriptors();
+        long before = OpenFiles.count();
         for (String at : List.of("rehearse", "load", "none")) {
             first = h.backend("neta", net);
             h.nic("a");
@@ -218,7 +219,7 @@ class BackendSwapTest extends SwapScene {
             waker.join();
             h.unbind(next);
             h.unbind(first);
-            Await.until(Harness.LIMIT, "all descriptors closed, at " + at, () -> Harness.openDescriptors() <= before);
+            Await.until(Harness.LIMIT, "all descriptors closed, at " + at, () -> OpenFiles.count() <= before);
         }
     }
 

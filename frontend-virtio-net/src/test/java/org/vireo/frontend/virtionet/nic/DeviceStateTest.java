@@ -41,6 +41,7 @@ import org.vireo.posix.linux.Pipe;
 import org.vireo.posix.linux.Poll;
 import org.vireo.posix.linux.UnixSockets;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.DeviceStateTransfer;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.VirtioNet;
@@ -301,7 +302,7 @@ class DeviceStateTest {
         stopRings(g);
         FrontEnd f = g.frontEnd();
         load(f, target, good);
-        long before = Harness.openDescriptors();
+        long before = OpenFiles.count();
         List<Bad> all = List.of(
                 new Bad("it has 0 bytes", new byte[0]),
                 new Bad("it has 23 bytes", Arrays.copyOf(good, HEADER - 1)),
@@ -335,7 +336,7 @@ class DeviceStateTest {
             }
             assertEquals(NicState.CONNECTED, target.status("a").state());
         }
-        Await.until(Harness.LIMIT, "no descriptor more", () -> Harness.openDescriptors() <= before);
+        Await.until(Harness.LIMIT, "no descriptor more", () -> OpenFiles.count() <= before);
         load(f, target, with(good, 1, Section.builder("hints").text("colour", "red").optional("colour").build()));
         startRings(g);
         there.take(0);
@@ -352,7 +353,7 @@ class DeviceStateTest {
         GuestNic other = source.guest("a", options());
         GuestNic g = source.guest("b", options());
         stopRings(g);
-        long before = Harness.openDescriptors();
+        long before = OpenFiles.count();
         Pipe p = Pipe.create(source.fds, "state");
         give(g.frontEnd(), SAVE, p.write());
         promptly(() -> assertTrue(g.frontEnd().getFeatures() != 0));
@@ -374,7 +375,7 @@ class DeviceStateTest {
         g.close();
         source.awaitState("b", NicState.LISTENING);
         p.read().close();
-        Await.until(Harness.LIMIT, "no descriptor more", () -> Harness.openDescriptors() <= before);
+        Await.until(Harness.LIMIT, "no descriptor more", () -> OpenFiles.count() <= before);
     }
 
     @Test

@@ -24,6 +24,7 @@ import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.VirtioNet;
 
 /** A rehearsal does the real thing with stand-ins: it moves frames, touches nobody, and leaves nothing. */
@@ -69,9 +70,9 @@ class DressRehearsalTest {
     @Test
     void nobodysNicLeavesNothing() throws Exception {
         host.registry.rehearse(deadline());
-        long before = Harness.openDescriptors();
+        long before = OpenFiles.count();
         assertDone(host.registry.rehearse(deadline()));
-        Await.until(Harness.LIMIT, "the descriptors to be as many as before", () -> Harness.openDescriptors() <= before);
+        Await.until(Harness.LIMIT, "the descriptors to be as many as before", () -> OpenFiles.count() <= before);
         Await.until(Harness.LIMIT, "the end of its threads", () -> rehearsalThreads().isEmpty());
         assertEquals(List.of(), host.events);
         assertEquals(List.of(), host.registry.list());
@@ -154,7 +155,7 @@ class DressRehearsalTest {
     @Test
     void anInterruptEndsItAndNothingIsLeft() throws Exception {
         host.registry.rehearse(deadline());
-        long before = Harness.openDescriptors();
+        long before = OpenFiles.count();
         // until one is caught in the middle: another time a short one is over first
         for (String end = ""; end.isEmpty();) {
             FutureTask<String> runs = new FutureTask<>(() -> host.registry.rehearse(deadline()));
@@ -169,7 +170,7 @@ class DressRehearsalTest {
             }
         }
         Await.until(Harness.LIMIT, "the end of its threads", () -> rehearsalThreads().isEmpty());
-        Await.until(Harness.LIMIT, "the descriptors to be as many as before", () -> Harness.openDescriptors() <= before);
+        Await.until(Harness.LIMIT, "the descriptors to be as many as before", () -> OpenFiles.count() <= before);
     }
 
     @Test

@@ -28,6 +28,7 @@ import org.vireo.net.api.nic.Ownership;
 import org.vireo.net.api.nic.Ownership.Phase;
 import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.VirtioNet;
 
 /** A NIC moves between two frontends, here in one JVM: what one gives, the other takes, and what is refused costs nothing. */
@@ -327,7 +328,7 @@ class HandoverInsideTest {
             assertEquals(1, FakeBackend.number(net.take(0), 12));
             assertTrue(g.transmit(0).awaitAll(Harness.soon()));
             assertTrue(target.registry.list().isEmpty());
-            long now = Harness.openDescriptors();
+            long now = OpenFiles.count();
             assertTrue(round == 0 || now <= before, now + " descriptors after " + before);
             before = now + 1;
         }

@@ -176,13 +176,6 @@ final class Harness implements AutoCloseable {
         return System.nanoTime() + LIMIT.toNanos();
     }
 
-    /** Descriptors of this process. */
-    static long openDescriptors() throws IOException {
-        try (Stream<Path> all = Files.list(Path.of("/proc/self/fd"))) {
-            return all.count();
-        }
-    }
-
     @Override
     public void close() {
         references.keySet().stream().filter(FakeBackend.class::isInstance).map(FakeBackend.class::cast).forEach(b -> {

@@ -26,6 +26,7 @@ import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.posix.linux.SharedMemory;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.InflightSpec;
 import org.vireo.vhostuser.PackedInflightLayout;
 import org.vireo.vhostuser.ProtocolFeatures;
@@ -90,10 +91,10 @@ class InflightSessionTest {
         "4096, -8, 2, 64", "4096, 9223372036854775800, 2, 64", "-1, 0, 2, 64", "4097, 0, 2, 64", "4104, 0, 2, 64", "8192, 8, 2, 64"})
     void whatIsNotRightIsRefusedAndNothingChanges(long size, long offset, int queues, int entries) throws Exception {
         FrontEnd f = vmm(GuestNic.RING_FEATURES);
-        long before = Harness.openDescriptors();
+        long before = OpenFiles.count();
         InflightArea a = area(size, offset, queues, entries, 8192);
         assertThrows(RefusedException.class, () -> f.setInflight(a));
-        Await.until(Harness.LIMIT, "no descriptor left over", () -> Harness.openDescriptors() <= before + 1);
+        Await.until(Harness.LIMIT, "no descriptor left over", () -> OpenFiles.count() <= before + 1);
         f.setInflight(area(4096, 4096, 2, SIZE, 8192));
     }
 

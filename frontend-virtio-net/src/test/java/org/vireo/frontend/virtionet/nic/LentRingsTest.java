@@ -21,6 +21,7 @@ import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.VirtioNet;
 
 /** A port that takes the guest's rings: no frame passes the NIC, and everything that can happen to a NIC happens to it too. */
@@ -179,7 +180,7 @@ class LentRingsTest extends SwapScene {
             }
             assertEquals(0, rings.port.regions);
             assertTrue(rings.port.started.isEmpty());
-            long now = Harness.openDescriptors();
+            long now = OpenFiles.count();
             assertTrue(i == 0 || now <= before, before + " descriptors, then " + now);
             before = now;
         }

@@ -20,6 +20,7 @@ import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.Pipe;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 
 /** A VMM that gave SET_LOG_FD is told when something was logged. */
 class LogEventTest {
@@ -90,7 +91,7 @@ class LogEventTest {
     @Test
     void whatIsNoEventfdIsRefused() throws Exception {
         GuestNic g = h.guest("a", GuestNic.options());
-        long before = Harness.openDescriptors();
+        long before = OpenFiles.count();
         try (Pipe p = Pipe.create(h.fds, "no event")) {
             assertThrows(RefusedException.class, () -> g.frontEnd().logEvent(p.write()));
         }
@@ -98,10 +99,10 @@ class LogEventTest {
         for (int i = 0; i < 5; i++) {
             g.frontEnd().logEvent(event);
         }
-        assertEquals(before + 1, Harness.openDescriptors(), "one copy, the last one");
+        assertEquals(before + 1, OpenFiles.count(), "one copy, the last one");
         g.close();
         h.awaitState("a", NicState.LISTENING);
-        Await.until(Harness.LIMIT, "it to be closed", () -> Harness.openDescriptors() < before);
+        Await.until(Harness.LIMIT, "it to be closed", () -> OpenFiles.count() < before);
     }
 
     @ParameterizedTest

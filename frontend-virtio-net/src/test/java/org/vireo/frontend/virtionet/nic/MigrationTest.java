@@ -27,6 +27,7 @@ import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.posix.linux.SharedMemory;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.VirtioNet;
 
@@ -338,7 +339,7 @@ class MigrationTest {
             h.backend("neta", net);
             h.nic("a");
             GuestNic g = h.guest("a", GuestNic.options().ringSize(64));
-            long descriptors = Harness.openDescriptors();
+            long descriptors = OpenFiles.count();
             try (VmmMigration m = new VmmMigration(h.fds, g, 0, 0); Fd small = SharedMemory.create(h.fds, "small", 64, false)) {
                 m.begin();
                 for (int i = 0; i < 10; i++) {
@@ -349,7 +350,7 @@ class MigrationTest {
                     assertThrows(RefusedException.class, () -> g.frontEnd().logBase(1L << 60, 0, small));
                     assertThrows(RefusedException.class, () -> g.frontEnd().logBase(64, 0, g.receive(0).kickFd()));
                 }
-                assertEquals(descriptors + 3, Harness.openDescriptors(), "its file twice, and the small one");
+                assertEquals(descriptors + 3, OpenFiles.count(), "its file twice, and the small one");
                 net.passBothWays(g, 1);
                 assertTrue(m.round() > 0);
                 assertEquals(NicState.RUNNING, h.status("a").state());

@@ -28,6 +28,7 @@ import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.SharedMemory;
 import org.vireo.posix.linux.UnixSockets;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 import org.vireo.vhostuser.MemoryRegionSpec;
 import org.vireo.vhostuser.Message;
 import org.vireo.vhostuser.MessageChannel;
@@ -108,12 +109,12 @@ class SessionRulesTest {
                 assertTrue(f.awaitClosed(Harness.soon()), bad.name());
             }
             if (before < 0) {
-                before = Harness.openDescriptors();
+                before = OpenFiles.count();
             }
         }
         nextVmmIsServed();
         long most = before + 2;
-        Await.until(Harness.LIMIT, "no more than " + most + " descriptors", () -> Harness.openDescriptors() <= most);
+        Await.until(Harness.LIMIT, "no more than " + most + " descriptors", () -> OpenFiles.count() <= most);
     }
 
     @Test
@@ -213,7 +214,7 @@ class SessionRulesTest {
         long before;
         try (FrontEnd f = h.vmm("a"); Fd file = SharedMemory.create(h.fds, "slots", 4096, false)) {
             f.negotiate(GuestNic.RING_FEATURES, GuestNic.PROTOCOL);
-            before = Harness.openDescriptors();
+            before = OpenFiles.count();
             int slots = (int) f.memorySlots();
             assertEquals(509, slots);
             List<MemoryRegionSpec> specs = new ArrayList<>();
@@ -229,7 +230,7 @@ class SessionRulesTest {
                 // some front-ends send the descriptor along here too
                 f.tell(Request.REM_MEM_REG, specs.get(i).payload(), i % 2 == 0 ? List.of() : List.of(file));
             }
-            assertTrue(Harness.openDescriptors() <= before + 1, "descriptors of removed regions");
+            assertTrue(OpenFiles.count() <= before + 1, "descriptors of removed regions");
         }
         nextVmmIsServed();
     }
@@ -255,14 +256,14 @@ class SessionRulesTest {
                     f.tell(Request.ADD_MEM_REG, r.payload(), List.of(file));
                 }
             }
-            long before = Harness.openDescriptors();
+            long before = OpenFiles.count();
             assertThrows(RefusedException.class, () -> f.tell(Request.ADD_MEM_REG, low.payload(), List.of(other)), "another file's");
             for (int pair = 0; pair < 3; pair++) {
                 f.tell(Request.REM_MEM_REG, low.payload(), List.of());
                 f.tell(Request.ADD_MEM_REG, longer.payload(), List.of(file));
             }
             assertThrows(RefusedException.class, () -> f.tell(Request.ADD_MEM_REG, low.payload(), List.of(file)), "what was added stays");
-            assertEquals(before, Harness.openDescriptors(), "one descriptor a region");
+            assertEquals(before, OpenFiles.count(), "one descriptor a region");
         }
         nextVmmIsServed();
     }
@@ -289,10 +290,10 @@ class SessionRulesTest {
                 }
                 Await.until(Harness.LIMIT, "the sessions to end", () -> h.status("a").vmmPid() == 0);
                 if (before < 0) {
-                    before = Harness.openDescriptors() + 2;
+                    before = OpenFiles.count() + 2;
                 } else {
                     long most = before;
-                    Await.until(Harness.LIMIT, r + ": no more than " + most + " descriptors", () -> Harness.openDescriptors() <= most);
+                    Await.until(Harness.LIMIT, r + ": no more than " + most + " descriptors", () -> OpenFiles.count() <= most);
                 }
             }
         }
@@ -340,7 +341,7 @@ class SessionRulesTest {
                         Posix.check(Posix.open("/proc/self/fd/" + file.number(), Posix.O_RDONLY | Posix.O_CLOEXEC), "open"), "read-only");
                 Fd program = h.fds.adopt(plain, "a program"); Fd a = sockets[0]; Fd b = sockets[1]) {
             f.negotiate(GuestNic.RING_FEATURES, GuestNic.PROTOCOL);
-            long before = Harness.openDescriptors();
+            long before = OpenFiles.count();
             for (int round = 0; round < 50; round++) {
                 refused(f, List.of(new MemoryRegionSpec(0, 4096, 4096, 0)), List.of(a));
                 refused(f, List.of(new MemoryRegionSpec(0, 4096, 4096, 0)), List.of(readOnly));
@@ -360,7 +361,7 @@ class SessionRulesTest {
                         new MemoryRegionSpec(0x100000, 4096, 0x100000, 0)), List.of(file, file, a));
                 refused(f, List.of(), List.of());
             }
-            assertTrue(Harness.openDescriptors() <= before + 1, "refused memory stays open");
+            assertTrue(OpenFiles.count() <= before + 1, "refused memory stays open");
             assertTrue(b.isOpen());
         }
         nextVmmIsServed();
@@ -417,7 +418,7 @@ class SessionRulesTest {
 
     @Test
     void connectionsThatEndAtOnceLeaveNothing() throws Exception {
-        long before = Harness.openDescriptors();
+        long before = OpenFiles.count();
         for (int i = 0; i < 1000; i++) {
             try (FrontEnd f = FrontEnd.connect(h.fds, h.socket("a"), Harness.LIMIT)) {
                 if (i % 2 == 0) {
@@ -426,7 +427,7 @@ class SessionRulesTest {
             }
         }
         Await.until(Harness.LIMIT, "the sessions to end", () -> h.status("a").vmmPid() == 0);
-        Await.until(Harness.LIMIT, "no more than " + before + " descriptors", () -> Harness.openDescriptors() <= before + 2);
+        Await.until(Harness.LIMIT, "no more than " + before + " descriptors", () -> OpenFiles.count() <= before + 2);
         nextVmmIsServed();
     }
 

@@ -27,6 +27,7 @@ import org.vireo.net.api.nic.Ownership;
 import org.vireo.net.api.nic.Ownership.Phase;
 import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 
 /** A frontend follows another one's NIC, here in one JVM, and goes on with it from whatever moment. */
 class StandbyInsideTest {
@@ -159,12 +160,12 @@ class StandbyInsideTest {
         GuestNic first = active.guest("a", GuestNic.options());
         net.passBothWays(first, 1);
         Following f = follow();
-        long with = Harness.openDescriptors();
+        long with = OpenFiles.count();
         first.close();
         active.awaitState("a", NicState.LISTENING);
         f.assertCurrent();
         // connection, memory, kick and call descriptors: of the guest, the active one and the standby
-        assertTrue(Harness.openDescriptors() <= with - 3 * 6, Harness.openDescriptors() + " descriptors after " + with);
+        assertTrue(OpenFiles.count() <= with - 3 * 6, OpenFiles.count() + " descriptors after " + with);
         GuestNic second = active.guest("a", GuestNic.options());
         net.passBothWays(second, 2);
         f.assertCurrent();

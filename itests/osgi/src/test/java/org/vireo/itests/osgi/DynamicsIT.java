@@ -5,15 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -22,6 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.osgi.framework.Bundle;
 import org.osgi.framework.ServiceReference;
 import org.vireo.testsupport.Await;
+import org.vireo.testsupport.OpenFiles;
 
 /** Bundles and configurations come and go in every order: the NIC serves as soon as all are there, and whoever has gone left nothing. */
 @Timeout(150)
@@ -97,25 +96,6 @@ class DynamicsIT {
         }
     }
 
-    private static Set<String> descriptors() throws IOException {
-        Set<String> open = new TreeSet<>();
-        try (Stream<Path> all = Files.list(Path.of("/proc/self/fd"))) {
-            for (Path p : all.toList()) {
-                try {
-                    String target = Files.readSymbolicLink(p).toString();
-                    // jars are opened and closed by class loaders as they like
-                    if (!target.endsWith(".jar") && !target.startsWith("/proc")) {
-                        open.add(p.getFileName() + " " + target);
-                    }
-                } catch (IOException e) {
-                    // it was the listing's own
-                    open.remove(p.getFileName().toString());
-                }
-            }
-        }
-        return open;
-    }
-
     private static Set<String> threads() {
         Set<String> all = new TreeSet<>();
         Thread.getAllStackTraces().keySet().stream().filter(t -> t.getName().startsWith("vireo-")).forEach(t -> all.add(t.getName()));
@@ -139,14 +119,11 @@ class DynamicsIT {
         return found;
     }
 
-    private void assertNothingIsLeft(Set<String> openBefore) {
+    private void assertNothingIsLeft(Map<Integer, String> openBefore) {
         Await.until(EmbeddedVireo.LIMIT, "the end of all threads", () -> threads().isEmpty());
         assertEquals(Set.of(), stale());
-        Await.until(EmbeddedVireo.LIMIT, "no descriptor more than before", () -> {
-            Set<String> more = descriptors();
-            more.removeAll(openBefore);
-            return more.isEmpty();
-        });
+        Await.until(EmbeddedVireo.LIMIT, "no descriptor more than before",
+                () -> openBefore.entrySet().containsAll(OpenFiles.links().entrySet()));
     }
 
     @Test
@@ -156,7 +133,7 @@ class DynamicsIT {
         go(Part.FRONTEND);
         go(Part.BACKEND);
         go(Part.CONTROL);
-        Set<String> open = null;
+        Map<Integer, String> open = null;
         for (List<Part> order : orders) {
             for (Part p : order) {
                 come(p);
@@ -172,7 +149,7 @@ class DynamicsIT {
             if (open == null) {
                 // the first round opens what stays
                 Await.until(EmbeddedVireo.LIMIT, "the end of all threads", () -> threads().isEmpty());
-                open = descriptors();
+                open = OpenFiles.links();
             }
             assertNothingIsLeft(open);
             assertEquals(ProbeBundle.count("activate"), ProbeBundle.count("deactivate"), () -> order + ": " + ProbeBundle.calls());

@@ -13,8 +13,6 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -35,6 +33,7 @@ import org.vireo.posix.Descriptors;
 import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.MessageSocket;
 import org.vireo.posix.linux.UnixSockets;
+import org.vireo.testsupport.OpenFiles;
 
 /** The stream: what is sent arrives; what breaks a rule is refused with the rule, and no descriptor stays open. */
 @Timeout(60)
@@ -48,7 +47,7 @@ class ChannelTest {
     @BeforeEach
     void connect() throws IOException {
         EventFd.create(fds, "warm").close();
-        before = openDescriptors();
+        before = OpenFiles.count();
         Fd[] pair = UnixSockets.pair(fds, 1, false, "test");
         raw = pair[0];
         sender = new Channel(raw, fds);
@@ -60,14 +59,8 @@ class ChannelTest {
         sender.close();
         receiver.close();
         // what tests before this one left to a thread may have been closed meanwhile
-        int now = openDescriptors();
+        int now = OpenFiles.count();
         assertTrue(now <= before, now + " descriptors, before the test " + before);
-    }
-
-    private static int openDescriptors() throws IOException {
-        try (var s = Files.list(Path.of("/proc/self/fd"))) {
-            return (int) s.count();
-        }
     }
 
     private static long soon() {
