@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Duration;
+import java.util.function.LongSupplier;
 import org.junit.jupiter.api.Assumptions;
 import org.vireo.net.api.FramePort;
 import org.vireo.net.api.FrameQueue;
@@ -330,21 +331,14 @@ public abstract class DataTck extends LifeTck {
         while (!b.isFull()) {
             b.add(KitFrame.fromGuest(1, FRAME));
         }
-        long least = Long.MAX_VALUE;
-        long begin = System.nanoTime();
-        // what the JVM allocates until it has compiled the code is not the backend's: the best of the rounds counts
-        for (int round = 0; least > NOTHING && (round < ROUNDS || System.nanoTime() - begin < compiled()); round++) {
-            long before = b.allocated();
+        allocatesNothing(b::allocated, () -> {
             for (int i = 0; i < MANY;) {
                 i += b.transmit(q);
                 if (Poll.writable(0, q.events().number()) == 0) {
                     empty(n);
                 }
             }
-            least = Math.min(least, b.allocated() - before);
-        }
-        assertTrue(least <= NOTHING, least + " bytes for " + MANY + " frames");
-        seen(least + " bytes for " + MANY + " frames");
+        });
     }
 
     /**
@@ -360,23 +354,32 @@ public abstract class DataTck extends LifeTck {
         FramePort p = runningFrames(backend(n), 1);
         FrameQueue q = p.queue(0);
         KitWindow w = new KitWindow(100, LARGEST, header(p));
-        long least = Long.MAX_VALUE;
-        long begin = System.nanoTime();
-        for (int round = 0; least > NOTHING && (round < ROUNDS || System.nanoTime() - begin < compiled()); round++) {
-            long before = w.allocated();
+        allocatesNothing(w::allocated, () -> {
             for (int i = 0; i < MANY;) {
                 send(n, 1, 100);
                 assertTrue(Poll.readable((int) limit().toMillis(), q.events().number()) != 0, "nothing arrived");
                 i += w.receive(q);
             }
-            least = Math.min(least, w.allocated() - before);
+        });
+    }
+
+    /** A round of many frames. */
+    private interface Round {
+        void run() throws Exception;
+    }
+
+    /** What the JVM allocates until it has compiled the code is not the backend's: the best of the rounds counts. */
+    private void allocatesNothing(LongSupplier allocated, Round round) throws Exception {
+        long least = Long.MAX_VALUE;
+        long begin = System.nanoTime();
+        long compiled = Math.max(COMPILED, COMPILED_LIMITS * limit().toNanos());
+        for (int i = 0; least > NOTHING && (i < ROUNDS || System.nanoTime() - begin < compiled); i++) {
+            long before = allocated.getAsLong();
+            round.run();
+            least = Math.min(least, allocated.getAsLong() - before);
         }
         assertTrue(least <= NOTHING, least + " bytes for " + MANY + " frames");
         seen(least + " bytes for " + MANY + " frames");
-    }
-
-    private long compiled() {
-        return Math.max(COMPILED, COMPILED_LIMITS * limit().toNanos());
     }
 
     /** Takes what waits at the network. */
