@@ -48,6 +48,8 @@ public abstract class TckSupport {
     static final String PROCESS = "process";
     static final int LARGEST = 1600;
     static final int FRAME = 90;
+    private static final int PAUSES = 20;
+    private static final long PAUSE_NANOS = 5_000_000;
     private static final long MULTI_QUEUE = 1L << 22;
 
     private final Deque<AutoCloseable> open = new ArrayDeque<>();
@@ -226,9 +228,14 @@ public abstract class TckSupport {
         }
     }
 
-    /** Long enough for a thread of the backend's to do what it must not do: there is nothing that could be waited for. */
+    /**
+     * Long enough for a thread of the backend's to do what it must not do: there is nothing that could be waited for. On a machine whose
+     * threads wait for a processor this one waits as often as they, and so for longer.
+     */
     static void untilItWouldHaveHappened() {
-        LockSupport.parkNanos(Duration.ofMillis(100).toNanos());
+        for (int i = 0; i < PAUSES; i++) {
+            LockSupport.parkNanos(PAUSE_NANOS);
+        }
     }
 
     static int header(NetPort p) {

@@ -3,8 +3,6 @@ package org.vireo.itests.mutants.rings;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.util.Arrays;
 import java.util.concurrent.locks.LockSupport;
@@ -22,7 +20,6 @@ import org.vireo.net.api.VringPort;
 import org.vireo.net.api.VringSpec;
 import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.Poll;
-import org.vireo.posix.linux.SharedMemory;
 import org.vireo.testsupport.device.DeviceMemory;
 import org.vireo.testsupport.device.DirtyPages;
 import org.vireo.testsupport.device.RingSetup;
@@ -67,7 +64,7 @@ final class RingPort implements VringPort, ThreadedPort {
         network = new SocketNetwork(socket, fault);
         device = new TestDevice(1, network);
         profile = profile();
-        strays = new Strays(fault);
+        strays = new Strays(fault, options.there());
         try {
             wake = EventFd.create(context.fds(), "wake");
         } catch (IOException e) {
@@ -246,6 +243,7 @@ final class RingPort implements VringPort, ThreadedPort {
                 s = s.at(s.available() & 0x7fff);
             }
             setups[ring] = s;
+            strays.close();
             if (fault == RingFault.STARTS_ENABLED) {
                 device.enable(ring, true);
             }
@@ -381,10 +379,5 @@ final class RingPort implements VringPort, ThreadedPort {
         public void close() {
             // not ours
         }
-    }
-
-    static void write(long at, int value) {
-        MemorySegment m = SharedMemory.addressSpace();
-        m.set(ValueLayout.JAVA_SHORT, at, (short) (m.get(ValueLayout.JAVA_SHORT, at) ^ value));
     }
 }
