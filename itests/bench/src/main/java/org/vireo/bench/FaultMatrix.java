@@ -19,7 +19,7 @@ final class FaultMatrix implements AutoCloseable {
     static final String TAP = FaultDaemons.TAP;
     static final int TX_DROPPED = 11;
     /** For a machine with few processors that others use too. */
-    static final int MARGIN_MILLIS = 1_500;
+    private static final int MARGIN_MILLIS = 1_500;
     static final Duration HIT_LIMIT = Duration.ofSeconds(40);
     /** The longest deadline of a handover, PREPARE's, and a margin. */
     private static final Duration END_LIMIT = Duration.ofSeconds(35);
@@ -54,6 +54,20 @@ final class FaultMatrix implements AutoCloseable {
         static final String HEAD = """
                 | step | side | fault | owner | gap ms | lost/repeated | next handover | problems |
                 |---|---|---|---|---|---|---|---|""";
+
+        private static final String GAP = "gap of ";
+
+        /** Whether the guest was served again in the time that the protocol's deadlines leave. */
+        static void checkGap(FaultCase what, double millis, List<String> problems) {
+            if (millis > what.darkMillis() + MARGIN_MILLIS) {
+                problems.add(GAP + Math.round(millis) + " ms, at most " + what.darkMillis() + " and a margin are permitted");
+            }
+        }
+
+        /** Whether nothing was wrong but the time that it took. */
+        boolean isOnlyTooDark() {
+            return problems.size() == 1 && problems.getFirst().startsWith(GAP);
+        }
 
         long lost() {
             return frames == null ? 0 : frames.lost() - dropped;
@@ -198,8 +212,7 @@ final class FaultMatrix implements AutoCloseable {
             String owner = has == null ? "nobody" : has == source ? "source" : "target";
             check(c.owners().contains(FaultCase.Owner.valueOf(owner.toUpperCase(Locale.ROOT))), "owner is " + owner);
             if (has != null && !anew) {
-                check(gap <= c.darkMillis() + MARGIN_MILLIS, "gap of " + Math.round(gap) + " ms, at most " + c.darkMillis()
-                        + " and a margin are permitted");
+                Row.checkGap(c, gap, problems);
             }
             liftLimit();
             boolean killed = !source.isAlive() || !target.isAlive();

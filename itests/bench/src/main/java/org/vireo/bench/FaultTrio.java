@@ -160,8 +160,9 @@ final class FaultTrio {
             double gap = traffic.longestGapMillis();
             Owner owner = has == null ? Owner.NOBODY : has == source() ? Owner.SOURCE : has == target() ? Owner.TARGET : Owner.STANDBY;
             check(what.owners().contains(owner), "owner is " + owner);
-            check(has == null || gap <= what.darkMillis() + FaultMatrix.MARGIN_MILLIS, "gap of " + Math.round(gap) + " ms, at most "
-                    + what.darkMillis() + " and a margin are permitted");
+            if (has != null) {
+                Row.checkGap(what, gap, problems);
+            }
             long dead = all.stream().filter(m -> !m.isAlive()).count();
             String second = has == null ? "-" : second(has);
             FaultTraffic.Both f = has == null ? null : traffic.pause().less(before);

