@@ -560,18 +560,22 @@ final class BackEndReturnsTest extends PortCase {
         VhostUserPort p = open("reconnect-ms=10");
         run(p, g, SPLIT);
         for (Request r : List.of(Request.GET_FEATURES, Request.SET_MEM_TABLE)) {
-            b.heard();
-            b.twist(r, ScriptedBackEnd.Twist.HANG);
-            b.hangUp();
-            b.awaitHeard(r.name());
-            long start = System.nanoTime();
-            quiesce(p);
-            // the attempt would end by itself after a second
-            assertTrue(System.nanoTime() - start < Duration.ofMillis(800).toNanos(), "it took long");
-            b.straight();
-            news.take();
-            p.resume();
-            news.await("link up");
+            // the attempt would end by itself after a second; the best of a few counts: one may have waited for a processor
+            long least = Long.MAX_VALUE;
+            for (int i = 0; i < 5 && least >= Duration.ofMillis(800).toNanos(); i++) {
+                b.heard();
+                b.twist(r, ScriptedBackEnd.Twist.HANG);
+                b.hangUp();
+                b.awaitHeard(r.name());
+                long start = System.nanoTime();
+                quiesce(p);
+                least = Math.min(least, System.nanoTime() - start);
+                b.straight();
+                news.take();
+                p.resume();
+                news.await("link up");
+            }
+            assertTrue(least < Duration.ofMillis(800).toNanos(), "it took " + least / 1_000_000 + " ms each time");
         }
     }
 

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.util.Random;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -49,6 +50,28 @@ class DeviceStateTest extends PortCase {
             assertArrayEquals(state, b.deviceState.state);
         }
         assertOrder(b.heard(), "SET_DEVICE_STATE_FD +1", "CHECK_DEVICE_STATE", "SET_DEVICE_STATE_FD +1", "CHECK_DEVICE_STATE");
+        assertEquals(1, b.connections());
+    }
+
+    /** As much as is taken; what a port waits for, a busy machine may not move. */
+    @Test
+    void aLargeOneIsSavedAndLoaded() throws Exception {
+        byte[] state = new byte[MOST];
+        new Random(MOST).nextBytes(state);
+        long end = System.nanoTime() + 3 * LIMIT.toNanos();
+        // nobody else looks at the connection meanwhile
+        quiesce(p);
+        Connection c = p.link().connection();
+        c.until(end);
+        DeviceStateExchange exchange = new DeviceStateExchange(c, ScriptedBackEnd.FDS, "", end);
+        b.deviceState.state = state;
+        assertArrayEquals(state, exchange.save(MOST));
+        b.deviceState.state = null;
+        exchange.load(state);
+        assertArrayEquals(state, b.deviceState.state);
+        b.deviceState.state = new byte[MOST + 1];
+        refused("is larger than the " + MOST + " bytes", () -> exchange.save(MOST));
+        p.resume();
         assertEquals(1, b.connections());
     }
 
@@ -109,7 +132,7 @@ class DeviceStateTest extends PortCase {
     }
 
     private interface Step {
-        void run() throws NetdevException;
+        void run() throws NetdevException, IOException;
     }
 
     private static void refused(String why, Step s) {
