@@ -31,6 +31,7 @@ final class BackendCalls {
     private final Executor threads;
     private final Queue<Runnable> waiting = new ArrayDeque<>();
     private boolean calling;
+    private volatile String underWay;
     private volatile String stuck;
 
     /**
@@ -107,12 +108,14 @@ final class BackendCalls {
             }
             T value = null;
             Throwable thrown = null;
+            underWay = what + " of " + bundle;
             try {
                 value = call.call();
             } catch (Throwable t) {
                 // here, where its deadline counts: even its message is code of the backend
                 thrown = told(t);
             }
+            underWay = null;
             if (stage.compareAndSet(Stage.RUNNING, Stage.DONE)) {
                 complete(result, value, thrown);
             } else {
@@ -171,7 +174,9 @@ final class BackendCalls {
                     throw new NetdevException("netdev " + netdev + ": " + what + " of " + bundle + " comes after another call", e);
                 }
                 if (stage.compareAndSet(Stage.WAITING, Stage.GIVEN_UP)) {
-                    throw new NetdevException("netdev " + netdev + ": " + what + " of " + bundle + " waited for another call in vain", e);
+                    String before = underWay;
+                    throw new NetdevException("netdev " + netdev + ": " + what + " of " + bundle + (before == null
+                            ? " was not begun in time: is the machine overloaded?" : " waited in vain for " + before), e);
                 }
                 stuck = what + " of " + bundle + " has not returned";
                 if (stage.compareAndSet(Stage.RUNNING, Stage.GIVEN_UP)) {
