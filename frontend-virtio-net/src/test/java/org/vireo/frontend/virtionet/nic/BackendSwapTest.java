@@ -97,7 +97,7 @@ class BackendSwapTest extends SwapScene {
         assertFalse(takesOut.isAlive() || takesIn.isAlive(), out.lost(sent[0]) + " and " + in.lost(sent[1]) + " frames are missing");
         assertEquals(List.of(0L, 0L, 0L, 0L), List.of(out.duplicated(), out.reordered(), in.duplicated(), in.reordered()));
         assertEquals(0, happened("BACKEND_SWAP_FAILED"));
-        assertEquals(NicState.RUNNING, h.status("a").state());
+        h.awaitState("a", NicState.RUNNING);
     }
 
     /** The very object goes on, of which nothing was called. */
@@ -181,7 +181,7 @@ class BackendSwapTest extends SwapScene {
         h.unbind(first);
         assertTrue(first.calls.contains("close LEAVE"), first.calls.toString());
         net.passBothWays(guest, 2);
-        assertEquals(NicState.RUNNING, h.status("a").state());
+        h.awaitState("a", NicState.RUNNING);
     }
 
     /** The one that serves leaves while its successor is being made ready: what it had open is parked, and the successor goes on. */

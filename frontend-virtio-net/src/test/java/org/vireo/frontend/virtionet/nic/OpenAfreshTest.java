@@ -137,7 +137,7 @@ class OpenAfreshTest extends SwapScene {
         assertFalse(next.calls.contains("save"), next.calls.toString());
         assertNotNull(first.port);
         net.passBothWays(guest, 2);
-        assertEquals(NicState.RUNNING, h.status("a").state());
+        h.awaitState("a", NicState.RUNNING);
     }
 
     /** Who asked for it is told, and asks again when its other side is there. */
@@ -273,7 +273,7 @@ class OpenAfreshTest extends SwapScene {
         assertNotNull(first.port);
         assertFalse(first.calls.contains("close RELEASE"), first.calls.toString());
         net.passBothWays(guest, 2);
-        assertEquals(NicState.RUNNING, h.status("a").state());
+        h.awaitState("a", NicState.RUNNING);
         Await.until(Harness.LIMIT, "it is told", () -> happened("BACKEND_SWAP_FAILED") == 1);
     }
 }

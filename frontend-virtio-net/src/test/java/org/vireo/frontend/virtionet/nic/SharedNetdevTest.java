@@ -149,7 +149,7 @@ class SharedNetdevTest {
         h.awaitState("c", NicState.LISTENING);
         a = h.guest("c", GuestNic.options().pairs(2).enabledPairs(1));
         Await.until(Harness.LIMIT, "its only pair", () -> two.applied.enabled(0) && !two.applied.enabled(1));
-        assertEquals(NicState.RUNNING, h.status("c").state());
+        h.awaitState("c", NicState.RUNNING);
     }
 
     @Test
@@ -218,7 +218,7 @@ class SharedNetdevTest {
         h.bind("neta", next, 10);
         Await.until(Harness.LIMIT, "the swap", () -> next.port != null && backend.port == null);
         net.passBothWays(b, 7);
-        assertTrue(h.events.stream().anyMatch(s -> s.startsWith("BACKEND_SWAPPED b ")), h.events.toString());
+        Await.until(Harness.LIMIT, "the swap to be told", () -> h.events.stream().anyMatch(s -> s.startsWith("BACKEND_SWAPPED b ")));
         b.frontEnd().close();
         h.awaitState("b", NicState.LISTENING);
         startAgain(a, 1, 1);
