@@ -193,7 +193,7 @@ class HandoverInsideTest {
         }
         endFlood();
         assertTrue(late > 0);
-        assertEquals(NicState.RUNNING, source.status("a").state());
+        source.awaitState("a", NicState.RUNNING);
     }
 
     private void flood(GuestNic g, AtomicLong moved) {
@@ -294,12 +294,14 @@ class HandoverInsideTest {
         net.passBothWays(g, 1);
         TransferableNic out = source.registry.transferable("a").orElseThrow();
         try (IncomingNic in = target.registry.prepare(out.begin(1, true, false, NicImage::close), true, deadline())) {
-            out.freeze(deadline());
+            Harness.freeze(out);
             assertEquals("quiesce", sourceBackend.calls.getLast());
             in.take();
             net.passBothWays(g, 2);
             in.giveBack();
-            assertEquals("quiesce", targetBackend.calls.getLast());
+            // one that does not stand still in time is closed
+            String last = targetBackend.calls.getLast();
+            assertTrue(last.equals("quiesce") || last.startsWith("close"), last);
         }
         out.resume();
         out.end();

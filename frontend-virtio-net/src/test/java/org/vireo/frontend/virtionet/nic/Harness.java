@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.nic;
 
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.reflect.Proxy;
@@ -14,6 +17,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.osgi.framework.BundleContext;
 import org.osgi.framework.Constants;
@@ -27,6 +31,7 @@ import org.vireo.net.api.NetBackend;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.NicStatus;
+import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.posix.Descriptors;
 import org.vireo.posix.linux.SharedMemory;
 import org.vireo.testsupport.Await;
@@ -37,6 +42,8 @@ import org.vireo.vhostuser.PackedInflightLayout;
 final class Harness implements AutoCloseable {
     static final Duration LIMIT = Duration.ofSeconds(15);
     private static final AtomicLong SERVICE_ID = new AtomicLong();
+    /** What a busy machine makes of a backend's call. */
+    private static final Pattern LATE = Pattern.compile("was not begun in time|waited in vain for|did not return in time|has not returned");
 
     final Descriptors fds = new Descriptors();
     final NicRegistry registry;
@@ -161,6 +168,34 @@ final class Harness implements AutoCloseable {
 
     void awaitState(String id, NicState state) {
         Await.until(LIMIT, "NIC " + id + " to be " + state, () -> status(id).state() == state);
+    }
+
+    /**
+     * Freezes a NIC as its owner does, who tries again: its port's own threads have no longer to stand still than a frozen guest may
+     * wait, and a busy machine may not even have begun by then.
+     */
+    static void freeze(TransferableNic nic) {
+        Await.until(LIMIT, "the threads of the NIC's port to stand still", () -> {
+            try {
+                nic.freeze(soon());
+                return true;
+            } catch (NicException e) {
+                if (!LATE.matcher(e.getMessage()).find()) {
+                    throw e;
+                }
+                return false;
+            }
+        });
+    }
+
+    /** A freeze that is refused for a reason, and what is said of it. */
+    static String freezeRefused(TransferableNic nic, String why) {
+        String said = Await.value(LIMIT, "a freeze that is refused: " + why, () -> {
+            String m = assertThrows(NicException.class, () -> nic.freeze(soon())).getMessage();
+            return m.contains(why) || !LATE.matcher(m).find() ? m : null;
+        });
+        assertTrue(said.contains(why), said);
+        return said;
     }
 
     long counter(String id, String name) {

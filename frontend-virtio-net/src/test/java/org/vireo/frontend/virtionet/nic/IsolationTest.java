@@ -259,7 +259,7 @@ class IsolationTest {
                 case "quiesce", "resume" -> {
                     x.run();
                     x.fail(call, fault);
-                    standsStill(x, call);
+                    standsStill(x, call, "threw");
                 }
                 case "apply" -> {
                     h.nic(x.id);
@@ -328,17 +328,16 @@ class IsolationTest {
     }
 
     /** If it does not stand still it runs on, and is not handed over; if it does not go on afterwards it has failed. */
-    private String standsStill(Culprit x, String call) throws Exception {
+    private String standsStill(Culprit x, String call, String how) throws Exception {
         TransferableNic t = h.registry.transferable(x.id).orElseThrow();
         t.begin(1, true, false, i -> i.close()).close();
         try {
             if (call.equals("quiesce")) {
-                NicException e = assertThrows(NicException.class, () -> t.freeze(System.nanoTime() + 10_000_000_000L));
-                assertTrue(e.getMessage().contains("quiesce of " + NAME), e.getMessage());
+                String said = Harness.freezeRefused(t, "quiesce of " + NAME + " " + how);
                 x.pass();
-                return e.getMessage();
+                return said;
             }
-            t.freeze(Harness.soon());
+            Harness.freeze(t);
             t.resume();
             return x.awaitFailed();
         } finally {
@@ -396,7 +395,7 @@ class IsolationTest {
             case "quiesce", "resume" -> {
                 x.run();
                 x.fail(call, Fault.HANG);
-                said = standsStill(x, call);
+                said = standsStill(x, call, "did not return");
             }
             default -> {
                 x.run();
@@ -504,7 +503,7 @@ class IsolationTest {
                 x.run();
                 neighbour.more(50);
                 x.pass();
-                assertEquals(NicState.RUNNING, h.status(x.id).state());
+                h.awaitState(x.id, NicState.RUNNING);
             } finally {
                 stop.set(true);
                 for (Thread t : threads) {
