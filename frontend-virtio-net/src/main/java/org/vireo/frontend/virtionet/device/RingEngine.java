@@ -3,30 +3,16 @@ package org.vireo.frontend.virtionet.device;
 
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.BitSet;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
-import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 import java.util.function.IntFunction;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
-import org.vireo.frontend.virtionet.memory.DirtyLog;
 import org.vireo.frontend.virtionet.memory.InflightRegion;
 import org.vireo.frontend.virtionet.memory.MemoryTable;
 import org.vireo.frontend.virtionet.ring.InflightSlot;
-import org.vireo.frontend.virtionet.ring.MalformedRingException;
-import org.vireo.frontend.virtionet.ring.MalformedRingException.Rule;
-import org.vireo.frontend.virtionet.ring.PackedVirtqueue;
-import org.vireo.frontend.virtionet.ring.RingAreas;
-import org.vireo.frontend.virtionet.ring.RingJournal;
 import org.vireo.frontend.virtionet.ring.RingLog;
-import org.vireo.frontend.virtionet.ring.SplitVirtqueue;
 import org.vireo.frontend.virtionet.ring.Virtqueue;
 import org.vireo.frontend.virtionet.worker.Worker;
 import org.vireo.net.api.Fd;
@@ -38,24 +24,9 @@ import org.vireo.net.api.RingPosition;
  * commands and waits, with a deadline.
  */
 public final class RingEngine {
-    private static final long DEADLINE_MILLIS = 1000;
-
-    private final String nic;
-    private final Object group;
-    private final List<Worker> workers;
-    private final NicBlockMemory block;
-    private final Listener listener;
-    private final FramePair[] pairs;
-    private final FrameQueue[] queues;
-    private final Fd[] events;
-    private CompletableFuture<Void> quiet = CompletableFuture.completedFuture(null);
-    private volatile MemoryTable memory = MemoryTable.EMPTY;
-    /** Those that rings use: while a VMM replaces its log some have the new one already. */
-    private volatile List<DirtyLog> logsInUse = List.of();
-    private final DirtyLog[] logs;
-    private volatile InflightRegion inflight;
-    private FrameFormat format = FrameFormat.NONE;
-    private boolean discard;
+    private final QueuePairs pairs;
+    private final WorkerCommands commands;
+    private final RingMemory memory;
 
     /** Takes news from workers. Any thread; must only post. */
     public interface Listener {
@@ -99,30 +70,13 @@ public final class RingEngine {
      * @param listener takes news
      */
     public RingEngine(String nic, Object group, List<Worker> workers, NicBlockMemory block, Listener listener) {
-        this.nic = nic;
-        this.group = group;
-        this.workers = List.copyOf(workers);
-        this.block = block;
-        this.listener = listener;
-        pairs = new FramePair[workers.size()];
-        queues = new FrameQueue[workers.size()];
-        events = new Fd[workers.size()];
-        logs = new DirtyLog[2 * workers.size()];
-        for (int i = 0; i < pairs.length; i++) {
-            pairs[i] = pair(i, new PairCounters());
-        }
-    }
-
-    private FramePair pair(int i, PairCounters counters) {
-        FramePair p = new FramePair(nic + " pair " + i, group, block.mark(i), counters, (pair, why) -> listener.broken(i, why),
-                listener::threadReturned, this::truncated);
-        p.format(format);
-        return p;
+        commands = new WorkerCommands(nic, List.copyOf(workers));
+        memory = new RingMemory(nic, block, 2 * workers.size());
+        pairs = new QueuePairs(nic, group, List.copyOf(workers), block, listener, this::truncated);
     }
 
     boolean truncated() {
-        InflightRegion i = inflight;
-        return memory.truncated() != null || isLogTruncated() || i != null && !i.intact();
+        return memory.isTruncated();
     }
 
     /**
@@ -131,55 +85,7 @@ public final class RingEngine {
      * @return whether; any thread
      */
     public boolean isLogTruncated() {
-        return logsInUse.stream().anyMatch(l -> !l.intact());
-    }
-
-    private void uses(int ring, DirtyLog file) {
-        logs[ring] = file;
-        logsInUse = Arrays.stream(logs).filter(Objects::nonNull).distinct().toList();
-    }
-
-    private <T> Worker.Command<T> post(int pair, Callable<T> command) {
-        return workers.get(pair).execute(command);
-    }
-
-    private <T> T await(CompletableFuture<T> result, int pair) throws EngineException {
-        try {
-            try {
-                return result.get(DEADLINE_MILLIS, TimeUnit.MILLISECONDS);
-            } catch (TimeoutException e) {
-                // nobody waits for it any more: it must not run later
-                if (result instanceof Worker.Command<?> c && !c.withdraw()) {
-                    return result.get(DEADLINE_MILLIS, TimeUnit.MILLISECONDS);
-                }
-                throw e;
-            }
-        } catch (ExecutionException e) {
-            throw new EngineException(nic + " pair " + pair + ": " + e.getCause().getMessage(), e.getCause());
-        } catch (TimeoutException e) {
-            throw new EngineException(nic + " pair " + pair + ": its worker did not answer for " + DEADLINE_MILLIS + " ms", e);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new EngineException(nic + " pair " + pair + ": interrupted", e);
-        }
-    }
-
-    private <T> T run(int pair, Callable<T> command) throws EngineException {
-        return await(post(pair, command), pair);
-    }
-
-    private FramePair added(int i) throws IOException {
-        // one that broke, of which the listener has not heard yet, is not used again
-        renew(i);
-        FramePair p = pairs[i];
-        if (!p.isAdded()) {
-            workers.get(i).add(p);
-            if (queues[i] != null) {
-                p.attach(queues[i], events[i]);
-            }
-            p.discard(discard);
-        }
-        return p;
+        return memory.isLogTruncated();
     }
 
     /**
@@ -188,10 +94,7 @@ public final class RingEngine {
      * @param newFormat header and sizes
      */
     public void format(FrameFormat newFormat) {
-        format = newFormat;
-        for (FramePair p : pairs) {
-            p.format(newFormat);
-        }
+        pairs.format(newFormat);
     }
 
     /**
@@ -201,8 +104,8 @@ public final class RingEngine {
      * @param region the VMM's in-flight memory, or null
      */
     public void initialMemory(MemoryTable table, InflightRegion region) {
-        memory = table;
-        inflight(region);
+        memory.memory(table);
+        memory.inflight(region);
     }
 
     /**
@@ -211,7 +114,7 @@ public final class RingEngine {
      * @param region the memory, or null
      */
     public void inflight(InflightRegion region) {
-        inflight = region;
+        memory.inflight(region);
     }
 
     /**
@@ -224,43 +127,11 @@ public final class RingEngine {
      */
     public void start(int ring, RingSpec spec, RingPosition at) throws EngineException {
         int i = ring / 2;
-        Virtqueue q = queue(ring, spec, at);
-        run(i, () -> {
-            start(added(i), ring, q, spec.kick);
+        Virtqueue q = memory.ring(ring, spec, at);
+        commands.run(i, () -> {
+            start(pairs.added(i), ring, q, spec.kick);
             return null;
         });
-    }
-
-    private Virtqueue queue(int ring, RingSpec spec, RingPosition at) throws EngineException {
-        String name = nic + " ring " + ring;
-        return shared(name, () -> {
-            Virtqueue.Kind kind = new Virtqueue.Kind(name, spec.size, spec.packed, spec.eventIndex, spec.indirect, ring % 2 == 0);
-            uses(ring, spec.log.file());
-            return Virtqueue.of(kind, area(name, spec, memory), memory, block.journal(ring), at.available(), at.used(),
-                    spec.call == null ? -1 : spec.call.number(), spec.inflight, spec.log);
-        });
-    }
-
-    private interface Access<T> {
-        T run() throws MalformedRingException;
-    }
-
-    /** Control itself reads and writes what the VMM shares: where that was cut off it costs this NIC, not the thread. */
-    private static <T> T shared(String name, Access<T> access) throws EngineException {
-        try {
-            return access.run();
-        } catch (MalformedRingException e) {
-            throw new EngineException(e.getMessage(), e);
-        } catch (InternalError e) {
-            MalformedRingException gone = new MalformedRingException(Rule.MEMORY_GONE, name + ": memory that the VMM shares cannot be"
-                    + " accessed; its file was truncated, or its huge pages are used up");
-            gone.initCause(e);
-            throw new EngineException(gone.getMessage(), gone);
-        }
-    }
-
-    private static Virtqueue.RingArea area(String name, RingSpec s, MemoryTable in) throws MalformedRingException {
-        return RingAreas.find(name, s.size, s.packed, s.descriptors, s.available, s.used, in);
     }
 
     private static void start(FramePair p, int ring, Virtqueue q, Fd kick) throws IOException {
@@ -290,23 +161,21 @@ public final class RingEngine {
      * @throws EngineException one could not be started; others may run
      */
     public void resume(List<Resumption> rings, BitSet attach, List<FrameQueue> portQueues, List<Fd> ready) throws EngineException {
-        Virtqueue[] built = new Virtqueue[2 * pairs.length];
+        Virtqueue[] built = new Virtqueue[2 * pairs.count()];
         Resumption[] by = new Resumption[built.length];
         for (Resumption r : rings) {
-            built[r.ring] = queue(r.ring, r.spec, position(r.ring));
+            built[r.ring] = memory.ring(r.ring, r.spec, position(r.ring));
             by[r.ring] = r;
         }
         List<CompletableFuture<Object>> all = new ArrayList<>();
-        for (int i = 0; i < pairs.length; i++) {
+        for (int i = 0; i < pairs.count(); i++) {
             int n = i;
             FrameQueue q = attach.get(i) ? portQueues.get(i) : null;
             boolean starts = by[2 * i] != null || by[2 * i + 1] != null;
-            all.add(!starts && q == null ? CompletableFuture.completedFuture(null) : post(i, () -> {
-                FramePair p = added(n);
-                if (q != null && queues[n] == null) {
-                    p.attach(q, ready.get(n));
-                    events[n] = ready.get(n);
-                    queues[n] = q;
+            all.add(!starts && q == null ? CompletableFuture.completedFuture(null) : commands.post(i, () -> {
+                FramePair p = pairs.added(n);
+                if (q != null) {
+                    pairs.attach(n, q, ready.get(n));
                 }
                 for (int ring = 2 * n; ring < 2 * n + 2; ring++) {
                     if (by[ring] != null) {
@@ -320,8 +189,8 @@ public final class RingEngine {
                 return null;
             }));
         }
-        for (int i = 0; i < pairs.length; i++) {
-            await(all.get(i), i);
+        for (int i = 0; i < pairs.count(); i++) {
+            commands.await(all.get(i), i);
         }
     }
 
@@ -333,7 +202,7 @@ public final class RingEngine {
      * @throws EngineException it is nowhere
      */
     public int usedIndex(RingSpec spec) throws EngineException {
-        return shared(nic, () -> SplitVirtqueue.usedIndex(area(nic, spec, memory).used()));
+        return memory.usedIndex(spec);
     }
 
     /**
@@ -345,7 +214,7 @@ public final class RingEngine {
      * @throws EngineException it is nowhere
      */
     public int usedPosition(RingSpec spec, int available) throws EngineException {
-        return shared(nic, () -> PackedVirtqueue.usedPosition(area(nic, spec, memory).descriptors(), spec.size, available));
+        return memory.usedPosition(spec, available);
     }
 
     /**
@@ -355,10 +224,7 @@ public final class RingEngine {
      * @throws EngineException the memory is gone
      */
     public void forget(RingSpec spec) throws EngineException {
-        shared(nic, () -> {
-            spec.inflight.forget();
-            return null;
-        });
+        memory.forget(spec);
     }
 
     /**
@@ -370,15 +236,7 @@ public final class RingEngine {
      * @throws EngineException the log is gone
      */
     public void logAll(RingLog log, MemoryTable in, long usedBytes) throws EngineException {
-        shared(nic, () -> {
-            if (log.buffers()) {
-                log.file().markAll(in);
-            }
-            if (log.usedAt() >= 0) {
-                log.file().mark(log.usedAt(), usedBytes);
-            }
-            return null;
-        });
+        memory.logAll(log, in, usedBytes);
     }
 
     /**
@@ -391,14 +249,14 @@ public final class RingEngine {
      */
     public RingPosition stop(int ring, boolean drain) throws EngineException {
         int i = ring / 2;
-        run(i, () -> {
-            Virtqueue q = ring % 2 == 1 ? pairs[i].stopTransmit() : pairs[i].stopReceive();
+        commands.run(i, () -> {
+            Virtqueue q = ring % 2 == 1 ? pairs.get(i).stopTransmit() : pairs.get(i).stopReceive();
             if (q != null && drain) {
                 q.drain();
             }
             return null;
         });
-        uses(ring, null);
+        memory.log(ring, null);
         return position(ring);
     }
 
@@ -409,8 +267,7 @@ public final class RingEngine {
      * @return its position; 0 if it never ran
      */
     public RingPosition position(int ring) {
-        long word = block.journalWord(ring);
-        return RingPosition.of(RingJournal.available(word), RingJournal.used(word));
+        return memory.position(ring);
     }
 
     /**
@@ -420,52 +277,10 @@ public final class RingEngine {
      * @throws EngineException a worker did not answer in time
      */
     public void freeze(long deadlineNanos) throws EngineException {
-        List<CompletableFuture<Object>> all = new ArrayList<>();
-        for (int i = 0; i < pairs.length; i++) {
-            int n = i;
-            Worker w = workers.get(i);
-            all.add(w.execute(() -> {
-                FramePair p = pairs[n];
-                if (p.isAdded()) {
-                    takeOut(p, w);
-                }
-                return null;
-            }));
-        }
-        quiet = CompletableFuture.allOf(all.toArray(CompletableFuture[]::new)).exceptionally(e -> null);
-        EngineException failed = null;
-        for (CompletableFuture<Object> f : all) {
-            try {
-                f.get(Math.max(0, deadlineNanos - System.nanoTime()), TimeUnit.NANOSECONDS);
-            } catch (ExecutionException e) {
-                failed = new EngineException(nic + ": " + e.getCause().getMessage(), e.getCause());
-            } catch (TimeoutException e) {
-                failed = new EngineException(nic + ": a worker did not stop in time", e);
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                throw new EngineException(nic + ": interrupted", e);
-            }
-        }
-        if (failed != null) {
-            throw failed;
-        }
-    }
-
-    /** Whatever happens, the pair is out of its worker at the end: its memory may be gone, so that stopping a ring faults. */
-    private static void takeOut(FramePair p, Worker w) {
-        try {
-            p.stopTransmit();
-        } finally {
-            try {
-                p.stopReceive();
-            } finally {
-                try {
-                    p.detach();
-                } finally {
-                    w.remove(p);
-                }
-            }
-        }
+        commands.stop(i -> () -> {
+            pairs.takeOut(i);
+            return null;
+        }, deadlineNanos);
     }
 
     /**
@@ -475,7 +290,7 @@ public final class RingEngine {
      * @return it never fails
      */
     public CompletableFuture<Void> quiet() {
-        return quiet;
+        return commands.quiet();
     }
 
     /**
@@ -484,16 +299,7 @@ public final class RingEngine {
      * @throws EngineException a worker did not answer
      */
     public void awaitQuiet() throws EngineException {
-        try {
-            quiet.get(DEADLINE_MILLIS, TimeUnit.MILLISECONDS);
-        } catch (TimeoutException e) {
-            throw new EngineException(nic + ": a worker has not let go of its rings for " + DEADLINE_MILLIS + " ms", e);
-        } catch (ExecutionException e) {
-            throw new IllegalStateException(e);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new EngineException(nic + ": interrupted", e);
-        }
+        commands.awaitQuiet();
     }
 
     /**
@@ -505,8 +311,8 @@ public final class RingEngine {
      * @throws EngineException the worker did not answer
      */
     public void enable(int i, boolean receive, boolean transmit) throws EngineException {
-        run(i, () -> {
-            added(i).enable(receive, transmit);
+        commands.run(i, () -> {
+            pairs.added(i).enable(receive, transmit);
             return null;
         });
     }
@@ -519,8 +325,8 @@ public final class RingEngine {
      * @throws EngineException the worker did not answer
      */
     public void call(int ring, Fd call) throws EngineException {
-        run(ring / 2, () -> {
-            pairs[ring / 2].call(ring % 2 == 1, call == null ? -1 : call.number());
+        commands.run(ring / 2, () -> {
+            pairs.get(ring / 2).call(ring % 2 == 1, call == null ? -1 : call.number());
             return null;
         });
     }
@@ -533,9 +339,9 @@ public final class RingEngine {
      * @throws EngineException the worker did not answer
      */
     public void log(int ring, RingLog to) throws EngineException {
-        uses(ring, to.file());
-        run(ring / 2, () -> {
-            pairs[ring / 2].log(ring % 2 == 1, to);
+        memory.log(ring, to.file());
+        commands.run(ring / 2, () -> {
+            pairs.get(ring / 2).log(ring % 2 == 1, to);
             return null;
         });
     }
@@ -549,13 +355,9 @@ public final class RingEngine {
      * @throws EngineException its descriptor cannot be polled, or the worker did not answer
      */
     public void attach(int i, FrameQueue queue, Fd ready) throws EngineException {
-        run(i, () -> {
-            FramePair p = added(i);
-            if (queues[i] == null) {
-                p.attach(queue, ready);
-                events[i] = ready;
-                queues[i] = queue;
-            }
+        commands.run(i, () -> {
+            pairs.added(i);
+            pairs.attach(i, queue, ready);
             return null;
         });
     }
@@ -567,11 +369,8 @@ public final class RingEngine {
      * @throws EngineException the worker did not answer
      */
     public void detach(int i) throws EngineException {
-        run(i, () -> {
-            queues[i] = null;
-            if (pairs[i].isAdded()) {
-                pairs[i].detach();
-            }
+        commands.run(i, () -> {
+            pairs.detach(i);
             return null;
         });
     }
@@ -583,12 +382,12 @@ public final class RingEngine {
      * @return whether
      */
     public boolean attached(int i) {
-        return queues[i] != null;
+        return pairs.isAttached(i);
     }
 
     /** Forgets the port after {@link #freeze}: another one will be attached. */
     public void forgetPort() {
-        Arrays.fill(queues, null);
+        pairs.forgetPort();
     }
 
     /**
@@ -598,12 +397,12 @@ public final class RingEngine {
      * @throws EngineException a worker did not answer
      */
     public void discard(boolean on) throws EngineException {
-        discard = on;
-        for (int i = 0; i < pairs.length; i++) {
+        pairs.discard(on);
+        for (int i = 0; i < pairs.count(); i++) {
             int n = i;
-            run(n, () -> {
-                if (pairs[n].isAdded()) {
-                    pairs[n].discard(on);
+            commands.run(n, () -> {
+                if (pairs.get(n).isAdded()) {
+                    pairs.get(n).discard(on);
                 }
                 return null;
             });
@@ -612,7 +411,7 @@ public final class RingEngine {
 
     /** There never will be a port: what is transmitted is discarded. Before any ring runs. */
     public void discardAlways() {
-        discard = true;
+        pairs.discard(true);
     }
 
     /**
@@ -623,17 +422,17 @@ public final class RingEngine {
      * @throws EngineException a ring does not lie in the new memory: it is broken then
      */
     public void memory(MemoryTable table, IntFunction<RingSpec> spec) throws EngineException {
-        for (int i = 0; i < pairs.length; i++) {
+        for (int i = 0; i < pairs.count(); i++) {
             int n = i;
-            run(n, () -> {
-                pairs[n].memory((ring, transmit) -> {
+            commands.run(n, () -> {
+                pairs.get(n).memory((ring, transmit) -> {
                     RingSpec s = spec.apply(2 * n + (transmit ? 1 : 0));
-                    ring.memory(area(ring.toString(), s, table), table);
+                    ring.memory(RingMemory.area(ring.toString(), s, table), table);
                 });
                 return null;
             });
         }
-        memory = table;
+        memory.memory(table);
     }
 
     /**
@@ -644,14 +443,14 @@ public final class RingEngine {
      */
     public void inject(byte[] frame) throws EngineException {
         CompletableFuture<Void> done = new CompletableFuture<>();
-        run(0, () -> {
-            if (queues[0] == null) {
+        commands.run(0, () -> {
+            if (!pairs.isAttached(0)) {
                 throw new IOException("no port is attached");
             }
-            added(0).inject(frame, done);
+            pairs.added(0).inject(frame, done);
             return null;
         });
-        await(done, 0);
+        commands.await(done, 0);
     }
 
     /**
@@ -660,18 +459,10 @@ public final class RingEngine {
      * @param i the pair
      */
     public void replace(int i) {
-        if (renew(i)) {
-            uses(2 * i, null);
-            uses(2 * i + 1, null);
+        if (pairs.renew(i)) {
+            memory.log(2 * i, null);
+            memory.log(2 * i + 1, null);
         }
-    }
-
-    private boolean renew(int i) {
-        boolean broken = pairs[i].isBroken();
-        if (broken) {
-            pairs[i] = pair(i, pairs[i].counters());
-        }
-        return broken;
     }
 
     /**
@@ -680,11 +471,7 @@ public final class RingEngine {
      * @return names and values in order
      */
     public Map<String, Long> counters() {
-        Map<String, Long> sums = new LinkedHashMap<>();
-        for (FramePair p : pairs) {
-            p.counters().addTo(sums);
-        }
-        return sums;
+        return pairs.counters();
     }
 
     /**
@@ -693,6 +480,6 @@ public final class RingEngine {
      * @param before values by name
      */
     public void startCountersFrom(Map<String, Long> before) {
-        pairs[0].counters().startFrom(before);
+        pairs.get(0).counters().startFrom(before);
     }
 }
