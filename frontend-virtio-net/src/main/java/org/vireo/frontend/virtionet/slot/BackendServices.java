@@ -105,7 +105,8 @@ public final class BackendServices {
         if (left) {
             giveBack(s);
         } else if (object == null) {
-            slots.slot(Candidate.netdev(s.reference)).arrivesNot(id(s.reference), "backend " + s.who + " could not be activated: " + why);
+            slots.slot(Candidate.netdev(s.reference)).backends().arrivesNot(id(s.reference),
+                    "backend " + s.who + " could not be activated: " + why);
         }
     }
 

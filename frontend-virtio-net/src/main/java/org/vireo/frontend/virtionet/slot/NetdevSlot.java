@@ -25,14 +25,11 @@ import org.vireo.net.api.nic.NetdevStatus;
 public final class NetdevSlot {
     private static final Logger LOG = LoggerFactory.getLogger(NetdevSlot.class);
     private static final long CONTROL_NANOS = TimeUnit.SECONDS.toNanos(2);
-    private static final long VALIDATE_NANOS = TimeUnit.SECONDS.toNanos(5);
-    private static final long CLOSE_NANOS = TimeUnit.SECONDS.toNanos(3);
 
     private final String id;
     private final PortMaker maker;
     private final Candidates candidates = new Candidates();
-    private final Arrivals arrivals = new Arrivals();
-    private final Closing closing = new Closing();
+    private final SlotBackends backends;
     private final SlotSwap swap;
     private final ServedPort served = new ServedPort(this);
     private final SlotUsers users = new SlotUsers(this);
@@ -55,6 +52,7 @@ public final class NetdevSlot {
     private NetdevSlot(String id, Fds fds, Executor threads, boolean rehearsal) {
         this.id = id;
         maker = new PortMaker(id, threads, fds, c -> new PortNews(this, c), rehearsal);
+        backends = new SlotBackends(this);
         swap = new SlotSwap(this);
     }
 
@@ -98,14 +96,15 @@ public final class NetdevSlot {
         return served;
     }
 
-    // ---- for SlotSwap, with the lock
+    /** The backends as they come and go. */
+    SlotBackends backends() {
+        return backends;
+    }
+
+    // ---- for SlotBackends and SlotSwap, with the lock
 
     Candidates candidates() {
         return candidates;
-    }
-
-    Arrivals arrivals() {
-        return arrivals;
     }
 
     PortMaker maker() {
@@ -133,91 +132,27 @@ public final class NetdevSlot {
         failure = "";
     }
 
-    // ---- services come and go
-
-    /** A service whose activation begins. */
-    synchronized void arrives(long serviceId, Arrivals.Arrival a) {
-        arrivals.begin(serviceId, a);
-    }
-
-    /** Its activation failed: it never serves. */
-    void arrivesNot(long serviceId, String why) {
-        SlotUser waits;
-        synchronized (this) {
-            arrivals.fail(serviceId, why);
-            waits = port == null ? users.holder() : null;
-            swap.refused("netdev " + id + ": " + why);
-        }
-        LOG.warn("netdev {}: {}", id, why);
-        if (waits != null) {
-            waits.backendUnusable("netdev " + id + ": " + why);
-        }
-    }
-
-    void add(Candidate c, boolean configured) {
-        SlotUser arrived;
-        synchronized (this) {
-            arrivals.end(c.serviceId());
-            candidates.add(c, configured);
-            arrived = users.holder();
-            notifyAll();
-        }
-        LOG.info("netdev {}: backend {} is there", id, c);
-        if (arrived != null) {
-            arrived.backendArrived();
-        }
-    }
-
-    void remove(long serviceId) {
-        Candidate leaving;
-        SlotUser holder = null;
-        OpenedPort beside = null;
-        Disposal how = Disposal.LEAVE;
-        synchronized (this) {
-            arrivals.end(serviceId);
-            leaving = candidates.remove(serviceId);
-            notifyAll();
-            if (leaving == null) {
-                return;
-            }
-            if (leaving == serving && port != null) {
-                holder = users.holder();
-            } else {
-                how = swap.disposal();
-                beside = swap.leaves(leaving);
-            }
-        }
-        LOG.info("netdev {}: backend {} leaves", id, leaving);
-        if (beside != null) {
-            maker.dispose(leaving, beside.port(), how);
-        }
-        for (SlotUser told = null; holder != null && holder != told;) {
-            told = holder;
-            told.backendLeaving();
-            synchronized (this) {
-                // the port may have gone to another NIC meanwhile
-                holder = leaving == serving && port != null ? users.holder() : null;
-            }
-        }
-        awaitClosed(leaving);
-        maker.forget(leaving);
-    }
-
-    synchronized boolean unused() {
-        return candidates.isEmpty() && arrivals.isEmpty() && users.isEmpty() && parked == null && waiting == 0;
-    }
-
     /**
      * The best candidate: the configured type first, then ranking, version, age. One that failed is left out until it registers anew.
      */
-    private Candidate choose() throws NetdevException {
+    Candidate choose() throws NetdevException {
         return candidates.best().orElseThrow(() -> new NetdevException(
-                failure.isEmpty() ? "netdev " + id + ": " + absence() : failure));
+                failure.isEmpty() ? "netdev " + id + ": " + backends.absence() : failure));
     }
 
-    /** Why nobody serves. */
-    private String absence() {
-        return arrivals.why().isEmpty() ? "no backend serves it" : arrivals.why();
+    void pause(long millis) throws NetdevException {
+        try {
+            wait(millis);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new NetdevException("netdev " + id + ": interrupted", e);
+        }
+    }
+
+    // ---- for the NICs and all others
+
+    synchronized boolean unused() {
+        return backends.isEmpty() && users.isEmpty() && parked == null && waiting == 0;
     }
 
     /**
@@ -429,16 +364,6 @@ public final class NetdevSlot {
         }
     }
 
-    /** With the lock. */
-    void pause(long millis) throws NetdevException {
-        try {
-            wait(millis);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new NetdevException("netdev " + id + ": interrupted", e);
-        }
-    }
-
     /** Gives the parked state up. */
     public synchronized void dropParked() {
         if (parked != null) {
@@ -462,44 +387,11 @@ public final class NetdevSlot {
             port = null;
             afresh = null;
             if (p != null) {
-                closes(c);
+                backends.closes(c);
             }
         }
         if (p != null) {
-            dispose(c, p, how);
-        }
-    }
-
-    /** With the lock: {@link #dispose} follows, and whoever removes the backend's service waits for it. */
-    void closes(Candidate c) {
-        closing.begin(c);
-    }
-
-    /** Closes a port, after {@link #closes}. */
-    void dispose(Candidate c, NetPort p, Disposal how) {
-        try {
-            maker.dispose(c, p, how);
-        } finally {
-            synchronized (this) {
-                closing.end(c);
-                notifyAll();
-            }
-        }
-    }
-
-    /** A backend is not called when its service has left, except for what hangs. */
-    private synchronized void awaitClosed(Candidate leaving) {
-        long end = System.nanoTime() + CLOSE_NANOS;
-        boolean interrupted = false;
-        for (long left = CLOSE_NANOS; closing.of(leaving) && left > 0; left = end - System.nanoTime()) {
-            try {
-                wait(1 + TimeUnit.NANOSECONDS.toMillis(left));
-            } catch (InterruptedException e) {
-                interrupted = true;
-            }
-        }
-        if (interrupted) {
-            Thread.currentThread().interrupt();
+            backends.dispose(c, p, how);
         }
     }
 
@@ -589,39 +481,6 @@ public final class NetdevSlot {
         waiting += change;
     }
 
-    /** See {@link Slots#await}. */
-    void await(long deadlineNanos, long activatedNanos) throws NetdevException {
-        Candidate c;
-        synchronized (this) {
-            while (candidates.isEmpty()) {
-                long until = arrivals.isUnderWay() ? activatedNanos : deadlineNanos;
-                long left = TimeUnit.NANOSECONDS.toMillis(until - System.nanoTime());
-                if (left <= 0 || !arrivals.isUnderWay() && arrivals.isFailed()) {
-                    throw new NetdevException("netdev " + id + ": " + absence());
-                }
-                pause(left);
-            }
-            c = choose();
-        }
-        long now = System.nanoTime();
-        // its activation may have taken what there was
-        long until = now + Math.clamp(deadlineNanos - now, CONTROL_NANOS, VALIDATE_NANOS);
-        maker.calls(c).run("validate", c.bundle(), until, c.backend()::validate);
-    }
-
-    /** See {@link Slots#awaitGone}. */
-    synchronized void awaitGone(long deadlineNanos) {
-        try {
-            long left;
-            while (!(candidates.isEmpty() && arrivals.isEmpty())
-                    && (left = TimeUnit.NANOSECONDS.toMillis(deadlineNanos - System.nanoTime())) > 0) {
-                wait(left);
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
-    }
-
     NetdevStatus status() {
         Candidate c;
         SlotStatus bare;
@@ -629,7 +488,7 @@ public final class NetdevSlot {
             c = serving != null ? serving : candidates.any().orElse(null);
             String state = port != null ? "open" : parked != null ? "parked"
                     : !failure.isEmpty() ? (early ? "waits: " : "failed: ") + failure
-                    : candidates.isEmpty() && !arrivals.isEmpty() ? "waits: " + arrivals.why() : "closed";
+                    : candidates.isEmpty() && !backends.isEmpty() ? "waits: " + backends.arrivals().why() : "closed";
             bare = new SlotStatus(id, type(), c == null ? "" : c.bundle(), c == null ? -1 : c.bundleId(), state,
                     users.holder() == null ? "" : users.holder().id(), Map.copyOf(options()), "");
         }

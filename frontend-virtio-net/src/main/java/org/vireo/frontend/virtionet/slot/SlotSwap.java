@@ -150,9 +150,9 @@ public final class SlotSwap {
             replacement = null;
             slot.candidates().fail(r.to);
             slot.serve(r.from, r.former);
-            slot.closes(r.to);
+            slot.backends().closes(r.to);
         }
-        slot.dispose(r.to, r.made.port(), r.disposal());
+        slot.backends().dispose(r.to, r.made.port(), r.disposal());
         tell(why);
         return r.former;
     }
@@ -200,14 +200,14 @@ public final class SlotSwap {
                 replacement = null;
                 slot.notifyAll();
                 if (r.made != null) {
-                    slot.closes(r.to);
+                    slot.backends().closes(r.to);
                 }
             }
         }
         if (exchanged) {
             confirm(r);
         } else if (r.made != null) {
-            slot.dispose(r.to, r.made.port(), r.disposal());
+            slot.backends().dispose(r.to, r.made.port(), r.disposal());
         }
     }
 
@@ -321,7 +321,7 @@ public final class SlotSwap {
                 if (c.isPresent()) {
                     return c.get();
                 }
-                Optional<String> failure = slot.arrivals().failure(type, revision);
+                Optional<String> failure = slot.backends().arrivals().failure(type, revision);
                 if (failure.isPresent()) {
                     throw new NetdevException("netdev " + slot.id() + ": " + failure.get());
                 }

@@ -126,7 +126,7 @@ public final class Slots {
      * @throws NetdevException none came, or its configuration is wrong
      */
     public void await(String netdev, long deadlineNanos, long activatedNanos) throws NetdevException {
-        wait(netdev, slot -> slot.await(deadlineNanos, activatedNanos));
+        wait(netdev, slot -> slot.backends().await(deadlineNanos, activatedNanos));
     }
 
     /**
@@ -141,7 +141,7 @@ public final class Slots {
             slot = slots.get(netdev);
         }
         if (slot != null) {
-            slot.awaitGone(deadlineNanos);
+            slot.backends().awaitGone(deadlineNanos);
         }
     }
 
@@ -174,7 +174,7 @@ public final class Slots {
 
     /** A service whose activation begins. */
     synchronized void arrives(ServiceReference<?> reference, String who) {
-        slot(Candidate.netdev(reference)).arrives((Long) reference.getProperty(Constants.SERVICE_ID),
+        slot(Candidate.netdev(reference)).backends().arrives((Long) reference.getProperty(Constants.SERVICE_ID),
                 Candidate.arrival(reference, who));
     }
 
@@ -185,7 +185,7 @@ public final class Slots {
      * @param reference its properties
      */
     public void add(NetBackend backend, ServiceReference<?> reference) {
-        slot(Candidate.netdev(reference)).add(Candidate.of(backend, reference), Candidate.isConfigured(reference));
+        slot(Candidate.netdev(reference)).backends().add(Candidate.of(backend, reference), Candidate.isConfigured(reference));
     }
 
     /**
@@ -195,7 +195,7 @@ public final class Slots {
      */
     public void remove(ServiceReference<?> reference) {
         NetdevSlot slot = slot(Candidate.netdev(reference));
-        slot.remove((Long) reference.getProperty(Constants.SERVICE_ID));
+        slot.backends().remove((Long) reference.getProperty(Constants.SERVICE_ID));
         forgetIfUnused(slot);
     }
 
