@@ -350,7 +350,7 @@ final class BackendSwap {
     /** The network learns where the guest is now. */
     private void announce() {
         // else the guest's next frame tells as much
-        nic.announce(nic.options().mac()).ifPresent(why -> LOG.debug("NIC {}: {}", nic.id(), why));
+        nic.vmm().announce(nic.options().mac()).ifPresent(why -> LOG.debug("NIC {}: {}", nic.id(), why));
     }
 
     /** What changes with the frames is saved while none moves. */
@@ -374,7 +374,7 @@ final class BackendSwap {
                 return;
             }
         }
-        nic.block().features(nic.offered(), nic.state().features());
+        nic.block().features(nic.vmm().offered(), nic.state().features());
         nic.link().ofPort();
         done(r, micros);
         nic.refresh();
@@ -439,7 +439,7 @@ final class BackendSwap {
         failed(r, why);
         nic.feed().abort("its backend was put back");
         nic.link().ofPort();
-        nic.block().features(nic.offered(), nic.state().features());
+        nic.block().features(nic.vmm().offered(), nic.state().features());
         if (nic.custody().isServing()) {
             nic.backend().resume();
             try {

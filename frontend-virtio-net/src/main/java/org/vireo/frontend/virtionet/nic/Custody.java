@@ -90,14 +90,14 @@ final class Custody {
         SessionPhase phase = nic.block().session();
         nic.block().session(SessionPhase.IDLE, 0);
         if (nic.session() != null && phase == SessionPhase.REPLYING) {
-            nic.disconnect("the process before died while it answered: nobody knows whether the answer was sent");
+            nic.vmm().disconnect("the process before died while it answered: nobody knows whether the answer was sent");
             return;
         }
         try {
             if (nic.session() != null) {
                 nic.session().listen(nic.environment().poller());
             }
-            if (nic.binding() == null || nic.binding().reachable()) {
+            if (nic.reachable()) {
                 nic.endpoint().start(nic.session() != null);
             }
         } catch (IOException e) {
@@ -111,8 +111,8 @@ final class Custody {
     void receive(DeviceState received, Session with) {
         nic.awaiting();
         owner = false;
-        nic.adopt(received);
-        nic.adopt(with);
+        nic.vmm().adopt(received);
+        nic.vmm().adopt(with);
         nic.link().ofPort();
         nic.link().toldElsewhere();
         nic.refresh();
@@ -121,7 +121,7 @@ final class Custody {
     /** The state of a NIC that another process owns has changed. */
     void update(DeviceState received) {
         DeviceState former = nic.state();
-        nic.adopt(received);
+        nic.vmm().adopt(received);
         nic.rings().whenQuiet(() -> received.closeReplaced(former));
         if (nic.binding() != null) {
             nic.binding().appliedElsewhere();
@@ -130,7 +130,7 @@ final class Custody {
 
     /** The connection of a NIC that another process owns is another one, or has ended. */
     void update(Session with) {
-        nic.adopt(with);
+        nic.vmm().adopt(with);
         nic.refresh();
     }
 
@@ -179,7 +179,7 @@ final class Custody {
             if (nic.binding() != null && nic.state().running()) {
                 nic.binding().follow(nic.state());
             }
-            nic.block().features(nic.offered(), nic.state().features());
+            nic.block().features(nic.vmm().offered(), nic.state().features());
         } catch (NetdevException | EngineException e) {
             nic.fail(e.getMessage());
         }

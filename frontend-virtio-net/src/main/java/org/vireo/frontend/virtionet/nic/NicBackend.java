@@ -349,7 +349,7 @@ final class NicBackend implements SlotUser {
             }
             LOG.info("NIC {}: netdev {} is {}", id(), nic.options().netdev(), kept ? "parked" : "released");
             absence.begin(kept);
-            nic.listenAgain();
+            nic.vmm().listenAgain();
         } catch (EngineException | IOException e) {
             nic.fail(e.getMessage());
         }

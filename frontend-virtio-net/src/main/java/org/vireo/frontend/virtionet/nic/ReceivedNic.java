@@ -131,7 +131,7 @@ final class ReceivedNic implements IncomingNic {
     }
 
     private static void checkFeatures(Nic nic) throws NicException {
-        long missing = nic.state().features() & ~nic.offered();
+        long missing = nic.state().features() & ~nic.vmm().offered();
         if (missing != 0) {
             throw new NicException("NIC " + nic.id() + ": the guest acknowledged " + VirtioNet.names(missing)
                     + ", which this process does not have");
@@ -144,7 +144,7 @@ final class ReceivedNic implements IncomingNic {
             return null;
         }
         Fd socket = c.descriptor("socket").duplicate();
-        return nic.session(socket, NicImages.optional(c, "backend-requests"), c.number("vmm-pid"));
+        return nic.vmm().session(socket, NicImages.optional(c, "backend-requests"), c.number("vmm-pid"));
     }
 
     Nic nic() {

@@ -179,7 +179,7 @@ record SavedDevice(String writer, long features, int mtu, int pairs, String mac,
         if (nic.binding() != null && !nic.binding().reachable()) {
             throw new RefusedException("netdev " + nic.options().netdev() + " is not open, so what this NIC can do is not known");
         }
-        long missing = features & ~nic.offered();
+        long missing = features & ~nic.vmm().offered();
         if (missing != 0) {
             throw new RefusedException("the guest acknowledged " + VirtioNet.names(missing) + ", which this NIC does not have");
         }
@@ -203,8 +203,8 @@ record SavedDevice(String writer, long features, int mtu, int pairs, String mac,
         if (here != 0 && here != mtu) {
             throw new RefusedException("the guest has seen mtu " + mtu + ", this NIC has " + here + ": give it mtu=" + mtu);
         }
-        if (mtu < 68 || mtu > 65535 || nic.portMtu() != 0 && mtu > nic.portMtu()) {
-            throw new RefusedException("the guest has seen mtu " + mtu + ", the port's is " + nic.portMtu() + " here");
+        if (mtu < 68 || mtu > 65535 || nic.vmm().portMtu() != 0 && mtu > nic.vmm().portMtu()) {
+            throw new RefusedException("the guest has seen mtu " + mtu + ", the port's is " + nic.vmm().portMtu() + " here");
         }
         return nic.options().mtu() != 0 ? s.mtu() : mtu;
     }

@@ -179,7 +179,7 @@ final class StateMigration implements StateRequests {
         end("rings were started");
         if (announces && now.rings().get(0).enabled() && now.rings().get(1).started()) {
             // else its port comes a moment later, perhaps
-            announces = nic.announce(nic.options().mac()).isPresent();
+            announces = nic.vmm().announce(nic.options().mac()).isPresent();
         }
     }
 
