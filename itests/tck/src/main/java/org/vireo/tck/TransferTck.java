@@ -28,7 +28,6 @@ import org.vireo.net.api.StateFormat;
 import org.vireo.net.api.StateTransferException;
 import org.vireo.net.api.VringPort;
 import org.vireo.posix.linux.Poll;
-import org.vireo.posix.linux.UnixSockets;
 import org.vireo.testsupport.Requirements;
 
 /** State transfer, for backends that have it. */
@@ -337,21 +336,21 @@ public abstract class TransferTck extends DataTck {
         NetBackend target = backend(n);
         Census census = Census.take();
         int tried = 0;
-        for (int at = -1; at < good.queues().size(); at++) {
-            Section section = at < 0 ? good.port() : good.queues().get(at);
+        for (int at = KitStates.PORT; at < good.queues().size(); at++) {
+            Section section = KitStates.section(good, at);
             for (String field : section.names()) {
                 if (section.optional(field)) {
-                    try (BackendState s = with(good, at, without(section, field, null))) {
+                    try (BackendState s = KitStates.with(good, at, field, null)) {
                         load(target, s, p).close(NetPort.Disposal.LEAVE);
                     }
                 } else {
-                    refused(target, with(good, at, without(section, field, null)), section.name(), field);
+                    refused(target, KitStates.with(good, at, field, null), section.name(), field);
                     tried++;
                 }
-                refused(target, with(good, at, without(section, field, section.value(field) instanceof String ? 7L : "seven")),
+                refused(target, KitStates.with(good, at, field, section.value(field) instanceof String ? 7L : "seven"),
                         section.name(), field);
             }
-            refused(target, with(good, at, without(section, "", "unknown_field")), section.name(), "unknown_field");
+            refused(target, KitStates.withSurplus(good, at, "unknown_field"), section.name(), "unknown_field");
         }
         assertTrue(tried > 0, "a state without fields");
         census.expectNothingMore("after refused loads");
@@ -384,11 +383,9 @@ public abstract class TransferTck extends DataTck {
         Census census = Census.take();
         List<BackendState> bad = new ArrayList<>();
         try {
-            bad.add(BackendState.of("no-such-type", 1, copy(good.port()), copies(good.queues())));
-            bad.add(BackendState.of(good.type(), 999, copy(good.port()), copies(good.queues())));
-            List<Section> more = new ArrayList<>(copies(good.queues()));
-            more.add(copy(good.queues().getLast()));
-            bad.add(BackendState.of(good.type(), good.version(), copy(good.port()), more));
+            bad.add(KitStates.as("no-such-type", 1, good));
+            bad.add(KitStates.as(good.type(), 999, good));
+            bad.add(KitStates.withOneQueueMore(good));
             for (BackendState s : bad) {
                 assertNotNull(assertThrows(StateTransferException.class, () -> transfer(target).load(s, context(pairs)),
                         s.toString()).getMessage());
@@ -471,7 +468,7 @@ public abstract class TransferTck extends DataTck {
         KitContext rehearsal = new KitContext(1, true);
         List<Fd> far = new ArrayList<>();
         NetPort q;
-        try (BackendState s = standIns(good, rehearsal, far)) {
+        try (BackendState s = KitStates.standIns(good, rehearsal, f -> far.add(closeLater(f)))) {
             q = opened(transfer(b).load(s, rehearsal), rehearsal);
         }
         if (q instanceof VringPort r) {
@@ -510,85 +507,5 @@ public abstract class TransferTck extends DataTck {
         g.inherits().start(0);
         g.still();
         g.memory(KitRam.none());
-    }
-
-    /** The same state with stand-ins; the other ends of those of the queues come first. */
-    private BackendState standIns(BackendState s, KitContext rehearsal, List<Fd> far) throws Exception {
-        List<Section> queues = new ArrayList<>();
-        for (Section q : s.queues()) {
-            queues.add(standIns(q, rehearsal, far));
-        }
-        return BackendState.of(s.type(), s.version(), standIns(s.port(), rehearsal, far), queues);
-    }
-
-    private Section standIns(Section s, KitContext rehearsal, List<Fd> far) throws Exception {
-        Section.Builder b = Section.builder(s.name());
-        for (String f : s.names()) {
-            if (s.value(f) instanceof Fd) {
-                Fd[] pair = UnixSockets.pair(rehearsal.fds(), 5, true, "stand-in");
-                far.add(closeLater(pair[0]));
-                b.descriptor(f, pair[1]);
-            } else {
-                value(b, f, s.value(f));
-            }
-            if (s.optional(f)) {
-                b.optional(f);
-            }
-        }
-        return b.build();
-    }
-
-    private static BackendState with(BackendState s, int at, Section changed) throws Exception {
-        List<Section> queues = new ArrayList<>();
-        for (int i = 0; i < s.queues().size(); i++) {
-            queues.add(i == at ? changed : copy(s.queues().get(i)));
-        }
-        return BackendState.of(s.type(), s.version(), at < 0 ? changed : copy(s.port()), queues);
-    }
-
-    private static List<Section> copies(List<Section> sections) throws Exception {
-        List<Section> l = new ArrayList<>();
-        for (Section s : sections) {
-            l.add(copy(s));
-        }
-        return l;
-    }
-
-    private static Section copy(Section s) throws Exception {
-        return without(s, null, null);
-    }
-
-    private static void value(Section.Builder b, String field, Object v) {
-        if (v instanceof Long l) {
-            b.number(field, l);
-        } else if (v instanceof Boolean flag) {
-            b.flag(field, flag);
-        } else if (v instanceof String t) {
-            b.text(field, t);
-        }
-    }
-
-    /**
-     * A copy, with duplicated descriptors.
-     *
-     * @param field the field to leave out or to replace; empty: the value is the name of a field to add; null: none
-     */
-    private static Section without(Section s, String field, Object value) throws Exception {
-        Section.Builder b = Section.builder(s.name());
-        for (String f : s.names()) {
-            Object v = f.equals(field) ? value : s.value(f);
-            if (v instanceof Fd fd) {
-                b.descriptor(f, f.equals(field) ? fd : fd.duplicate());
-            } else {
-                value(b, f, v);
-            }
-            if (v != null && s.optional(f)) {
-                b.optional(f);
-            }
-        }
-        if ("".equals(field)) {
-            b.flag((String) value, true);
-        }
-        return b.build();
     }
 }
