@@ -129,18 +129,23 @@ public final class UnixSockets {
         return b.toString();
     }
 
+    /** What lies at a path that is no socket; null: a socket. */
+    private static String noSocket(Path path, LinkOption... links) throws IOException {
+        return switch ((int) Files.getAttribute(path, "unix:mode", links) & S_IFMT) {
+            case 0140000 -> null;
+            case 0040000 -> "a folder";
+            case 0120000 -> "a symbolic link";
+            case 0100000 -> "a file";
+            default -> "a device or a pipe";
+        };
+    }
+
     private static void clearStale(Path path) throws IOException {
         if (!Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
             return;
         }
-        int kind = (int) Files.getAttribute(path, "unix:mode", LinkOption.NOFOLLOW_LINKS) & S_IFMT;
-        if (kind != 0140000) {
-            String what = switch (kind) {
-                case 0040000 -> "a folder";
-                case 0120000 -> "a symbolic link";
-                case 0100000 -> "a file";
-                default -> "something that is not a socket";
-            };
+        String what = noSocket(path, LinkOption.NOFOLLOW_LINKS);
+        if (what != null) {
             throw new IOException("cannot listen on " + path + ": there is " + what + "; remove it or choose another path");
         }
         requireDead(path);
@@ -176,7 +181,18 @@ public final class UnixSockets {
         try {
             return connected(fds, path, purpose);
         } catch (IOException e) {
-            throw new IOException("cannot connect to " + path + ": " + e.getMessage(), e);
+            throw new IOException("cannot connect to " + path + ": " + unconnected(path, e), e);
+        }
+    }
+
+    /** Where no socket lies the kernel says the same (ECONNREFUSED) as where nobody listens on one. */
+    private static String unconnected(Path path, IOException e) {
+        try {
+            String what = noSocket(path);
+            return what == null ? e.getMessage() : "it is " + what + ", not a socket";
+        } catch (IOException x) {
+            // nothing is there, or it may not be looked at: the kernel's own words
+            return e.getMessage();
         }
     }
 

@@ -192,6 +192,25 @@ class UnixSocketsTest {
         TestSupport.assertNoMoreDescriptorsThan(before);
     }
 
+    private String unconnected(Path path) {
+        return assertThrows(IOException.class, () -> UnixSockets.connect(fds, path, "client")).getMessage();
+    }
+
+    /** Links are followed, as connect does. */
+    @Test
+    void whatIsNoSocketIsNamedToWhoConnects() throws Exception {
+        Path file = Files.writeString(folder.resolve("f"), "x");
+        Path link = Files.createSymbolicLink(folder.resolve("l"), folder);
+        assertEquals("cannot connect to " + folder + ": it is a folder, not a socket", unconnected(folder));
+        assertEquals("cannot connect to " + file + ": it is a file, not a socket", unconnected(file));
+        assertEquals("cannot connect to " + link + ": it is a folder, not a socket", unconnected(link));
+        assertEquals("cannot connect to /dev/null: it is a device or a pipe, not a socket", unconnected(Path.of("/dev/null")));
+        Path missing = folder.resolve("missing");
+        Path dangling = Files.createSymbolicLink(folder.resolve("d"), missing);
+        assertEquals(unconnected(missing).replace("missing", "d"), unconnected(dangling));
+        assertEquals("x", Files.readString(file));
+    }
+
     @Test
     void descriptorsStayFlatOverConnectionsAndListeners() throws Exception {
         Path path = folder.resolve("s");
