@@ -135,11 +135,19 @@ final class ConfigSteps {
         Optional<String> type = Stream.concat(types.stream().filter(w.type()::equals),
                 types.stream().filter(t -> t.replace("-", "").equals(w.type()))).findFirst();
         if (type.isEmpty()) {
-            return new Outcome(Stand.WAITS, w + ": " + BackendCatalog.lacking(w.type(), types));
+            return new Outcome(Stand.WAITS, w + ": " + BackendCatalog.lacking(w.type(), types) + hyphenated(w, types));
         }
         operations.addNetdev(type.get(), w.id(), w.options());
         e.made = w.options();
         return new Outcome(Stand.DONE, w + " is made");
+    }
+
+    /** In a file's name the first hyphen ends the type, so a type that has one is written without. */
+    private static String hyphenated(ConfigFile w, Set<String> types) {
+        String name = w.type() + "-" + w.id();
+        return types.stream().filter(t -> t.contains("-") && name.startsWith(t + "-")).findFirst()
+                .map(t -> "; for netdev " + name.substring(t.length() + 1) + " of type " + t + " call the file netdev." + t.replace("-", "")
+                        + name.substring(t.length()) + ".cfg").orElse("");
     }
 
     private Outcome foreign(ConfigFile w) {

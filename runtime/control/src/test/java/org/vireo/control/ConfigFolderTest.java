@@ -428,6 +428,20 @@ class ConfigFolderTest {
         expect("APPLIED netdev.other-net0.cfg: netdev net0 is made", "APPLIED nic-nic0.cfg: NIC nic0 is made");
     }
 
+    /** Its first hyphen is taken for the end of the type. */
+    @Test
+    void aTypeWithAHyphenIsWrittenWithoutInAFilesName() throws Exception {
+        framework.hasOther = true;
+        framework.otherType = "vhost-user";
+        write("netdev.vhost-user-net-1.cfg", "path=/x");
+        begin();
+        expect("WAITING netdev.vhost-user-net-1.cfg: netdev user-net-1: no bundle provides the type 'vhost'; there are tap, vhost-user;"
+                + " for netdev net-1 of type vhost-user call the file netdev.vhostuser-net-1.cfg");
+        write("netdev.vhostuser-net-1.cfg", "path=/x");
+        settle();
+        expect("APPLIED netdev.vhostuser-net-1.cfg: netdev net-1 is made");
+    }
+
     @Test
     void ofTwoFilesForOneIdTheFirstCounts() throws Exception {
         framework.hasOther = true;
