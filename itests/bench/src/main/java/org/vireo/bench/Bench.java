@@ -75,7 +75,7 @@ public final class Bench {
         int code = 0;
         try {
             if (Arrays.asList(args).contains("--help") || Arrays.asList(args).contains("-h")) {
-                System.out.print(HELP);
+                System.out.print(help(args));
             } else {
                 code = run(parse(args), args);
             }
@@ -87,6 +87,27 @@ public final class Bench {
             code = 1;
         }
         System.exit(code);
+    }
+
+    /** All of it, or what concerns the measurement that is named: its own lines, and the options that mean something to it. */
+    private static String help(String[] args) {
+        String what = Arrays.stream(args).filter(a -> HELP.contains("\n  " + a + " ") && !a.startsWith("-")).findFirst().orElse(null);
+        if (what == null) {
+            return HELP;
+        }
+        StringBuilder page = new StringBuilder("vireo bench " + what + " [OPTIONS]          as root\n");
+        boolean its = true;
+        for (String line : HELP.lines().skip(1).toList()) {
+            boolean entry = line.startsWith("  ") && line.charAt(2) != ' ';
+            its = entry ? concerns(line.strip().split(" ")[0], what) : its || !line.startsWith("  ");
+            page.append(its ? line + "\n" : "");
+        }
+        return page.toString();
+    }
+
+    private static boolean concerns(String word, String what) {
+        return word.equals(what) || word.equals("--packed") && LAYOUTS.contains(what)
+                || word.startsWith("--") && !word.equals("--packed") && TAKERS.getOrDefault(word, Set.of(what)).contains(what);
     }
 
     private static Options parse(String[] args) {

@@ -2,12 +2,13 @@
 package org.vireo.itests.vm;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.vireo.testsupport.TestProcess;
@@ -25,14 +26,31 @@ final class BenchOptionsIT {
         "alloc --packed on   | --packed on: alloc has a guest with split rings",
         "many --count        | --count needs a value",
     })
-    void isRefused(String line, String why) throws Exception {
+    void isRefused(String line, String why) {
+        String said = said(2, line);
+        assertTrue(said.contains("vireo bench: " + why), said);
+    }
+
+    private static String said(int code, String line) {
         List<String> c = new ArrayList<>(List.of(Vireo.ROOT.resolve("vireo").toString(), "bench"));
         c.addAll(List.of(line.split(" ")));
-        try (TestProcess p = TestProcess.start(c, Map.of("VIREO_DIST", Vireo.DIST.toString(), "JAVA_HOME", System.getProperty("java.home")),
-                null)) {
-            assertEquals(2, p.exitCode(LIMIT));
-            String said = String.join("\n", p.lines());
-            assertTrue(said.contains("vireo bench: " + why), said);
+        try (TestProcess p = TestProcess.start(c, Vireo.environment(), null)) {
+            assertEquals(code, p.exitCode(LIMIT));
+            return String.join("\n", p.lines());
         }
+    }
+
+    /** With the options that it takes, and no others. */
+    @Test
+    void oneMeasurementHasAPageOfItsOwn() {
+        String swap = said(0, "swap --help");
+        for (String has : List.of("vireo bench swap [OPTIONS]", "\n  swap   ", "(--in-place: ", "\n  --count N", "\n  --packed on",
+                "\n  --quick", "A quiet machine")) {
+            assertTrue(swap.contains(has), has + " in\n" + swap);
+        }
+        for (String lacks : List.of("handover   ", "neighbours", "\n  --pairs", "\n  --only", "\n  --warm")) {
+            assertFalse(swap.contains(lacks), lacks + " in\n" + swap);
+        }
+        assertTrue(said(0, "--help").contains("\n  neighbours"));
     }
 }
