@@ -19,10 +19,14 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The distribution as it was built, in a process of its own. */
 @Timeout(120)
@@ -112,6 +116,20 @@ class LauncherIT {
         p = run("--netdev", "tap,id=a,id=b");
         assertEquals(2, end(p));
         assertEquals("vireo run: --netdev tap,id=a,id=b: 'id' is given twice: a and b\n", err());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"--nic id=a,zz=1", "--netdev tap,id=a,zz=1", "--netdev vhost-user,id=a,zz=1"})
+    void theHelpNamesEachOption(String line) throws Exception {
+        assertEquals(1, end(run(line.split(" "))));
+        Matcher known = Pattern.compile("(?:known are|type \\S+ has) \\[([^]]+)]").matcher(err());
+        assertTrue(known.find(), err());
+        Process help = new ProcessBuilder(DIST.resolve("../../../../vireo").toString(), "run", "--help").start();
+        started.add(help);
+        String text = new String(help.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        for (String option : known.group(1).split(", ")) {
+            assertTrue(Pattern.compile("\\b" + option + "\\b").matcher(text).find(), () -> option + " in\n" + text);
+        }
     }
 
     @Test
