@@ -25,6 +25,10 @@ import org.vireo.control.qmp.OptionSyntax;
  */
 public final class Main {
     private static final long POLL_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
+    private static final List<String> COMMANDS = List.of("nic", "netdev", "backend", "migrate", "standby", "upgrade", "qmp");
+    /** Which command an option means something to; --json and --qmp any. */
+    private static final Map<String, String> TAKERS = Map.of("--nics", "migrate", "--detach", "migrate", "--build", "upgrade",
+            "--return", "upgrade", "--dry-run", "upgrade", "--to", "backend");
 
     private final PrintStream out;
     private final Deque<String> arguments;
@@ -65,6 +69,12 @@ public final class Main {
             }
         }
         arguments = new ArrayDeque<>(left);
+        for (String s : given) {
+            String taker = TAKERS.get(s.replaceFirst("=.*", ""));
+            if (taker != null && COMMANDS.contains(arguments.peek()) && !taker.equals(arguments.peek())) {
+                throw new UsageException(s + " means nothing to " + arguments.peek() + "; it is for " + taker);
+            }
+        }
     }
 
     private static String option(List<String> left, String name) throws UsageException {
@@ -116,10 +126,7 @@ public final class Main {
     }
 
     private int run() throws UsageException, IOException, QmpClient.RefusedException {
-        if (socket == null || socket.isEmpty()) {
-            throw new UsageException("which daemon? Give --qmp PATH or set VIREO_QMP, as in 'vireo run --qmp PATH'");
-        }
-        String command = next("a command is missing: nic, netdev, backend, migrate, standby, upgrade, qmp");
+        String command = next("a command is missing: " + String.join(", ", COMMANDS));
         return switch (command) {
             case "nic" -> nic(word("list"));
             case "netdev" -> netdev(word("list"));
@@ -129,8 +136,16 @@ public final class Main {
             case "upgrade" -> upgrade();
             case "qmp" -> qmp();
             default -> throw new UsageException("unknown command " + command
-                    + "; known are nic, netdev, backend, migrate, standby, upgrade, qmp");
+                    + "; known are " + String.join(", ", COMMANDS));
         };
+    }
+
+    /** The last thing that is looked at: a wrong word is told without a daemon. */
+    private QmpClient connect() throws UsageException, IOException, QmpClient.RefusedException {
+        if (socket == null || socket.isEmpty()) {
+            throw new UsageException("which daemon? Give --qmp PATH or set VIREO_QMP, as in 'vireo run --qmp PATH'");
+        }
+        return QmpClient.connect(Path.of(socket));
     }
 
     private String next(String missing) throws UsageException {
@@ -150,11 +165,20 @@ public final class Main {
         }
     }
 
+    /** An id stands alone; what has a comma or an equals sign in it is not one. */
+    private String id(String missing, String form) throws UsageException {
+        String id = next(missing);
+        if (id.indexOf('=') >= 0 || id.indexOf(',') >= 0) {
+            throw new UsageException("'" + id + "' is no id; write " + form);
+        }
+        return id;
+    }
+
     private int nic(String verb) throws UsageException, IOException, QmpClient.RefusedException {
         return switch (verb) {
             case "list" -> list("query-nics", Table.nics());
             case "add" -> change("device_add", options("driver", "vireo nic add id=nic0,netdev=net0,socket=PATH"));
-            case "del" -> change("device_del", Map.of("id", next("nic del needs an id")));
+            case "del" -> change("device_del", Map.of("id", id("nic del needs an id", "vireo nic del ID, as in vireo nic del nic0")));
             default -> throw new UsageException("nic " + verb + ": write nic list, nic add OPTIONS or nic del ID");
         };
     }
@@ -163,11 +187,13 @@ public final class Main {
         return switch (verb) {
             case "list" -> list("query-netdevs", Table.netdevs());
             case "add" -> change("netdev_add", options("type", "vireo netdev add tap,id=net0,ifname=tap0"));
-            case "del" -> change("netdev_del", Map.of("id", next("netdev del needs an id")));
+            case "del" -> change("netdev_del",
+                    Map.of("id", id("netdev del needs an id", "vireo netdev del ID, as in vireo netdev del net0")));
             case "change" -> {
+                String example = "as in vireo netdev change net0 sndbuf=65536";
                 Map<String, String> with = new LinkedHashMap<>();
-                with.put("id", next("netdev change needs a netdev, as in vireo netdev change net0 sndbuf=65536"));
-                with.putAll(plainOptions(next("netdev change needs what is to change, as in vireo netdev change net0 sndbuf=65536")));
+                with.put("id", id("netdev change needs a netdev, " + example, "vireo netdev change ID OPTION=VALUE[,...], " + example));
+                with.putAll(plainOptions(oneWord("", next("netdev change needs what is to change, " + example))));
                 yield change("netdev-change", with);
             }
             default -> throw new UsageException("netdev " + verb
@@ -182,7 +208,8 @@ public final class Main {
             case "update" -> change("backend-update", Map.of("bundle", next("backend update needs a bundle's name or id, and a jar"),
                     "path", jar()));
             case "remove" -> change("backend-remove", Map.of("bundle", next("backend remove needs a bundle's name or id")));
-            case "swap" -> swap(next("backend swap needs a netdev, as in vireo backend swap net0 --to TYPE"));
+            case "swap" -> swap(id("backend swap needs a netdev, as in vireo backend swap net0 --to TYPE",
+                    "vireo backend swap ID --to TYPE[,OPTION=VALUE...], as in vireo backend swap net0 --to tap,ifname=tap0"));
             default -> throw new UsageException("backend " + verb + ": write backend list, install JAR, update NAME JAR, remove NAME"
                     + " or swap NETDEV --to TYPE");
         };
@@ -207,21 +234,38 @@ public final class Main {
         return options;
     }
 
+    /** The options of the other type follow its name, or are a word of their own. */
     private int swap(String netdev) throws UsageException, IOException, QmpClient.RefusedException {
         if (to == null) {
-            throw new UsageException("backend swap " + netdev + ": which type is it to be? --to TYPE");
+            throw new UsageException("backend swap " + netdev + ": which type is it to be? --to TYPE[,OPTION=VALUE...]");
+        }
+        int comma = to.indexOf(',');
+        String type = comma < 0 ? to : to.substring(0, comma);
+        if (type.isEmpty() || type.indexOf('=') >= 0) {
+            throw new UsageException("--to " + to + ": begin with the type, as in --to tap,ifname=tap0");
         }
         Map<String, String> with = new LinkedHashMap<>();
-        if (!arguments.isEmpty()) {
-            with.putAll(plainOptions(arguments.pop()));
+        if (comma >= 0) {
+            with.putAll(plainOptions(oneWord("--to ", to).substring(comma + 1)));
+        } else if (!arguments.isEmpty()) {
+            with.putAll(plainOptions(oneWord("--to " + to + ",", arguments.pop())));
         }
         with.put("id", netdev);
-        with.put("type", to);
+        with.put("type", type);
         return change("netdev-swap", with);
     }
 
+    /** What follows options would be more of them, in words of their own. */
+    private String oneWord(String before, String text) throws UsageException {
+        if (!arguments.isEmpty() && arguments.stream().allMatch(a -> a.indexOf('=') > 0)) {
+            throw new UsageException("unexpected argument " + arguments.peek() + ": options go behind a comma, without blanks: " + before
+                    + text + "," + String.join(",", arguments));
+        }
+        return text;
+    }
+
     private Map<String, String> options(String implied, String example) throws UsageException {
-        String text = next("the options are missing, as in " + example);
+        String text = oneWord("", next("the options are missing, as in " + example));
         try {
             return OptionSyntax.parse(text, implied);
         } catch (OptionSyntax.SyntaxException e) {
@@ -231,7 +275,7 @@ public final class Main {
 
     private int list(String query, Table table) throws UsageException, IOException, QmpClient.RefusedException {
         end();
-        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+        try (QmpClient c = connect()) {
             Object answer = c.execute(query, Map.of());
             out.print(json ? Json.text(answer) + System.lineSeparator() : table.add(answer));
             return 0;
@@ -240,7 +284,7 @@ public final class Main {
 
     private int change(String command, Map<String, ?> with) throws UsageException, IOException, QmpClient.RefusedException {
         end();
-        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+        try (QmpClient c = connect()) {
             Object answer = c.execute(command, with);
             if (json) {
                 out.println(Json.text(answer));
@@ -256,7 +300,7 @@ public final class Main {
         if (nics != null) {
             with.put("nics", Arrays.asList(nics.split(",")));
         }
-        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+        try (QmpClient c = connect()) {
             c.execute("migrate", with);
             Map<?, ?> status = Map.of("status", "setup");
             while (!detach) {
@@ -282,7 +326,7 @@ public final class Main {
             with.put("command", build == null ? System.getProperty("vireo.command", "")
                     : Path.of(build).resolve("vireo").toAbsolutePath().toString());
         }
-        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+        try (QmpClient c = connect()) {
             c.execute("upgrade", with);
             return new UpgradeProgress(c, out, json).follow();
         }
@@ -292,7 +336,7 @@ public final class Main {
         if (!arguments.isEmpty()) {
             return change("standby", Map.of("uri", arguments.pop()));
         }
-        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
+        try (QmpClient c = connect()) {
             Map<Object, Object> status = new LinkedHashMap<>((Map<?, ?>) c.execute("query-standby", Map.of()));
             Object standbys = json ? null : status.remove("standbys");
             report(status);
@@ -339,21 +383,25 @@ public final class Main {
     }
 
     private int qmp() throws UsageException, IOException, QmpClient.RefusedException {
-        try (QmpClient c = QmpClient.connect(Path.of(socket))) {
-            if (arguments.isEmpty()) {
+        if (arguments.isEmpty()) {
+            try (QmpClient c = connect()) {
                 return lines(c);
             }
-            String first = arguments.pop();
-            if (first.stripLeading().startsWith("{")) {
-                end();
+        }
+        String first = arguments.pop();
+        if (first.stripLeading().startsWith("{")) {
+            end();
+            try (QmpClient c = connect()) {
                 return raw(c, first);
             }
-            Map<String, Object> with;
-            try {
-                with = OptionSyntax.words(arguments);
-            } catch (OptionSyntax.SyntaxException e) {
-                throw new UsageException("qmp " + first + ": " + e.getMessage());
-            }
+        }
+        Map<String, Object> with;
+        try {
+            with = OptionSyntax.words(arguments);
+        } catch (OptionSyntax.SyntaxException e) {
+            throw new UsageException("qmp " + first + ": " + e.getMessage());
+        }
+        try (QmpClient c = connect()) {
             out.println(Json.text(c.execute(first, with)));
             return 0;
         }

@@ -18,6 +18,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.vireo.control.qmp.Arguments;
 import org.vireo.control.qmp.Command;
 import org.vireo.control.qmp.QmpException;
@@ -44,7 +46,7 @@ class ClientTest {
             asked.add("migrate " + a.text("uri") + " " + a.optionalTexts("nics"));
             return Map.of();
         });
-        for (String name : List.of("upgrade", "standby")) {
+        for (String name : List.of("upgrade", "standby", "netdev-swap", "netdev-change")) {
             commands.put(name, a -> remember(name, a));
         }
         commands.put("query-upgrade", a -> states.size() > 1 ? states.poll() : states.peek());
@@ -185,5 +187,48 @@ class ClientTest {
         assertEquals(1, err().lines().count());
         assertEquals(2, Main.run(List.of("nic"), Map.of(), new PrintStream(out), new PrintStream(err, true)));
         assertTrue(err().contains("which daemon?"), err());
+    }
+
+    /** The options of the type that is to come follow its name, as those of a netdev that is added; or are a word of their own. */
+    @Test
+    void aSwapNamesTheOtherTypesOptions() {
+        assertEquals(0, run("backend", "swap", "net0", "--to", "vhost-user,path=/x,reconnect-ms=200"), this::err);
+        assertEquals(0, run("backend", "swap", "net0", "--to=vhost-user", "path=/x,,y"), this::err);
+        assertEquals(0, run("backend", "swap", "net0", "--to", "tap"), this::err);
+        assertEquals(List.of("netdev-swap {path=/x, reconnect-ms=200, id=net0, type=vhost-user}",
+                "netdev-swap {path=/x,y, id=net0, type=vhost-user}", "netdev-swap {id=net0, type=tap}"), List.copyOf(asked));
+    }
+
+    /** No daemon is there, and none is looked for. */
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '"', textBlock = """
+            backend swap net0 --to tap a=1 b=2   | unexpected argument b=2: options go behind a comma, without blanks: --to tap,a=1,b=2
+            backend swap net0 --to tap,a=1 b=2   | unexpected argument b=2: options go behind a comma, without blanks: --to tap,a=1,b=2
+            backend swap net0 --to tap,a=1 b     | unexpected argument b
+            backend swap net0 --to a=1           | --to a=1: begin with the type, as in --to tap,ifname=tap0
+            backend swap net0 --to tap,id=net1   | id=net1: 'id' is not an option of the netdev that can be changed
+            backend swap net0                    | backend swap net0: which type is it to be? --to TYPE[,OPTION=VALUE...]
+            backend swap path=/x --to tap        | 'path=/x' is no id; write vireo backend swap ID --to TYPE[,OPTION=VALUE...], as in \
+            vireo backend swap net0 --to tap,ifname=tap0
+            netdev change path=/x                | 'path=/x' is no id; write vireo netdev change ID OPTION=VALUE[,...], as in \
+            vireo netdev change net0 sndbuf=65536
+            netdev change net0,path=/x           | 'net0,path=/x' is no id; write vireo netdev change ID OPTION=VALUE[,...], as in \
+            vireo netdev change net0 sndbuf=65536
+            netdev change net0 a=1 b=2           | unexpected argument b=2: options go behind a comma, without blanks: a=1,b=2
+            netdev add tap id=net0               | unexpected argument id=net0: options go behind a comma, without blanks: tap,id=net0
+            netdev del id=net0                   | 'id=net0' is no id; write vireo netdev del ID, as in vireo netdev del net0
+            nic del id=nic0                      | 'id=nic0' is no id; write vireo nic del ID, as in vireo nic del nic0
+            nic add id=nic0 netdev=net0          | unexpected argument netdev=net0: options go behind a comma, without blanks: \
+            id=nic0,netdev=net0
+            migrate unix:/m --dry-run            | --dry-run means nothing to migrate; it is for upgrade
+            upgrade --nics=a                     | --nics=a means nothing to upgrade; it is for migrate
+            nic lst                              | nic lst: write nic list, nic add OPTIONS or nic del ID
+            nic list nic0                        | unexpected argument nic0
+            qmp quit now                         | qmp quit: 'now' is not KEY=VALUE
+            frob                                 | unknown command frob; known are nic, netdev, backend, migrate, standby, upgrade, qmp
+            """)
+    void aWrongWordIsToldWithoutADaemon(String line, String message) {
+        assertEquals(2, Main.run(List.of(line.split(" ")), Map.of(), new PrintStream(out), new PrintStream(err, true)));
+        assertEquals("vireo: " + message + "\n", err());
     }
 }
