@@ -14,6 +14,15 @@ public interface PortListener {
     void link(boolean up);
 
     /**
+     * As {@link #link} with false, with the reason, which the NIC's status shows. Said again when the reason has changed.
+     *
+     * @param why in words for people: what is missing, and what is waited for or to be done
+     */
+    default void linkDown(String why) {
+        link(false);
+    }
+
+    /**
      * What the port can do has changed, for those who negotiate from now on: what is in force stays possible.
      *
      * @param now with as many pairs as before

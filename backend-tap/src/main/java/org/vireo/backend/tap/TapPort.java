@@ -118,6 +118,10 @@ final class TapPort implements FramePort {
                 return;
             }
             try (HostInterface host = new HostInterface(context.fds(), TapIoctl.attachment(first().number()).name())) {
+                if (!linkUp) {
+                    // the profile has told that, but not why
+                    tellDown();
+                }
                 watch = LinkMonitor.watch(host.index(), linkUp, new LinkNews());
             }
         } catch (IOException e) {
@@ -132,6 +136,10 @@ final class TapPort implements FramePort {
             linkUp = true;
             context.listener().link(true);
         }
+    }
+
+    private void tellDown() {
+        context.listener().linkDown("interface " + facts.name() + " is down, or has no carrier");
     }
 
     /** Ends the watch, if there is one. */
@@ -149,7 +157,11 @@ final class TapPort implements FramePort {
         public void link(boolean up) {
             if (!closed) {
                 linkUp = up;
-                context.listener().link(up);
+                if (up) {
+                    context.listener().link(true);
+                } else {
+                    tellDown();
+                }
             }
         }
 

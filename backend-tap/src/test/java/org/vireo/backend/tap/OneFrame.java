@@ -126,7 +126,8 @@ final class OneFrame implements FrameBatch, ReceiveWindow {
     }
 
     /** Lends a port what it needs. */
-    record Context(int pairs, long deadlineNanos, boolean rehearsal, List<String> news) implements OpenContext, PortListener {
+    record Context(int pairs, long deadlineNanos, boolean rehearsal, List<String> news,
+            List<String> reasons) implements OpenContext, PortListener {
         private static final Fds FDS = new Descriptors();
 
         Context(int pairs) {
@@ -134,7 +135,7 @@ final class OneFrame implements FrameBatch, ReceiveWindow {
         }
 
         Context(int pairs, long deadlineNanos, boolean rehearsal) {
-            this(pairs, deadlineNanos, rehearsal, new CopyOnWriteArrayList<>());
+            this(pairs, deadlineNanos, rehearsal, new CopyOnWriteArrayList<>(), new CopyOnWriteArrayList<>());
         }
 
         @Override
@@ -150,6 +151,17 @@ final class OneFrame implements FrameBatch, ReceiveWindow {
         @Override
         public void link(boolean up) {
             news.add(up ? "up" : "down");
+        }
+
+        @Override
+        public void linkDown(String why) {
+            reasons.add(why);
+            link(false);
+        }
+
+        /** Why the link went down last. */
+        String down() {
+            return reasons.getLast();
         }
 
         @Override

@@ -92,16 +92,18 @@ class TapLinkTest {
             OneFrame.Context c = new OneFrame.Context(1);
             FramePort p = open(backend(tap), c);
             assertFalse(p.profile().linkUp(), "an interface made by others is not brought up");
+            awaitNews(c, "down");
+            assertEquals("interface " + tap.name() + " is down, or has no carrier", c.down(), "the profile does not say why");
             tap.up();
-            awaitNews(c, "up");
+            awaitNews(c, "down", "up");
             tap.down();
-            awaitNews(c, "up", "down");
+            awaitNews(c, "down", "up", "down");
             tap.up();
-            awaitNews(c, "up", "down", "up");
+            awaitNews(c, "down", "up", "down", "up");
             p.close(NetPort.Disposal.RELEASE);
             tap.down();
             assertNothingRuns();
-            assertEquals(List.of("up", "down", "up"), c.news(), "news after the end");
+            assertEquals(List.of("down", "up", "down", "up"), c.news(), "news after the end");
         }
     }
 
@@ -145,6 +147,7 @@ class TapLinkTest {
             assertEquals(1, sockets());
             one.down();
             awaitNews(first, "down");
+            assertEquals("interface " + one.name() + " is down, or has no carrier", first.down());
             awaitNews(second, "down");
             p.close(NetPort.Disposal.LEAVE);
             one.up();
@@ -175,9 +178,9 @@ class TapLinkTest {
                 assertFalse(loaded.profile().linkUp(), "what the source knew");
                 assertNothingRuns();
                 loaded.apply(settings());
-                awaitNews(b, "up");
+                Await.until(LIMIT, "up", () -> b.news().getLast().equals("up"));
                 tap.down();
-                awaitNews(b, "up", "down");
+                Await.until(LIMIT, "down", () -> b.news().getLast().equals("down"));
             }
         }
     }
@@ -207,7 +210,7 @@ class TapLinkTest {
                 FramePort p = open(b, here);
                 assertFalse(p.profile().linkUp());
                 TestProcess.run("ip", "link", "set", name, "netns", ns.name());
-                awaitNews(here, "up");
+                awaitNews(here, "down", "up");
                 assertNothingRuns();
                 p.close(NetPort.Disposal.LEAVE);
                 OneFrame.Context there = new OneFrame.Context(1);

@@ -355,7 +355,7 @@ final class Nic {
     /** The reason for the state; of a NIC whose state is good, that it has no link. */
     private String why(NicReport.Now now) {
         return switch (now.state()) {
-            case LISTENING, CONNECTED, RUNNING -> link.isUp() ? now.why() : "its link is down";
+            case LISTENING, CONNECTED, RUNNING -> link.why(now.why());
             default -> now.why();
         };
     }

@@ -14,6 +14,7 @@ import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
 import org.vireo.frontend.virtionet.slot.OpenedPort;
+import org.vireo.frontend.virtionet.slot.PortLink;
 import org.vireo.frontend.virtionet.slot.SlotUser;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortBusyException;
@@ -392,7 +393,7 @@ final class NicBackend implements SlotUser {
     }
 
     @Override
-    public void portLink(Supplier<Optional<Boolean>> latest) {
+    public void portLink(Supplier<Optional<PortLink>> latest) {
         nic.actor().post(Urgency.QUERY, () -> latest.get().ifPresent(nic.link()::set));
     }
 

@@ -4,16 +4,18 @@ package org.vireo.frontend.virtionet.nic;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.session.Session;
+import org.vireo.frontend.virtionet.slot.PortLink;
 import org.vireo.vhostuser.ProtocolFeatures;
 
 /**
- * A NIC's link as its guest sees it: what the port says of it, and whether the VMM was told. Of the NIC's actor, but for {@link #isUp}.
+ * A NIC's link as its guest sees it: what the port says of it, and whether the VMM was told. Of the NIC's actor, but for
+ * {@link #isUp} and {@link #why}.
  */
 final class NicLink {
     private static final Logger LOG = LoggerFactory.getLogger(NicLink.class);
 
     private final Nic nic;
-    private volatile boolean up = true;
+    private volatile PortLink now = new PortLink(true, "");
     private boolean untold;
 
     NicLink(Nic nic) {
@@ -22,21 +24,32 @@ final class NicLink {
 
     /** Any thread. */
     boolean isUp() {
-        return up;
+        return now.up();
+    }
+
+    /**
+     * That it is down, and why. Any thread.
+     *
+     * @param otherwise if it is not
+     */
+    String why(String otherwise) {
+        PortLink l = now;
+        return l.up() ? otherwise : l.why().isEmpty() ? "its link is down" : "its link is down: " + l.why();
     }
 
     /** Another port is the NIC's: so is its link. */
     void ofPort() {
         if (nic.binding() != null) {
-            nic.binding().isLinkUp().ifPresent(this::set);
+            nic.binding().link().ifPresent(this::set);
         }
     }
 
-    void set(boolean now) {
-        if (up != now) {
-            up = now;
+    void set(PortLink latest) {
+        boolean changed = latest.up() != now.up();
+        now = latest;
+        if (changed) {
             untold = true;
-            LOG.info("NIC {}: link {}", nic.id(), up ? "up" : "down");
+            LOG.info("NIC {}: link {}", nic.id(), latest.up() ? "up" : "down");
             tell();
         }
     }

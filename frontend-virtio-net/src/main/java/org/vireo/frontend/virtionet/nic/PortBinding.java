@@ -16,6 +16,7 @@ import org.vireo.frontend.virtionet.device.RingEngine;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.frontend.virtionet.slot.OpenedPort;
+import org.vireo.frontend.virtionet.slot.PortLink;
 import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.NetPort.Disposal;
@@ -281,8 +282,8 @@ final class PortBinding {
     }
 
     /** The link of the port, if there is one. */
-    Optional<Boolean> isLinkUp() {
-        return Optional.ofNullable(known()).map(OpenedPort::isLinkUp);
+    Optional<PortLink> link() {
+        return Optional.ofNullable(known()).map(OpenedPort::link);
     }
 
     int mtu() {

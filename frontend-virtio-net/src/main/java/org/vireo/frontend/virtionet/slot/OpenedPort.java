@@ -76,10 +76,10 @@ public record OpenedPort(NetPort port, PortProfile profile, PortNews news, List<
     /**
      * Its link: what it said last, or what it was when it was opened.
      *
-     * @return whether it is up
+     * @return whether it is up, and why not
      */
-    public boolean isLinkUp() {
-        return news.latestLink().orElse(profile.linkUp());
+    public PortLink link() {
+        return news.latestLink().orElseGet(() -> new PortLink(profile.linkUp(), ""));
     }
 
     /**

@@ -16,11 +16,11 @@ import org.vireo.net.api.PortProfile;
 final class PortNews implements PortListener {
     private final NetdevSlot slot;
     private final Candidate of;
-    private final AtomicReference<Boolean> link = new AtomicReference<>();
+    private final AtomicReference<PortLink> link = new AtomicReference<>();
     private final AtomicBoolean failing = new AtomicBoolean();
     private final AtomicBoolean changing = new AtomicBoolean();
     private volatile boolean changed;
-    private volatile Boolean latestLink;
+    private volatile PortLink latestLink;
     private volatile PortProfile latestProfile;
     private volatile Exception failure;
     private volatile boolean ended;
@@ -31,7 +31,7 @@ final class PortNews implements PortListener {
     }
 
     /** What it said last of its link, also when nobody was told. */
-    Optional<Boolean> latestLink() {
+    Optional<PortLink> latestLink() {
         return Optional.ofNullable(latestLink);
     }
 
@@ -47,11 +47,20 @@ final class PortNews implements PortListener {
 
     @Override
     public void link(boolean up) {
-        latestLink = up;
+        tell(new PortLink(up, ""));
+    }
+
+    @Override
+    public void linkDown(String why) {
+        tell(PortLink.down(why));
+    }
+
+    private void tell(PortLink now) {
+        latestLink = now;
         SlotUser u = receiver();
-        if (u != null && link.getAndSet(up) == null) {
+        if (u != null && link.getAndSet(now) == null) {
             u.portLink(() -> {
-                Boolean last = link.getAndSet(null);
+                PortLink last = link.getAndSet(null);
                 return counts() ? Optional.ofNullable(last) : Optional.empty();
             });
         }

@@ -73,7 +73,7 @@ public interface SlotUser {
      *
      * @param latest how it is now, to be asked when it is handled; empty: the port has ended
      */
-    void portLink(Supplier<Optional<Boolean>> latest);
+    void portLink(Supplier<Optional<PortLink>> latest);
 
     /**
      * What the port's state was when it was saved it is no more; must only post.

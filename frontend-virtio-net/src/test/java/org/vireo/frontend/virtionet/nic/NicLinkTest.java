@@ -88,6 +88,26 @@ class NicLinkTest {
         assertEquals(0, Poll.readable(0, requestsFd.number()), "a state that stays is told once");
     }
 
+    /** What the backend says of it is the NIC's reason; the guest is told of the link alone. */
+    @Test
+    void whyItIsDownIsTheNicsReason() throws Exception {
+        h.nic("a");
+        GuestNic g = guest(GuestNic.PROTOCOL);
+        assertEquals("", h.status("a").why());
+        for (String why : new String[] {"it has gone, 10 ms", "it has gone, 20 ms"}) {
+            backend.listener.linkDown(why);
+            Await.until(Harness.LIMIT, "the reason", () -> h.status("a").why().equals("its link is down: " + why));
+        }
+        backend.listener.linkDown(null);
+        Await.until(Harness.LIMIT, "no reason", () -> h.status("a").why().equals("its link is down"));
+        awaitConfigChange();
+        assertFalse(linkUp(g.frontEnd()));
+        assertEquals(0, Poll.readable(0, requestsFd.number()), "a state that stays is told once");
+        backend.listener.link(true);
+        awaitConfigChange();
+        assertEquals("", h.status("a").why());
+    }
+
     @Test
     void aVmmThatDoesNotAskForItIsToldNothing() throws Exception {
         h.nic("a");
