@@ -177,7 +177,7 @@ final class BackendSwap {
         if (prepared == r) {
             prepared = null;
         }
-        String told = why + ": start its other side, then swap again; until then the backend that serves goes on";
+        String told = why + "; then ask again, until then the backend that serves goes on";
         if (swaps.reject(r, told) && !known) {
             failed(r, told);
         }

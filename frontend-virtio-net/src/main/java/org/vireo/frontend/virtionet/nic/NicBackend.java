@@ -27,6 +27,7 @@ final class NicBackend implements SlotUser {
     /** A VMM enables one pair after the other. */
     private static final long WIDE_MILLIS = 1_000;
     private static final long RETRY_MILLIS = 1_000;
+    private static final String TRIED_AGAIN = "; this is tried again every second";
     private static final long EXPECTED_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
 
     private final Nic nic;
@@ -99,7 +100,9 @@ final class NicBackend implements SlotUser {
     }
 
     private void tryLater(String why) {
-        nic.lacks(why);
+        // whatever was wrong before: now it waits
+        nic.recovered();
+        nic.lacks(why + TRIED_AGAIN);
         if (retry == null) {
             retry = nic.environment().timer().schedule(() -> nic.actor().post(Urgency.UNBIND, () -> {
                 retry = null;

@@ -4,6 +4,7 @@ package org.vireo.frontend.virtionet.slot;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Executor;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
@@ -41,8 +42,8 @@ public final class NetdevSlot {
     /** The port, if it was opened of the configuration and not loaded of a state. */
     private OpenedPort afresh;
     private String failure = "";
-    /** Whether what failed is only that nobody is there yet at the other side. */
-    private boolean early;
+    /** Which one failed only since nobody is there yet at the other side; null: another failure, or none. */
+    private Candidate early;
     private int waiting;
 
     NetdevSlot(String id, Fds fds, Executor threads) {
@@ -119,6 +120,11 @@ public final class NetdevSlot {
         return port;
     }
 
+    /** Which one would serve if only somebody were at its other side: it is tried again. */
+    Optional<Candidate> early() {
+        return Optional.ofNullable(early).filter(c -> port == null && candidates.contains(c));
+    }
+
     SlotUser user() {
         return users.holder();
     }
@@ -129,6 +135,7 @@ public final class NetdevSlot {
         serving = c;
         port = p;
         afresh = afresh == p ? p : null;
+        early = null;
         failure = "";
     }
 
@@ -221,8 +228,8 @@ public final class NetdevSlot {
             // what another process has may be free soon
             boolean soon = e instanceof PortUnavailableException || e instanceof PortBusyException && users.isElsewhere();
             synchronized (this) {
-                early = soon;
-                if (!early) {
+                early = soon ? c : null;
+                if (!soon) {
                     candidates.fail(c);
                 }
                 failure = why;
@@ -342,7 +349,7 @@ public final class NetdevSlot {
             if (c != null) {
                 candidates.fail(c);
             }
-            early = false;
+            early = null;
             failure = why;
             swap.refused(why);
         }
@@ -487,7 +494,7 @@ public final class NetdevSlot {
         synchronized (this) {
             c = serving != null ? serving : candidates.any().orElse(null);
             String state = port != null ? "open" : parked != null ? "parked"
-                    : !failure.isEmpty() ? (early ? "waits: " : "failed: ") + failure
+                    : !failure.isEmpty() ? (early != null ? "waits: " : "failed: ") + failure
                     : candidates.isEmpty() && !backends.isEmpty() ? "waits: " + backends.arrivals().why() : "closed";
             bare = new SlotStatus(id, type(), c == null ? "" : c.bundle(), c == null ? -1 : c.bundleId(), state,
                     users.holder() == null ? "" : users.holder().id(), Map.copyOf(options()), "");

@@ -271,7 +271,7 @@ public final class SlotSwap {
             before = slot.candidates().type();
         }
         try {
-            await(type, revision, deadlineNanos);
+            await(type, before, revision, deadlineNanos);
         } catch (NetdevException e) {
             if (!before.equals(type)) {
                 ask(before);
@@ -281,12 +281,12 @@ public final class SlotSwap {
     }
 
     /** Waits until one of those that are wanted serves, or would. */
-    private void await(String type, int revision, long deadlineNanos) throws NetdevException {
+    private void await(String type, String before, int revision, long deadlineNanos) throws NetdevException {
         Predicate<Candidate> wanted = c -> c.type().equals(type) && c.revision() >= revision;
         String what = "backend of type " + type + (revision > 0 ? " with the new configuration" : "");
         ask(type);
         try {
-            validate(arrived(type, revision, wanted, what, deadlineNanos), deadlineNanos);
+            validate(arrived(type, revision, wanted, what, deadlineNanos), before, deadlineNanos);
             awaitService(wanted, what, deadlineNanos);
         } catch (NetdevException e) {
             Replacement r;
@@ -331,8 +331,22 @@ public final class SlotSwap {
     }
 
     /** What is wrong with its options is said by itself, before anything else is tried. */
-    private void validate(Candidate c, long deadlineNanos) throws NetdevException {
-        slot.maker().calls(c).run("validate", c.bundle(), deadlineNanos, c.backend()::validate);
+    private void validate(Candidate c, String before, long deadlineNanos) throws NetdevException {
+        try {
+            slot.maker().calls(c).run("validate", c.bundle(), deadlineNanos, c.backend()::validate);
+        } catch (NetdevException e) {
+            boolean others;
+            synchronized (slot) {
+                others = !c.type().equals(before) && !c.options().isEmpty()
+                        && slot.candidates().find(o -> o.type().equals(before) && o.options().equals(c.options())).isPresent();
+            }
+            if (others) {
+                throw new NetdevException(e.getMessage() + "; it was given the options that the netdev has as type " + before
+                        + ": name those of type " + c.type() + " (vireo backend swap " + slot.id() + " --to " + c.type()
+                        + ",OPTION=VALUE,...)", e);
+            }
+            throw e;
+        }
     }
 
     private void awaitService(Predicate<Candidate> wanted, String what, long deadlineNanos) throws NetdevException {
@@ -341,6 +355,10 @@ public final class SlotSwap {
                 boolean offered = slot.candidates().bestToReplace().filter(wanted).isPresent();
                 boolean serves = slot.serving() != null && wanted.test(slot.serving()) && replacement == null;
                 if (serves || offered && (slot.user() == null || !slot.user().opens())) {
+                    return;
+                }
+                if (replacement == null && slot.early().filter(wanted).isPresent()) {
+                    // nothing serves that could be lost: it is the one that is waited for, as if the netdev had been added so
                     return;
                 }
                 if (!refusal.isEmpty() && !offered && replacement == null) {

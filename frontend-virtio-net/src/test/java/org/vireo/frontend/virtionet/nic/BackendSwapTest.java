@@ -237,6 +237,27 @@ class BackendSwapTest extends SwapScene {
         net.passBothWays(guest, 4);
     }
 
+    /** A swap that names no options gives the other type those that there are. */
+    @Test
+    void whereTheOptionsWereTheOtherTypesThatIsSaid() throws Exception {
+        h.netdevOptions.put("ifname", "tap0");
+        FakeBackend tap = new FakeBackend(net);
+        h.bind("neta", tap, 1);
+        Await.until(Harness.LIMIT, "it serves", () -> tap.port != null);
+        FakeBackend same = new FakeBackend(net);
+        same.validationFails = true;
+        h.bind("neta", same, 0, "other");
+        String said = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", 0, Harness.soon())).getMessage();
+        assertEquals("wrong=yes: is not an option; it was given the options that the netdev has as type fake: name those of type other"
+                + " (vireo backend swap neta --to other,OPTION=VALUE,...)", said);
+        h.unbind(same);
+        h.netdevOptions.put("ifname", "tap1");
+        h.bind("neta", same, 0, "other");
+        said = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", 0, Harness.soon())).getMessage();
+        assertEquals("wrong=yes: is not an option", said, "they were named");
+        net.passBothWays(guest, 2);
+    }
+
     @Test
     void aTypeThatCannotIsRefusedWithTheReasonAndTheFormerStaysAskedFor() throws Exception {
         FakeBackend other = new FakeBackend(net);

@@ -13,6 +13,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.vireo.guest.GuestNic;
+import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 
@@ -33,6 +34,23 @@ class ConfigurationChangeTest extends SwapScene {
         assertNull(first.port, "when it is said to be done the former port is closed");
         assertTrue(next.calls.contains("load") && !next.calls.contains("open"), next.calls.toString());
         h.unbind(first);
+        net.passBothWays(guest, 2);
+    }
+
+    /** Nothing can be lost: the NIC waits with it, as one does that is added so. */
+    @Test
+    void whereNothingServesItIsTakenAlsoIfItsOtherSideIsNotThereYet() throws Exception {
+        first.listener.failed(new NetdevException("it has gone"));
+        h.awaitState("a", NicState.FAILED);
+        FakeBackend next = new FakeBackend(net);
+        next.unavailable = true;
+        h.bind("neta", next, 0, "fake", 1);
+        h.registry.swap("neta", "fake", 1, Harness.soon());
+        h.awaitState("a", NicState.NO_BACKEND);
+        assertEquals("open: nobody listens yet; this is tried again every second", h.status("a").why());
+        h.unbind(first);
+        next.unavailable = false;
+        h.awaitState("a", NicState.RUNNING);
         net.passBothWays(guest, 2);
     }
 

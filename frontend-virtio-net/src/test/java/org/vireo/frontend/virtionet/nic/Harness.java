@@ -50,6 +50,8 @@ final class Harness implements AutoCloseable {
     final Path folder;
     /** Events: name, nic, state after, reason. */
     final List<String> events = new CopyOnWriteArrayList<>();
+    /** Of backends that are bound from now on. */
+    final Map<String, String> netdevOptions = new LinkedHashMap<>();
     private final List<Runnable> closing = new ArrayList<>();
     private final List<FakeNetwork> networks = new ArrayList<>();
     private final Map<NetBackend, ServiceReference<NetBackend>> references = new HashMap<>();
@@ -95,8 +97,8 @@ final class Harness implements AutoCloseable {
     }
 
     @SuppressWarnings("unchecked")
-    private static ServiceReference<NetBackend> reference(String netdev, int ranking, String type, int revision) {
-        Map<String, Object> properties = new LinkedHashMap<>();
+    private ServiceReference<NetBackend> reference(String netdev, int ranking, String type, int revision) {
+        Map<String, Object> properties = new LinkedHashMap<>(netdevOptions);
         properties.put(NetBackend.NETDEV_ID, netdev);
         properties.put(NetBackend.NETDEV_TYPE, type);
         properties.put(Constants.SERVICE_ID, SERVICE_ID.incrementAndGet());

@@ -217,7 +217,8 @@ class LentRingsTest extends SwapScene {
         rings.unavailable = true;
         h.bind("neta", rings, 0);
         h.nic("a");
-        Await.until(Harness.LIMIT, "the reason", () -> h.status("a").why().contains("nobody listens yet: start it"));
+        Await.until(Harness.LIMIT, "the reason", () -> h.status("a").why().equals(
+                "nobody listens yet: start it; this is tried again every second"));
         assertEquals(NicState.NO_BACKEND, h.status("a").state());
         Await.until(Harness.LIMIT, "another try", () -> rings.calls.size() > 1);
         rings.unavailable = false;

@@ -150,7 +150,7 @@ class OpenAfreshTest extends SwapScene {
         h.bind("neta", next, 0, "other");
         NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "other", 0, Harness.soon()));
         assertTrue(e.getMessage().contains("nobody listens yet"), e.getMessage());
-        assertTrue(e.getMessage().contains("start its other side, then swap again"), e.getMessage());
+        assertTrue(e.getMessage().contains("; then ask again, until then the backend that serves goes on"), e.getMessage());
         assertSame(port, first.port);
         net.passBothWays(guest, 2);
         next.unavailable = false;
