@@ -238,10 +238,22 @@ final class Connection implements AutoCloseable {
                 : n == 0 ? CLOSED : "the connection failed: " + Errno.text((int) -n);
     }
 
-    /** Why something failed. That the connection has ended is told alike, whatever call noticed it. */
+    /**
+     * Why something failed. That the connection has ended is told alike, whatever call noticed it; that this process called itself, a
+     * NIC that waits or QMP, is told too.
+     */
     String reason(IOException e) {
         long n = looks.look(looked, 0, 1, MessageSocket.DONT_WAIT);
-        return n == 0 || n == -Errno.ECONNRESET || n == -Errno.EPIPE ? CLOSED : e.getMessage();
+        String why = n == 0 || n == -Errno.ECONNRESET || n == -Errno.EPIPE ? CLOSED : e.getMessage();
+        return isOwn() ? why + "; at its other end is this process itself: is it a socket of a NIC here, or of QMP?" : why;
+    }
+
+    private boolean isOwn() {
+        try {
+            return UnixSockets.peer(socket).pid() == ProcessHandle.current().pid();
+        } catch (IOException e) {
+            return false;
+        }
     }
 
     /** Whether the other side has closed it, also by ending: it has let go of everything. What it still said is thrown away. */

@@ -77,7 +77,12 @@ final class Endpoint {
 
     /** What an operator has to do so that a back-end comes. */
     String advice() {
-        return listener != null ? "start one that connects to " + options.path() : "start one that listens on " + options.path();
+        if (listener != null) {
+            return "start one that connects to " + options.path();
+        }
+        Path path = Path.of(options.path());
+        return (Files.isDirectory(path) || Files.isRegularFile(path) ? "give another path=, or remove what is there and " : "")
+                + "start one that listens on " + path;
     }
 
     /**

@@ -54,6 +54,8 @@ final class Link implements Watcher.Duty {
     /** Until when this side calls again since it has hung up itself; 0: it has not. */
     private long afreshUntil;
     private long nextAttempt = System.nanoTime();
+    /** How the last back-end went. */
+    private String gone;
     private String complaint = "";
     private long complained;
     /** A connection that is being brought up. */
@@ -70,11 +72,15 @@ final class Link implements Watcher.Duty {
         this.connection = connection;
         this.offer = offer;
         connects = connection == null ? 0 : 1;
+        gone = "no back-end is at " + options.path();
     }
 
     /** Without the lock if nobody else knows the port. */
     void start() throws IOException {
         watcher = Watcher.start("vireo-vhost-user-" + options.id(), context.fds(), this);
+        if (connection == null) {
+            tellWhatIsWaitedFor();
+        }
     }
 
     /** The connection, or null: no back-end is there. */
@@ -166,13 +172,14 @@ final class Link implements Watcher.Duty {
         connection = null;
         device.lost();
         LOG.info("{}the back-end at {} has gone: {}", options.prefix(), options.path(), why);
-        context.listener().link(false);
+        gone = "the back-end at " + options.path() + " has gone (" + why + ")";
+        complaint = "";
+        tellWhatIsWaitedFor();
         stateChanged();
         if (!survives) {
             fail(new NetdevException(options.prefix() + Device.notFound("a ring") + " (" + why + "); restart the guest's driver"));
         } else if (!comesBack()) {
-            fail(new NetdevException(options.prefix() + "the back-end at " + options.path() + " has gone (" + why
-                    + "); set reconnect-ms, so that it may come back"));
+            fail(new NetdevException(options.prefix() + gone + remedy()));
         }
         if (watcher != null) {
             watcher.wake();
@@ -198,6 +205,20 @@ final class Link implements Watcher.Duty {
     /** Takes over what somebody else waited for. */
     void former(Connection c) {
         former = c;
+    }
+
+    /** The link is down, and who looks at the NIC sees why. */
+    private void tellWhatIsWaitedFor() {
+        String what = former != null ? "" : options.server() ? "; Vireo listens until it connects again"
+                : options.reconnectMillis() > 0 ? "; Vireo connects again every " + options.reconnectMillis() + " ms"
+                : comesBack() ? "; Vireo connects again" : "; Vireo does not connect again";
+        context.listener().linkDown(gone + what + (complaint.isEmpty() ? "" : ": " + complaint));
+    }
+
+    /** What makes it go on where this side does not call again. */
+    private String remedy() {
+        return ", and without reconnect-ms Vireo does not connect again: start it, then 'vireo netdev change " + options.id()
+                + " reconnect-ms=200'";
     }
 
     private boolean comesBack() {
@@ -278,9 +299,11 @@ final class Link implements Watcher.Duty {
     }
 
     private void waitForFormer() {
-        String why = "the back-end that had the rings (" + former.peer() + ") does not answer and may still use them";
+        String why = "the back-end that had the rings (" + former.peer() + ") does not answer and may still use them: end it,"
+                + " no other gets the rings before it has closed its connection";
         if (isNews(why)) {
-            LOG.warn("{}{}: end it; no other gets the rings before it has closed its connection", options.prefix(), why);
+            LOG.warn("{}{}", options.prefix(), why);
+            tellWhatIsWaitedFor();
         }
     }
 
@@ -388,10 +411,11 @@ final class Link implements Watcher.Duty {
             nextAttempt = now + TimeUnit.MILLISECONDS.toNanos(options.reconnectMillis() == 0 ? AFRESH_MILLIS : options.reconnectMillis());
             if (isNews(why)) {
                 LOG.info("{}no back-end at {} yet: {}", options.prefix(), options.path(), why);
+                tellWhatIsWaitedFor();
             }
             if (!options.server() && options.reconnectMillis() == 0 && now - afreshUntil > 0) {
-                fail(new NetdevException(options.prefix() + "the back-end at " + options.path() + " did not come back: " + why
-                        + "; set reconnect-ms, so that it may come later"));
+                fail(new NetdevException(options.prefix() + "the back-end at " + options.path() + " did not come back (" + why + ")"
+                        + remedy()));
             }
         } finally {
             lock.unlock();

@@ -85,7 +85,7 @@ final class Opener {
                 }
             }
         } while (until - System.nanoTime() > 0);
-        throw new PortUnavailableException(options.prefix() + "no back-end" + why + ": " + endpoint.advice(), last);
+        throw new PortUnavailableException(options.prefix() + "no back-end" + why + "; " + endpoint.advice(), last);
     }
 
     private static Fd next(Endpoint endpoint, long deadlineNanos) throws IOException {

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
 import java.time.Duration;
 import java.util.List;
 import java.util.Random;
@@ -387,12 +388,40 @@ final class BackEndReturnsTest extends PortCase {
         }
     }
 
+    /** Whoever looks at the NIC sees why its link is down, and what makes it come up again. */
+    @Test
+    void whyTheLinkIsDownIsToldAndWhatIsWaitedFor() throws Exception {
+        String gone = "the back-end at " + path() + " has gone (it closed the connection); Vireo connects again every 5 ms";
+        try (ScriptedBackEnd b = new ScriptedBackEnd(path(), true, OFFERED, PLAIN, 2)) {
+            open("reconnect-ms=5");
+            b.twist(Request.GET_FEATURES, ScriptedBackEnd.Twist.HANG);
+            b.hangUp();
+            news.awaitDown(gone + ": no answer to GET_FEATURES within ", "; at its other end is this process itself");
+        }
+        Files.deleteIfExists(path());
+        Files.createDirectory(path());
+        news.awaitDown(gone + ": cannot connect to " + path() + ": it is a folder, not a socket");
+        Files.delete(path());
+        backEnd(PLAIN);
+        news.await("link up");
+    }
+
+    @Test
+    void aServerSaysThatItListens() throws Exception {
+        ScriptedBackEnd b = new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2);
+        try (b) {
+            open("server=on");
+        }
+        news.awaitDown("the back-end at " + path() + " has gone (it closed the connection); Vireo listens until it connects again");
+    }
+
     @Test
     void withoutReconnectThePortFailsAndSaysWhatToSet() throws Exception {
         ScriptedBackEnd b = backEnd(PLAIN);
         open();
         b.hangUp();
-        news.await("failed: netdev net0: the back-end at " + path() + " has gone (it closed the connection); set reconnect-ms");
+        news.await("failed: netdev net0: the back-end at " + path() + " has gone (it closed the connection), and without reconnect-ms"
+                + " Vireo does not connect again: start it, then 'vireo netdev change net0 reconnect-ms=200'");
         assertEquals(1, b.connections());
     }
 

@@ -14,6 +14,8 @@ import org.vireo.testsupport.Await;
 /** A context whose port's news are noted. */
 final class News implements PortListener {
     private final List<String> all = new ArrayList<>();
+    /** Why the link is down; null: it is up. */
+    private volatile String down;
 
     OpenContext context(Duration limit, int pairs, boolean rehearsal) {
         long deadline = System.nanoTime() + limit.toNanos();
@@ -74,7 +76,29 @@ final class News implements PortListener {
 
     @Override
     public void link(boolean up) {
+        down = up ? null : "";
         add(up ? "link up" : "link down");
+    }
+
+    @Override
+    public void linkDown(String why) {
+        boolean news = down == null;
+        down = why;
+        if (news) {
+            add("link down");
+        }
+    }
+
+    /** The link is down, for a reason that has all of these in it. */
+    void awaitDown(String... why) {
+        try {
+            Await.until(Duration.ofSeconds(20), "the link is down: " + List.of(why), () -> {
+                String now = down;
+                return now != null && List.of(why).stream().allMatch(now::contains);
+            });
+        } catch (AssertionError e) {
+            throw new AssertionError(e.getMessage() + ", but: " + down, e);
+        }
     }
 
     @Override

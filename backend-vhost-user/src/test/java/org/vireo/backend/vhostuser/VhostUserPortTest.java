@@ -29,6 +29,7 @@ import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.RingPosition;
 import org.vireo.posix.linux.EventFd;
 import org.vireo.posix.linux.SharedMemory;
+import org.vireo.posix.linux.UnixSockets;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.Request;
 import org.vireo.vhostuser.VirtioNet;
@@ -100,6 +101,29 @@ final class VhostUserPortTest extends PortCase {
             assertTrue(m.contains("start one that " + (server.equals("on") ? "connects to " : "listens on ") + path()), m);
             assertFalse(Files.exists(path()));
         }
+    }
+
+    private String unavailable() {
+        return assertThrows(PortUnavailableException.class, () -> netdev().open(news.context(Duration.ofMillis(200), 1, false)))
+                .getMessage();
+    }
+
+    /** It is waited for all the same: a back-end may put its socket there later. */
+    @Test
+    void whatIsNoSocketOrThisProcesssOwnIsNamed() throws Exception {
+        String advice = "; give another path=, or remove what is there and start one that listens on " + path();
+        Files.createDirectory(path());
+        assertEquals("netdev net0: no back-end (cannot connect to " + path() + ": it is a folder, not a socket)" + advice, unavailable());
+        Files.delete(path());
+        Files.writeString(path(), "x");
+        assertEquals("netdev net0: no back-end (cannot connect to " + path() + ": it is a file, not a socket)" + advice, unavailable());
+        Files.delete(path());
+        try (Fd own = UnixSockets.listen(ScriptedBackEnd.FDS, path(), 0600, "own")) {
+            String m = unavailable();
+            assertTrue(own.isOpen() && m.contains("no answer to GET_FEATURES")
+                    && m.contains("; at its other end is this process itself"), m);
+        }
+        Files.delete(path());
     }
 
     @Test
