@@ -120,7 +120,8 @@ final class VhostUserBackendIT {
                 try (TestProcess guest = guest(); Pings pings = Pings.start(on.namespace(), GUEST)) {
                     awaitNics(m, "running");
                     first.signal("KILL");
-                    awaitNics(m, "running", "its link is down");
+                    awaitNics(m, "running", "its link is down: the back-end at " + socket() + " has gone (",
+                            "Vireo connects again every 100 ms");
                     first.exitCode(LIMIT);
                     try (TestProcess second = testpmd()) {
                         pings.awaitMore();
@@ -132,6 +133,31 @@ final class VhostUserBackendIT {
                 }
             }
             assertTrue(v.process().isAlive());
+        }
+    }
+
+    /** What it says makes it go on does. */
+    @Test
+    void withoutReconnectItGoesOnWhenTheNetdevIsChanged() throws Exception {
+        try (Vireo v = daemon(""); Monitor m = new Monitor(folder.resolve("qmp"))) {
+            TestProcess first = testpmd();
+            awaitNics(m, "listening");
+            try (GuestNic g = Guests.connect(fds, nic())) {
+                send(g, veth.name(), 100);
+                first.close();
+                Files.deleteIfExists(socket());
+                awaitNics(m, "failed",
+                        "without reconnect-ms Vireo does not connect again: start it, then 'vireo netdev change net0 reconnect-ms=200'");
+                v.client("netdev", "change", "net0", "reconnect-ms=200");
+                awaitNics(m, "no-backend", "start one that listens on " + socket() + "; this is tried again every second");
+                try (TestProcess second = testpmd()) {
+                    awaitNics(m, "running");
+                    send(g, veth.name(), 100);
+                    assertTrue(second.isAlive());
+                }
+            } finally {
+                first.close();
+            }
         }
     }
 
@@ -263,21 +289,23 @@ final class VhostUserBackendIT {
         Path silent = folder.resolve("silent");
         Path rude = folder.resolve("rude");
         Path file = Files.writeString(folder.resolve("file"), "no socket");
+        List<Path> all = List.of(silent, rude, file, folder.resolve("qmp"), Files.createDirectory(folder.resolve("dir")));
         Thread closer;
         try (ServerSocketChannel says = listen(silent); ServerSocketChannel closes = listen(rude);
                 Vireo v = Vireo.run(on.namespace(), folder.resolve("qmp"), "--netdev", "tap,id=good,ifname=" + on.tap(), "--nic",
                         "id=good,netdev=good,socket=" + nic()); Monitor m = new Monitor(folder.resolve("qmp"))) {
             closer = Thread.ofPlatform().start(() -> closeAll(closes));
-            for (Path bad : List.of(silent, rude, file)) {
+            for (Path bad : all) {
                 String id = bad.getFileName().toString();
                 m.does("netdev_add", "type", "vhost-user", "id", id, "path", bad.toString());
                 m.does("device_add", "id", id, "netdev", id, "socket", folder.resolve("nic-" + id).toString());
             }
-            awaitNics(m, "no answer to GET_FEATURES within 2000 ms", "it closed the connection", "cannot connect to " + file);
+            awaitNics(m, "no answer to GET_FEATURES within 2000 ms", "it closed the connection", file + ": it is a file, not a socket",
+                    folder.resolve("dir") + ": it is a folder, not a socket", "at its other end is this process itself");
             try (GuestNic g = Guests.connect(fds, nic())) {
                 send(g, on.tap(), 100);
             }
-            for (Path bad : List.of(silent, rude, file)) {
+            for (Path bad : all) {
                 m.does("device_del", "id", bad.getFileName().toString());
             }
             assertEquals("no socket", Files.readString(file));
