@@ -57,6 +57,18 @@ class ThreadedPortTest extends SwapScene {
         net.passBothWays(guest, 2);
     }
 
+    /** One that does not stand still in its rehearsal is closed there; to open it would take what the one that serves has. */
+    @Test
+    void whatIsClosedInARehearsalIsNotOpened() throws Exception {
+        FakeBackend next = new FakeBackend(net);
+        next.threads = true;
+        next.quiesceFails = true;
+        h.bind("neta", next, 0);
+        awaitEvents("BACKEND_SWAPPED", 1);
+        assertFalse(next.calls.contains("open"), next.calls.toString());
+        net.passBothWays(guest, 2);
+    }
+
     @Test
     void aStateThatChangesWithTheFramesIsSavedWhenTheyStandStill() throws Exception {
         first.live = true;
@@ -86,6 +98,11 @@ class ThreadedPortTest extends SwapScene {
     void oneWhoseThreadsDoNotStandStillIsNotReplacedAndGoesOn() throws Exception {
         first.quiesceFails = true;
         h.bind("neta", new FakeBackend(net), 0);
+        for (int i = 1; i <= 3; i++) {
+            int tries = i;
+            Await.until(Harness.LIMIT, "try " + i, () -> first.calls.stream().filter("quiesce"::equals).count() >= tries
+                    || happened("BACKEND_SWAP_FAILED") > 0);
+        }
         awaitEvents("BACKEND_SWAP_FAILED", 1);
         String said = h.events.stream().filter(e -> e.startsWith("BACKEND_SWAP_FAILED")).findFirst().orElseThrow();
         assertTrue(said.contains("quiesce: a thread is in a system call"), said);
