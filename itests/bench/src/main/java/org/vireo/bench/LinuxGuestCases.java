@@ -134,8 +134,8 @@ final class LinuxGuestCases {
         require(mtu.equals(String.valueOf(JUMBO)), "the guest's MTU is " + mtu);
         h.traffic().check("at first");
         List<String> ping = h.namespace().run("ping", "-n", "-M", "do", "-s", String.valueOf(JUMBO - PING_HEADERS), "-c", "10", "-i",
-                "0.05", Vm.GUEST);
-        require(ping.stream().anyMatch(l -> l.contains(" 0% packet loss")), String.join("; ", ping));
+                "0.05", "-w", "10", Vm.GUEST);
+        require(ping.stream().filter(l -> l.contains(" bytes from ")).count() == 10, String.join("; ", ping));
         h.end();
         return "10 pings of " + JUMBO + " bytes";
     }

@@ -162,7 +162,7 @@ final class VmmChange {
             new PeerTraffic(own, host).awaitAnswer("before it moves");
             List<Program> flows = new ArrayList<>();
             for (int i = 0; i < variant.pairs; i++) {
-                flows.add(host.start("ping", List.of("ping", "-n", "-D", "-I", source(i), "-i", interval(), "-W", "2", "-c",
+                flows.add(host.start("ping", List.of("ping", "-n", "-D", "-I", source(i), "-i", interval(), "-c",
                         String.valueOf(pings / variant.pairs), Vm.GUEST)));
             }
             for (Program p : flows) {

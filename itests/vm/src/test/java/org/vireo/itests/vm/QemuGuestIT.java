@@ -7,7 +7,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
-import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -50,9 +49,8 @@ final class QemuGuestIT {
         }
     }
 
-    private TestProcess ping(int count, String interval) {
-        return TestProcess.start(namespace.command(List.of("ping", "-i", interval, "-c", String.valueOf(count), "-W", "5", GUEST)),
-                Map.of(), folder);
+    private Pings ping(int count, String interval) {
+        return Pings.start(namespace, GUEST, count, interval);
     }
 
     private Vireo daemon(Path socket, int number) {
@@ -64,17 +62,7 @@ final class QemuGuestIT {
     }
 
     private void awaitAnswer() {
-        Await.until(Duration.ofSeconds(20), "an answer of the guest", () -> {
-            try (TestProcess p = ping(1, "1")) {
-                return p.exitCode(Duration.ofSeconds(10)) == 0;
-            }
-        });
-    }
-
-    private static void assertAllAnswered(TestProcess pings, int count) {
-        assertTrue(pings.exitCode(Duration.ofSeconds(60)) == 0, () -> String.join("\n", pings.lines()));
-        assertTrue(pings.lines().stream().anyMatch(l -> l.contains(count + " received") && l.contains(" 0% packet loss")),
-                () -> String.join("\n", pings.lines()));
+        Await.until(Duration.ofSeconds(20), "an answer of the guest", () -> Pings.isAnswered(namespace, GUEST));
     }
 
     @Test
@@ -85,8 +73,8 @@ final class QemuGuestIT {
         try (TestProcess guest = Qemu.start(folder, image, socket, Qemu.PRIVATE)) {
             guest.awaitLine(GuestImage.READY, BOOT);
             awaitAnswer();
-            try (TestProcess pings = ping(200, "0.05")) {
-                pings.awaitLine("icmp_seq=10 ", Duration.ofSeconds(20));
+            try (Pings pings = ping(200, "0.05")) {
+                pings.await(10);
                 for (int i = 1; i <= HANDOVERS; i++) {
                     Path channel = folder.resolve("handover" + i);
                     Vireo next = Vireo.run(namespace, folder.resolve("qmp" + i), "--incoming", "unix:" + channel);
@@ -95,11 +83,11 @@ final class QemuGuestIT {
                     owner.close();
                     owner = next;
                 }
-                assertAllAnswered(pings, 200);
+                pings.assertAllAnswered(200);
             }
             for (int i = 1; i <= KILLS; i++) {
-                try (TestProcess load = ping(1_000_000, "0.002")) {
-                    load.awaitLine("icmp_seq=100 ", Duration.ofSeconds(20));
+                try (Pings load = ping(1_000_000, "0.002")) {
+                    load.await(100);
                     owner.process().signal("KILL");
                     assertTrue(owner.process().exitCode(Duration.ofSeconds(20)) == 128 + 9);
                     owner = daemon(socket, HANDOVERS + i);
@@ -107,8 +95,8 @@ final class QemuGuestIT {
                 awaitAnswer();
             }
             // around each ring, with each of its entries
-            try (TestProcess pings = ping(2 * RING, "0.005")) {
-                assertAllAnswered(pings, 2 * RING);
+            try (Pings pings = ping(2 * RING, "0.005")) {
+                pings.assertAllAnswered(2 * RING);
             }
         } finally {
             owner.close();

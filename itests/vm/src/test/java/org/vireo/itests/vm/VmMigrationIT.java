@@ -8,7 +8,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
-import java.util.Map;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -133,15 +132,8 @@ final class VmMigrationIT {
         Await.until(LIMIT, "NIC " + id + " is " + state, () -> nic.matcher(vireo.does("query-nics")).find());
     }
 
-    private TestProcess ping(int count, String interval) {
-        return TestProcess.start(namespace.command(List.of("ping", "-i", interval, "-c", String.valueOf(count), "-W", "5", GUEST)),
-                Map.of(), folder);
-    }
-
-    private static void assertAllAnswered(TestProcess pings, int count) {
-        assertTrue(pings.exitCode(LIMIT) == 0, () -> String.join("\n", pings.lines()));
-        assertTrue(pings.lines().stream().anyMatch(l -> l.contains(count + " received") && l.contains(" 0% packet loss")),
-                () -> String.join("\n", pings.lines()));
+    private Pings ping(int count, String interval) {
+        return Pings.start(namespace, GUEST, count, interval);
     }
 
     private Vireo daemon(int number, String... options) {
@@ -157,16 +149,16 @@ final class VmMigrationIT {
         namespace.run("ip", "link", "set", "vmig0", "up");
         try (Machine first = machine("one", inFile())) {
             first.process.awaitLine(GuestImage.READY, BOOT);
-            try (TestProcess pings = ping(200, "0.01"); Machine never = waiting("two", Qemu.PRIVATE)) {
+            try (Pings pings = ping(200, "0.01"); Machine never = waiting("two", Qemu.PRIVATE)) {
                 // given up half-way: it goes on where it is
                 begin(first, never, "1m");
                 await(first, "active");
                 first.monitor.does("migrate_cancel");
                 await(first, "cancelled");
-                assertAllAnswered(pings, 200);
+                pings.assertAllAnswered(200);
                 never.process.exitCode(LIMIT);
             }
-            try (Machine second = waiting("two", inFile()); TestProcess pings = ping(1000, "0.01")) {
+            try (Machine second = waiting("two", inFile()); Pings pings = ping(1000, "0.01")) {
                 // so slow that Vireo can be replaced meanwhile
                 share(first, second);
                 begin(first, second, "100k");
@@ -179,7 +171,7 @@ final class VmMigrationIT {
                 vireo = next;
                 first.human("migrate_set_parameter max-bandwidth 10g");
                 await(first, "completed");
-                assertAllAnswered(pings, 1000);
+                pings.assertAllAnswered(1000);
                 first.process.signal("TERM");
                 first.process.exitCode(LIMIT);
                 there(second);
@@ -192,19 +184,19 @@ final class VmMigrationIT {
     /** Back to the first NIC; then it is stopped and goes on. */
     private void there(Machine second) throws IOException {
         try (Monitor vireo = new Monitor(folder.resolve("qmp1")); Machine third = waiting("one", inFile());
-                TestProcess pings = ping(500, "0.01")) {
+                Pings pings = ping(500, "0.01")) {
             awaitNic(vireo, "two", "running");
             share(second, third);
             begin(second, third, "10g");
             await(second, "completed");
             awaitNic(vireo, "one", "running");
-            assertAllAnswered(pings, 500);
+            pings.assertAllAnswered(500);
             for (int i = 0; i < 5; i++) {
                 third.monitor.does("stop");
                 third.monitor.does("cont");
             }
-            try (TestProcess more = ping(100, "0.01")) {
-                assertAllAnswered(more, 100);
+            try (Pings more = ping(100, "0.01")) {
+                more.assertAllAnswered(100);
             }
         }
     }
