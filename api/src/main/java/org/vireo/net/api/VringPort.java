@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.net.api;
 
+import java.util.Optional;
 import org.osgi.annotation.versioning.ConsumerType;
 
 /**
@@ -55,13 +56,24 @@ public interface VringPort extends NetPort {
     void start(int ring, VringSpec spec) throws NetdevException;
 
     /**
-     * Stops a ring; when it returns nothing touches it any more, also if it throws. Stopping one that is not started changes nothing.
+     * Stops a ring; when it returns nothing touches it any more, also if it throws, but for what {@link #stillHeld} tells. Stopping one
+     * that is not started changes nothing.
      *
      * @param ring its number
      * @return where it goes on; null: it is not known, and all that the used ring shows was done, no more
      * @throws NetdevException its position is not known, and it cannot go on
      */
     RingPosition stop(int ring) throws NetdevException;
+
+    /**
+     * Whether somebody who had rings may still touch them although they are stopped, since he does not answer: then no other port gets
+     * them, and this one does not start them before he has let go.
+     *
+     * @return who, and what to do; empty, as by default: nobody
+     */
+    default Optional<String> stillHeld() {
+        return Optional.empty();
+    }
 
     /**
      * Enables or disables a ring, started or not.

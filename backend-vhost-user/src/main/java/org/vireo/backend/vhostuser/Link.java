@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import org.slf4j.Logger;
@@ -287,8 +288,9 @@ final class Link implements Watcher.Duty {
                 }
                 return;
             }
-            if (former != null && !former.isOver()) {
-                waitForFormer();
+            Optional<String> held = stillHeld();
+            if (held.isPresent()) {
+                waitForFormer(held.get());
                 return;
             }
             forgetFormer();
@@ -298,9 +300,13 @@ final class Link implements Watcher.Duty {
         reconnect();
     }
 
-    private void waitForFormer() {
-        String why = "the back-end that had the rings (" + former.peer() + ") does not answer and may still use them: end it,"
-                + " no other gets the rings before it has closed its connection";
+    /** Who had rings, did not answer when they were to be stopped, and has not let go. With the lock. */
+    Optional<String> stillHeld() {
+        return Optional.ofNullable(former).filter(f -> !f.isOver()).map(f -> "the back-end that had the rings (" + f.peer()
+                + ") does not answer and may still use them: end it, no other gets the rings before it has closed its connection");
+    }
+
+    private void waitForFormer(String why) {
         if (isNews(why)) {
             LOG.warn("{}{}", options.prefix(), why);
             tellWhatIsWaitedFor();

@@ -2,6 +2,7 @@
 package org.vireo.backend.vhostuser;
 
 import java.io.IOException;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import org.slf4j.Logger;
@@ -232,6 +233,16 @@ final class VhostUserPort implements DeviceStatePort, ThreadedPort {
             }
         });
         return at[0];
+    }
+
+    @Override
+    public Optional<String> stillHeld() {
+        enter();
+        try {
+            return link.stillHeld();
+        } finally {
+            leave();
+        }
     }
 
     @Override

@@ -13,6 +13,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
@@ -309,8 +310,10 @@ final class BackEndReturnsTest extends PortCase {
         VhostUserPort p = kept((VhostUserPort) netdev.open(news.context()));
         run(p, g, SPLIT);
         stuck.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.FREEZE);
+        assertEquals(Optional.empty(), p.stillHeld());
         assertNull(p.stop(0));
         assertTrue(news.has("link down"));
+        assertTrue(p.stillHeld().orElseThrow().contains("may still use them: end it"), p.stillHeld().toString());
         ScriptedBackEnd next = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
         // also when the port moves meanwhile
         try (BackendState s = netdev.save(p, 1)) {
@@ -321,6 +324,7 @@ final class BackEndReturnsTest extends PortCase {
         assertEquals(List.of(), next.hears());
         stuck.straight();
         next.awaitHeard("SET_VRING_KICK 0x1");
+        assertEquals(Optional.empty(), p.stillHeld());
         assertEquals("running [1], enabled [1]", next.rings());
         // it forgets them when it connects anew
         Await.until(LIMIT, "it has none", () -> stuck.rings().equals("running [], enabled []"));

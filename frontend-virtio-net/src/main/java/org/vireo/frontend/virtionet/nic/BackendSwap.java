@@ -216,14 +216,17 @@ final class BackendSwap {
             if (r.made() != null) {
                 nic.binding().requireFit(r.made(), nic.state());
             }
+            requireLetGo(r);
             began = System.nanoTime();
             still = true;
             nic.rings().freeze(began + FREEZE_NANOS);
+            requireLetGo(r);
             if (!standsStill(r)) {
                 return;
             }
             if (r.made() == null) {
                 loadLive(r);
+                requireLetGo(r);
             }
             swaps.exchange(r);
         } catch (NetdevException e) {
@@ -231,7 +234,11 @@ final class BackendSwap {
                 nic.backend().resume();
                 nic.resumeRings();
             }
-            refuse(r, e.getMessage());
+            if (e instanceof PortUnavailableException) {
+                unavailable(r, e.getMessage());
+            } else {
+                refuse(r, e.getMessage());
+            }
             return;
         } catch (EngineException e) {
             notNow(r, e.getMessage());
@@ -258,6 +265,17 @@ final class BackendSwap {
         }
         long micros = (System.nanoTime() - began) / 1_000;
         swapped(r, micros);
+    }
+
+    /**
+     * Who had the guest's rings and does not answer may still write into them: no other port gets them before he has let go. One that
+     * takes rings, and is made of the state of the one that serves, knows of him and waits.
+     */
+    private void requireLetGo(Replacement r) throws NetdevException {
+        boolean waits = !r.isAfresh() && (r.made() == null || r.made().takesRings());
+        if (nic.binding().lent() != null && !waits) {
+            nic.binding().lent().requireLetGo();
+        }
     }
 
     /** The threads of the one that serves stand still, and what it saved is so. If not, it goes on, and it is tried again. */
@@ -323,8 +341,13 @@ final class BackendSwap {
         long began = System.nanoTime();
         try {
             nic.rings().freeze(began + FREEZE_NANOS);
+            requireLetGo(r);
         } catch (EngineException e) {
             notNow(r, e.getMessage());
+            return;
+        } catch (NetdevException e) {
+            nic.resumeRings();
+            unavailable(r, e.getMessage());
             return;
         }
         nic.feed().abort("its backend is replaced");

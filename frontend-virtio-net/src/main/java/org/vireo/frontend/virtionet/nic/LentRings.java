@@ -4,6 +4,7 @@ package org.vireo.frontend.virtionet.nic;
 import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
 import org.vireo.frontend.virtionet.device.EngineException;
@@ -18,6 +19,7 @@ import org.vireo.frontend.virtionet.slot.ServedPort;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.GuestMemory;
 import org.vireo.net.api.NetdevException;
+import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.RingPosition;
 import org.vireo.net.api.VringPort;
 import org.vireo.net.api.VringSpec;
@@ -262,6 +264,19 @@ final class LentRings {
         }
         if (failed != null) {
             throw failed;
+        }
+    }
+
+    /**
+     * Asked when all rings are stopped and another port is to have them.
+     *
+     * @throws PortUnavailableException somebody may still touch them
+     * @throws NetdevException the port did not answer
+     */
+    void requireLetGo() throws NetdevException {
+        Optional<String> who = ask("stillHeld", VringPort::stillHeld);
+        if (who.isPresent()) {
+            throw new PortUnavailableException(who.get(), null);
         }
     }
 

@@ -256,8 +256,9 @@ public final class Worker implements AutoCloseable {
         epoll.modify(fd, events, data(task, source));
     }
 
+    /** Nothing happens if the task was taken out before: so was all that it watched. */
     void unwatch(Task task, Fd fd) {
-        if (watched.get(task.index()).remove(fd)) {
+        if (task.index() >= 0 && watched.get(task.index()).remove(fd)) {
             try {
                 epoll.remove(fd);
             } catch (IOException e) {

@@ -7,6 +7,7 @@ import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -54,9 +55,12 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
     volatile boolean unavailable;
     /** Whether it knows where a ring is that it has stopped. */
     volatile boolean forgets;
+    /** Whether it does not let go of a ring that it has stopped, until {@link #letGo}. */
+    volatile boolean sticks;
     /** The call of this name hangs, until it is counted down. */
     volatile String hangs = "";
     final CountDownLatch wake = new CountDownLatch(1);
+    private volatile boolean stuck;
     /** Of whoever has the rings; null: it has none. */
     volatile byte[] deviceState;
     volatile boolean refusesState;
@@ -67,6 +71,11 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
 
     FakeRings(FakeNetwork network) {
         frames = new FakeBackend(network);
+    }
+
+    void letGo() {
+        sticks = false;
+        stuck = false;
     }
 
     @Override
@@ -277,7 +286,13 @@ final class FakeRings implements NetBackend, BackendStateTransfer {
         }
 
         @Override
+        public Optional<String> stillHeld() {
+            return stuck ? Optional.of("process 7 may still use them: end it") : Optional.empty();
+        }
+
+        @Override
         public RingPosition stop(int ring) throws NetdevException {
+            stuck = sticks;
             log("stop " + ring);
             RingEngine.RingSpec spec = started.remove(ring);
             try {

@@ -153,6 +153,20 @@ class HostileRingTest {
         assertEquals(1, h.events.stream().filter(e -> e.startsWith("NIC_STATE a failed")).count(), h.events.toString());
     }
 
+    /** The worker takes out what broke; that is heard of later, perhaps when its VMM stops the rings already. */
+    @Test
+    void aRingThatBreaksWhileItIsStoppedCutsNobodyOff() throws Exception {
+        for (int i = 0; i < 100; i++) {
+            GuestNic g = h.guest("a", GuestNic.options());
+            g.transmit(0).ring().publishAvailable(257);
+            g.transmit(0).kick();
+            g.frontEnd().stop(1);
+            g.frontEnd().stop(0);
+            g.close();
+        }
+        neighbourWorks();
+    }
+
     private void neighbourWorks() {
         for (int i = 0; i < 100; i++) {
             assertTrue(other.transmit(0).send(FakeBackend.frame(0, 60, i), Harness.soon()));

@@ -122,6 +122,27 @@ class LentRingsTest extends SwapScene {
         assertEquals(6, happened("BACKEND_SWAPPED"));
     }
 
+    /** Who had the rings does not answer, and may still write into them: no other port gets them before he has let go. */
+    @Test
+    void ringsThatSomebodyStillHoldsGoToNobodyElse() throws Exception {
+        serveByRings();
+        h.bind("neta", first, 0, "frames");
+        rings.sticks = true;
+        for (int i = 0; i < 3; i++) {
+            NicException e = assertThrows(NicException.class, () -> h.registry.swap("neta", "frames", 0, Harness.soon()));
+            assertTrue(e.getMessage().contains("process 7 may still use them: end it; then ask again"), e.getMessage());
+            // nothing of the guest's has gone elsewhere
+            net.passBothWays(guest, 2 * i);
+            assertNotNull(rings.port);
+            assertNull(first.port);
+        }
+        assertEquals(2, rings.calls.stream().filter(c -> c.startsWith("stop ")).count(), "once it is known the rings stay as they are");
+        rings.letGo();
+        h.registry.swap("neta", "frames", 0, Harness.soon());
+        net.passBothWays(guest, 9);
+        assertNull(rings.port);
+    }
+
     @Test
     void oneThatLacksWhatTheGuestAcknowledgedIsRefusedWithTheList() throws Exception {
         h.bind("neta", first, 0, "frames");
