@@ -3,6 +3,7 @@ package org.vireo.backend.vhostuser;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -17,7 +18,7 @@ final class Endpoint {
 
     private final VhostUserOptions options;
     private final Fds fds;
-    private final Fd listener;
+    private Fd listener;
 
     private Endpoint(VhostUserOptions options, Fds fds, Fd listener) {
         this.options = options;
@@ -36,13 +37,17 @@ final class Endpoint {
         }
         Path path = Path.of(options.path());
         try {
-            return new Endpoint(options, fds, UnixSockets.listen(fds, path, 0600, options.prefix() + "listener"));
+            return new Endpoint(options, fds, listen(options, fds));
         } catch (IOException e) {
             if (isListening(path, fds)) {
                 throw new PortBusyException(options.prefix() + e.getMessage(), e);
             }
             throw e;
         }
+    }
+
+    private static Fd listen(VhostUserOptions options, Fds fds) throws IOException {
+        return UnixSockets.listen(fds, Path.of(options.path()), 0600, options.prefix() + "listener");
     }
 
     private static boolean isListening(Path path, Fds fds) {
@@ -73,6 +78,21 @@ final class Endpoint {
         String purpose = options.prefix() + "back-end " + options.path();
         return listener != null ? UnixSockets.accept(listener, fds, false, purpose)
                 : UnixSockets.connect(fds, Path.of(options.path()), purpose);
+    }
+
+    /**
+     * Listens anew where somebody has removed the socket that back-ends connect to.
+     *
+     * @return whether it did
+     */
+    boolean renew() throws IOException {
+        if (listener == null || Files.exists(Path.of(options.path()), LinkOption.NOFOLLOW_LINKS)) {
+            return false;
+        }
+        Fd former = listener;
+        listener = listen(options, fds);
+        former.close();
+        return true;
     }
 
     /** What an operator has to do so that a back-end comes. */

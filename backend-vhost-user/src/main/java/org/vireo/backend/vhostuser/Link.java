@@ -35,6 +35,8 @@ final class Link implements Watcher.Duty {
     private static final int AFRESH_MILLIS = 100;
     /** How often who waits for a former back-end says so, at most. */
     private static final int FORMER_MILLIS = 1_000;
+    /** How often who waits for a back-end to connect looks whether it still can. */
+    private static final int LISTENER_MILLIS = 1_000;
 
     private final VhostUserOptions options;
     private final OpenContext context;
@@ -260,8 +262,11 @@ final class Link implements Watcher.Duty {
             if (connection == null && failure == null && former != null) {
                 return FORMER_MILLIS;
             }
-            if (connection != null || failure != null || endpoint.listener() != null && left <= 0) {
+            if (connection != null || failure != null) {
                 return -1;
+            }
+            if (endpoint.listener() != null && left <= 0) {
+                return LISTENER_MILLIS;
             }
             return left <= 0 ? 0 : (int) Math.min(Integer.MAX_VALUE, TimeUnit.NANOSECONDS.toMillis(left) + 1);
         } finally {
@@ -294,10 +299,28 @@ final class Link implements Watcher.Duty {
                 return;
             }
             forgetFormer();
+            if (!standing) {
+                renewListener();
+            }
         } finally {
             lock.unlock();
         }
         reconnect();
+    }
+
+    private void renewListener() {
+        try {
+            if (endpoint.renew()) {
+                LOG.warn("{}{} was removed by somebody: Vireo listens there anew", options.prefix(), options.path());
+                stateChanged();
+            }
+        } catch (IOException e) {
+            String why = "back-ends cannot connect, since the socket was removed and cannot be made anew: " + e.getMessage();
+            if (isNews(why)) {
+                LOG.warn("{}{}", options.prefix(), why);
+                tellWhatIsWaitedFor();
+            }
+        }
     }
 
     /** Who had rings, did not answer when they were to be stopped, and has not let go. With the lock. */

@@ -250,7 +250,7 @@ final class VhostUserState {
 
     private static StateTransferException differs(VhostUserOptions options, Section p, String field, String now, String before) {
         return new StateTransferException(p.name(), field, now + ", as " + field + "= of netdev " + options.id()
-                + " says (it cannot change under a guest)", before);
+                + " says (it cannot change under a guest: move the NIC to another type with 'vireo backend swap', and from there)", before);
     }
 
     private static long within(Section p, String field, long least, long most) throws StateTransferException {

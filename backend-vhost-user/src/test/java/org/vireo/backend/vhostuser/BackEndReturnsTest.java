@@ -120,6 +120,21 @@ final class BackEndReturnsTest extends PortCase {
         assertOrder(b.heard(), "GET_FEATURES", "SET_VRING_KICK 0x0 +1", "SET_VRING_KICK 0x1 +1");
     }
 
+    /** Whoever starts a back-end removes what the last one has left, perhaps: here it is this side's. */
+    @Test
+    void aServersSocketThatSomebodyRemovedIsThereAgain() throws Exception {
+        ScriptedBackEnd b = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
+        TestGuest g = guest();
+        VhostUserPort p = open("server=on");
+        run(p, g, SPLIT);
+        b.heard();
+        Files.delete(path());
+        b.hangUp();
+        news.await("link up");
+        assertTrue(Files.exists(path()));
+        assertOrder(b.heard(), "GET_FEATURES", "SET_VRING_KICK 0x0 +1", "SET_VRING_KICK 0x1 +1");
+    }
+
     @Test
     void whenItDiesAtAnyStepOfItsReturnTheNextOneIsTold() throws Exception {
         ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
