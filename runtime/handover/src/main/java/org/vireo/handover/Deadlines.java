@@ -18,15 +18,16 @@ package org.vireo.handover;
  * @param silence milliseconds without a record after which the target gives up
  * @param orphaned milliseconds after a channel's end within which its source must have died to be succeeded
  * @param still milliseconds for which a heartbeat may stand still, where that is looked at
+ * @param again milliseconds until a NIC that a standby refused is offered again for the first time
  */
 record Deadlines(int hello, int prepare, int rehearsal, int freeze, int offered, int othersOffer, int taken, int fenced, int running,
-        int owning, int record, int silence, int orphaned, int still) {
+        int owning, int record, int silence, int orphaned, int still, int again) {
     static final Deadlines STANDARD =
-            new Deadlines(2_000, 30_000, 2_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 60_000, 5_000, 2_000);
+            new Deadlines(2_000, 30_000, 2_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 60_000, 5_000, 2_000, 1_000);
 
     /** Of a standby: it hears a PING each second, and keeps its sets until an owner whose guest's memory is large is seen to be dead. */
     static final Deadlines STANDBY =
-            new Deadlines(2_000, 30_000, 30_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 5_000, 60_000, 2_000);
+            new Deadlines(2_000, 30_000, 30_000, 50, 200, 500, 500, 500, 200, 5_000, 2_000, 5_000, 60_000, 2_000, 1_000);
 
     /** What a backend may take to open, and for its settings. */
     private static final int OPENING_MILLIS = 10_000;
@@ -52,7 +53,12 @@ record Deadlines(int hello, int prepare, int rehearsal, int freeze, int offered,
 
     private Deadlines with(int newOffered, int newOthersOffer, int newTaken, int newFenced) {
         return new Deadlines(hello, prepare, rehearsal, freeze, newOffered, newOthersOffer, newTaken, newFenced, running, owning, record,
-                silence, orphaned, still);
+                silence, orphaned, still, again);
+    }
+
+    Deadlines withAgain(int millis) {
+        return new Deadlines(hello, prepare, rehearsal, freeze, offered, othersOffer, taken, fenced, running, owning, record, silence,
+                orphaned, still, millis);
     }
 
     /** The moment that lies this many milliseconds ahead. */

@@ -17,14 +17,24 @@ final class FedNic implements NicFollower {
     private final TransferableNic nic;
     private final NicBlock block;
     private final ChangeRelay changes;
+    private final Refusals refusals;
     private volatile String lost;
     private volatile State state = State.PREPARING;
-    private volatile String why = "";
+    private volatile String why;
 
-    FedNic(FeedSession session, TransferableNic nic) {
+    /**
+     * A NIC that is about to be offered.
+     *
+     * @param session tells the standby
+     * @param nic the NIC
+     * @param refusals what came of earlier offers
+     */
+    FedNic(FeedSession session, TransferableNic nic, Refusals refusals) {
         this.session = session;
         this.nic = nic;
+        this.refusals = refusals;
         block = nic.block();
+        why = refusals.why();
         changes = new ChangeRelay(session::feed);
     }
 
@@ -41,8 +51,24 @@ final class FedNic implements NicFollower {
         return state;
     }
 
+    /** For people: what is offered again after a refusal counts as refused until the standby has it. Any thread. */
+    State told() {
+        return state == State.PREPARING && !why.isEmpty() ? State.REFUSED : state;
+    }
+
+    /** Why the standby refused it, or an empty text: it has it, or has not answered yet. Any thread. */
     String why() {
         return why;
+    }
+
+    /** For how long it is not to be offered again; 0 or less: now. Only of one that was refused. */
+    long leftNanos(long now) {
+        return refusals.leftNanos(now);
+    }
+
+    /** Whether the standby has had it for a while, after refusals; once only. */
+    boolean overcame(long now) {
+        return state == State.PREPARED && refusals.overcome(now);
     }
 
     /** Why it cannot be fed any more, or null. */
@@ -78,13 +104,21 @@ final class FedNic implements NicFollower {
     void prepared() {
         if (state == State.PREPARING) {
             state = State.PREPARED;
+            why = "";
+            refusals.prepared(System.nanoTime());
         }
     }
 
-    void refused(String reason) {
-        state = State.REFUSED;
+    /**
+     * The standby does not have it.
+     *
+     * @return whether that is news
+     */
+    boolean refused(String reason) {
         why = reason;
+        state = State.REFUSED;
         end();
+        return refusals.refused(reason, System.nanoTime());
     }
 
     /** Nothing more is sent of it. */

@@ -2,11 +2,13 @@
 package org.vireo.handover;
 
 import java.util.ArrayList;
+import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentSkipListMap;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.handover.FedNic.State;
@@ -15,14 +17,16 @@ import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.RecordType;
 import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.Section;
+import org.vireo.net.api.nic.NicBlock;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.TransferableNic;
 import org.vireo.posix.linux.Poll;
 
 /**
- * Feeds one standby: prepares all NICs of this process there, those that come later too, and tells each change before it takes effect. A
- * standby that lags, hangs or breaks a rule is expelled: the NICs go on. One thread; changes come from the NICs' actors.
+ * Feeds one standby: prepares all NICs of this process there, those that come later too, and tells each change before it takes effect. What
+ * the standby refuses is offered again, with a picture of then. A standby that lags, hangs or breaks a rule is expelled: the NICs go on.
+ * One thread; changes come from the NICs' actors.
  */
 final class FeedSession {
     private static final Logger LOG = LoggerFactory.getLogger(FeedSession.class);
@@ -36,6 +40,9 @@ final class FeedSession {
     private final int version;
     private boolean look = true;
     private final Map<String, FedNic> nics = new LinkedHashMap<>();
+    private final Map<NicBlock, Refusals> refusals = new IdentityHashMap<>();
+    /** NICs that nobody can follow now, and why. */
+    private final Map<String, String> unfollowed = new ConcurrentSkipListMap<>();
     private final long since = System.currentTimeMillis();
     private volatile String broken;
     private volatile boolean synced;
@@ -67,6 +74,13 @@ final class FeedSession {
     /** Whether the standby had all that there was. Any thread. */
     boolean isReady() {
         return synced;
+    }
+
+    /** The NICs of this process that the standby does not have. Any thread. */
+    List<String> without() {
+        List<String> ids = new ArrayList<>(unfollowed.keySet());
+        all().stream().filter(n -> n.state() != State.PREPARED && !ids.contains(n.id())).forEach(n -> ids.add(n.id()));
+        return ids;
     }
 
     /** NICs may have come or gone. Any thread. */
@@ -130,17 +144,17 @@ final class FeedSession {
     private void follow() {
         Map<String, TransferableNic> there = new LinkedHashMap<>();
         context.nics().transferable().forEach(n -> there.put(n.id(), n));
+        refusals.keySet().removeIf(b -> there.values().stream().noneMatch(t -> t.block() == b));
+        unfollowed.keySet().retainAll(there.keySet());
         for (FedNic n : all()) {
-            TransferableNic now = there.get(n.id());
-            boolean gone = now == null || !n.is(now);
-            if (gone || n.lost() != null) {
+            String why = whyAnew(n, there.get(n.id()));
+            if (why != null) {
                 n.end();
                 synchronized (nics) {
                     nics.remove(n.id());
                 }
-                if (n.state() != State.REFUSED) {
-                    tell(RecordType.GONE, n.id(), gone ? "it has ended, or moved" : n.lost());
-                }
+                // also after a refusal: it may have been the answer to an offer before the last one, which the standby has
+                tell(RecordType.GONE, n.id(), why);
             }
         }
         for (TransferableNic t : there.values()) {
@@ -150,16 +164,35 @@ final class FeedSession {
         }
     }
 
+    /** Why a NIC is not fed any more as it was, or null. */
+    private String whyAnew(FedNic n, TransferableNic now) {
+        if (now == null || !n.is(now)) {
+            return "it has ended, or moved";
+        }
+        if (n.state() == State.REFUSED) {
+            return isDue(n) ? "it is offered again" : null;
+        }
+        return n.lost();
+    }
+
+    /** Who waits until the standby is ready waits for no second offer. */
+    private boolean isDue(FedNic n) {
+        return synced && n.state() == State.REFUSED && n.leftNanos(System.nanoTime()) <= 0;
+    }
+
     private void begin(TransferableNic t) {
-        FedNic n = new FedNic(this, t);
+        FedNic n = new FedNic(this, t, refusals.computeIfAbsent(t.block(),
+                b -> new Refusals(context.deadlines().again() * Deadlines.NANOS)));
         synchronized (nics) {
             nics.put(n.id(), n);
         }
         try {
             n.begin(version);
+            unfollowed.remove(n.id());
         } catch (NicException e) {
             // told when its state changes
             LOG.debug("NIC {}: no standby now: {}", n.id(), e.getMessage());
+            unfollowed.put(n.id(), e.getMessage());
             n.end();
             synchronized (nics) {
                 nics.remove(n.id());
@@ -173,8 +206,15 @@ final class FeedSession {
         if (!synced && broken == null && all().stream().noneMatch(n -> n.state() == State.PREPARING)) {
             synced = true;
             send(Message.of(RecordType.SYNCED, Section.builder(RecordType.SYNCED.name()).number("nics", nics.size()).build()));
-            LOG.info("standby {} is ready: {}", peer, Report.nics(all().stream().filter(n -> n.state() == State.PREPARED).count()));
-            context.events().accept("STANDBY_READY", Map.of("pid", peer.pid(), "nics", nics.size()));
+            long has = all().stream().filter(n -> n.state() == State.PREPARED).count();
+            List<String> without = without();
+            LOG.info("standby {} is ready: {}{}", peer, Report.nics(has),
+                    without.isEmpty() ? "" : ", without " + String.join(", ", without));
+            Map<String, Object> data = new LinkedHashMap<>(Map.of("pid", peer.pid(), "nics", nics.size()));
+            if (!without.isEmpty()) {
+                data.put("without", without);
+            }
+            context.events().accept("STANDBY_READY", data);
         }
     }
 
@@ -186,7 +226,7 @@ final class FeedSession {
             look = true;
             send(Message.of(RecordType.PING, Section.builder(RecordType.PING.name()).build()));
         }
-        int millis = (int) Math.max(1, (lastPing + PING_NANOS - System.nanoTime()) / Deadlines.NANOS + 1);
+        int millis = (int) Math.max(1, waitNanos() / Deadlines.NANOS + 1);
         int bits = Poll.readable(millis, channel.number(), cancel.number(), wake.number(), peer.number());
         if ((bits & 4) != 0) {
             wake.clear();
@@ -198,6 +238,20 @@ final class FeedSession {
         if ((bits & 8) != 0) {
             broken = "it is dead";
         }
+        look |= all().stream().anyMatch(this::isDue);
+        all().stream().filter(n -> n.overcame(System.nanoTime())).forEach(this::tellHas);
+    }
+
+    private long waitNanos() {
+        long now = System.nanoTime();
+        long ping = lastPing + PING_NANOS - now;
+        return !synced ? ping
+                : all().stream().filter(n -> n.state() == State.REFUSED).mapToLong(n -> n.leftNanos(now)).reduce(ping, Math::min);
+    }
+
+    private void tellHas(FedNic n) {
+        LOG.info("NIC {}: standby {} has it now", n.id(), peer);
+        context.events().accept("STANDBY_PREPARED", Map.of("pid", peer.pid(), "nic", n.id()));
     }
 
     private void read() {
@@ -233,12 +287,19 @@ final class FeedSession {
             }
             case REFUSED, FAILED -> {
                 if (n != null && n.state() != State.REFUSED) {
-                    n.refused(m.text("why"));
-                    LOG.warn("NIC {}: standby {} does not have it: {}", n.id(), peer, n.why());
-                    context.events().accept("STANDBY_REFUSED", Map.of("pid", peer.pid(), "nic", n.id(), "reason", n.why()));
+                    refused(n, m.text("why"));
                 }
             }
             default -> throw new WireException("the standby sent " + m.type() + ", which only an active process may send");
+        }
+    }
+
+    private void refused(FedNic n, String why) {
+        if (n.refused(why)) {
+            LOG.warn("NIC {}: standby {} does not have it, and is offered it again: {}", n.id(), peer, why);
+            context.events().accept("STANDBY_REFUSED", Map.of("pid", peer.pid(), "nic", n.id(), "reason", why));
+        } else {
+            LOG.debug("NIC {}: standby {} still does not have it: {}", n.id(), peer, why);
         }
     }
 
@@ -280,16 +341,21 @@ final class FeedSession {
         m.put("since", since);
         m.put("ready", synced);
         List<Map<String, Object>> list = new ArrayList<>();
-        for (FedNic n : all()) {
-            Map<String, Object> one = new LinkedHashMap<>();
-            one.put("id", n.id());
-            one.put("state", n.state().name().toLowerCase(Locale.ROOT));
-            if (!n.why().isEmpty()) {
-                one.put("why", n.why());
-            }
-            list.add(one);
-        }
+        // what is being tried again is in both
+        Map<String, String> no = new LinkedHashMap<>(unfollowed);
+        all().stream().filter(n -> !no.containsKey(n.id())).forEach(n -> list.add(told(n.id(), n.told().name().toLowerCase(Locale.ROOT),
+                n.why())));
+        no.forEach((id, why) -> list.add(told(id, "unavailable", why)));
         m.put("nics", list);
         return m;
+    }
+
+    private static Map<String, Object> told(String id, String state, String why) {
+        Map<String, Object> one = new LinkedHashMap<>(Map.of("id", id));
+        one.put("state", state);
+        if (!why.isEmpty()) {
+            one.put("why", why);
+        }
+        return one;
     }
 }

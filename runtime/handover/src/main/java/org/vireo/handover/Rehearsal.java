@@ -29,7 +29,7 @@ final class Rehearsal {
     private static final int TIMES = 8;
     private static final int NICS_AGAIN = 1;
     private static final Deadlines PATIENT =
-            new Deadlines(5_000, 5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 10_000, 50, 5_000, 5_000, 10_000, 100, 2_000);
+            new Deadlines(5_000, 5_000, 5_000, 5_000, 5_000, 10_000, 10_000, 10_000, 50, 5_000, 5_000, 10_000, 100, 2_000, 1_000);
     private static final AtomicBoolean DONE = new AtomicBoolean();
 
     private Rehearsal() {

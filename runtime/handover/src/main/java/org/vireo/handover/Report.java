@@ -51,6 +51,11 @@ final class Report {
         nics.computeIfAbsent(id, i -> new LinkedHashMap<>(Map.of("id", i))).put(name, value);
     }
 
+    /** Whatever was noted of a NIC is of the past: it comes anew. */
+    synchronized void anew(String id) {
+        nics.remove(id);
+    }
+
     /** All that was noted of a NIC. */
     synchronized Map<String, Object> nic(String id) {
         return new LinkedHashMap<>(nics.getOrDefault(id, Map.of()));

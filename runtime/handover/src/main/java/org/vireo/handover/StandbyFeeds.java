@@ -3,6 +3,7 @@ package org.vireo.handover;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -73,12 +74,13 @@ final class StandbyFeeds implements AutoCloseable {
     }
 
     /**
-     * Ends all feeds. A standby that was ready may be handed the NICs now, as in any handover.
+     * Ends all feeds. A standby that was ready may be handed the NICs now, as in any handover; best one that has them all.
      *
      * @return where it waits for that, or null if there is none
      */
     Path bequeath() {
-        Path heir = sessions.stream().filter(FeedSession::isReady).findFirst().map(s -> heir(acceptor.path(), s.peer().pid())).orElse(null);
+        Path heir = sessions.stream().filter(FeedSession::isReady).min(Comparator.comparingInt(s -> s.without().size()))
+                .map(s -> heir(acceptor.path(), s.peer().pid())).orElse(null);
         end();
         long deadline = System.nanoTime() + END_NANOS;
         while (!sessions.isEmpty() && System.nanoTime() < deadline) {

@@ -3,6 +3,7 @@ package org.vireo.handover;
 
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ExecutorService;
@@ -32,6 +33,8 @@ class StandbySession extends TargetSession {
     private final boolean fences;
     private final ExecutorService rehearsals = Executors.newSingleThreadExecutor(Thread.ofPlatform().daemon().name("standby-rehearsal")
             .factory());
+    /** Of NICs that were refused, why: they are offered again and again. */
+    private final Map<String, String> refused = new HashMap<>();
     private boolean warned;
 
     /**
@@ -69,6 +72,16 @@ class StandbySession extends TargetSession {
             LOG.debug("NIC {}: rehearsal: {}", nic.id(), nic.rehearse(Deadlines.in(deadlines().rehearsal())));
         });
         return "beside";
+    }
+
+    @Override
+    boolean isNews(String id, String why) {
+        return !why.equals(refused.put(id, why));
+    }
+
+    @Override
+    void nowPrepared(String id) {
+        refused.remove(id);
     }
 
     @Override

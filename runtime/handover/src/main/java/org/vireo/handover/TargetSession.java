@@ -283,6 +283,8 @@ class TargetSession {
         }
         nics.put(id, new TargetNic(this, nic));
         long end = System.nanoTime();
+        nowPrepared(id);
+        report.anew(id);
         report.nic(id, "prepare-micros", (built - began) / 1_000);
         report.nic(id, "rehearse-micros", (end - built) / 1_000);
         report.nic(id, "rehearsal", rehearsal);
@@ -318,9 +320,21 @@ class TargetSession {
     }
 
     private void refuse(String id, String why, Exception e) {
-        LOG.warn("nic {}: refused, offered by {}: {}", id, peer, why, e instanceof NicException ? null : e);
-        report.result(id, "refused", why);
+        if (isNews(id, why)) {
+            LOG.warn("nic {}: refused, offered by {}: {}", id, peer, why, e instanceof NicException ? null : e);
+            report.result(id, "refused", why);
+        }
         tell(RecordType.REFUSED, id, why);
+    }
+
+    /** Whether nobody has been told yet that a NIC is refused for this reason. */
+    boolean isNews(String id, String why) {
+        return true;
+    }
+
+    /** A NIC is prepared, whatever came of earlier offers. */
+    void nowPrepared(String id) {
+        // there is one offer only
     }
 
     private void change(Message m) throws WireException {

@@ -42,6 +42,7 @@ final class FakeHost implements Nics, AutoCloseable {
     Hook<Incoming> onTake = i -> { };
     Hook<Incoming> onGiveBack = i -> { };
     Hook<Nic> onFreeze = n -> { };
+    Hook<Nic> onFollow = n -> { };
     private final List<Runnable> watchers = new CopyOnWriteArrayList<>();
     private final Fds fds;
 
@@ -242,6 +243,7 @@ final class FakeHost implements Nics, AutoCloseable {
 
         @Override
         public NicImage follow(int version, NicFollower to) throws NicException {
+            onFollow.run(this);
             return begin(version, true, false, to);
         }
 

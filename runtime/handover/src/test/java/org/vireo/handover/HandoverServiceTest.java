@@ -39,7 +39,7 @@ import org.vireo.testsupport.OpenFiles;
 class HandoverServiceTest {
     /** As the standard ones, but a busy machine does not turn an orderly handover into a failed one. */
     private static final Deadlines PATIENT =
-            new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 9_000, 9_000, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000);
+            new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 9_000, 9_000, 9_000, 200, 5_000, 5_000, 60_000, 300, 2_000, 1_000);
 
     @TempDir
     Path dir;

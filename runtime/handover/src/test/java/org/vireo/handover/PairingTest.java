@@ -2,6 +2,7 @@
 package org.vireo.handover;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -12,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -126,6 +128,30 @@ class PairingTest {
         b.standBy(uri(), true, problems -> { });
         assertEquals("[{id=nic0, state=refused, why=no such backend here}, {id=nic1, state=prepared}]", fed());
         assertTrue(events.stream().anyMatch(e -> e.startsWith("STANDBY_REFUSED") && e.contains("no such backend here")), events.toString());
+    }
+
+    /** It comes to have it by itself, and neither side says more than once that it does not. */
+    @Test
+    void whatTheStandbyCannotDoNowItDoesLater() throws Exception {
+        List<String> its = Collections.synchronizedList(new ArrayList<>());
+        b.addSink((name, data) -> its.add(name + " " + data));
+        FakeHost.Nic nic = here.make("nic0");
+        AtomicInteger offers = new AtomicInteger();
+        there.onPrepare = i -> {
+            if (offers.incrementAndGet() <= 2) {
+                throw new NicException("not free yet");
+            }
+        };
+        a.standBy(uri(), true, problems -> { });
+        b.standBy(uri(), true, problems -> { });
+        assertTrue(b.standbyStatus().get("nics").toString().contains("result=refused"), b.standbyStatus().toString());
+        Await.until(LIMIT, "prepared", () -> fed().equals("[{id=nic0, state=prepared}]"));
+        assertEquals(3, offers.get());
+        assertFalse(b.standbyStatus().get("nics").toString().contains("refused"), b.standbyStatus().toString());
+        assertEquals(1, its.stream().filter(e -> e.contains("not free yet")).count(), its.toString());
+        assertEquals(1, events.stream().filter(e -> e.startsWith("STANDBY_REFUSED")).count(), events.toString());
+        nic.change();
+        Await.until(LIMIT, "the change", () -> there.incoming.getFirst().seq() == nic.block().seq());
     }
 
     /** A standby that does not read keeps nobody waiting for long: it is expelled. */

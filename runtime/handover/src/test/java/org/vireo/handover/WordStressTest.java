@@ -23,7 +23,7 @@ class WordStressTest {
     private static final int PARTIES = 3;
     private static final int MOVES = 1_000;
     /** Nothing rests on a deadline's length: with these, everything is overdue whenever a thread was not scheduled. */
-    private static final Deadlines HASTY = new Deadlines(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1);
+    private static final Deadlines HASTY = new Deadlines(1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1);
 
     private final AtomicLong word = new AtomicLong(new Ownership(1, Phase.OWNED, 0, Ownership.NONE).encode());
     private final AtomicInteger reader = new AtomicInteger(0);

@@ -80,7 +80,8 @@ public interface Handovers {
      * Joins those who stand by for one another at a socket. The first one is active: it listens there, and its NICs are known to the
      * others, its standbys, at any moment; when it dies one of them goes on with them and is the active one. NICs that wait for their state
      * wait as long as somebody else is active, and start when this process is and nobody had them. Returns when it is settled which of it
-     * this process is, as a standby when all NICs that there are have been prepared; or after half a minute.
+     * this process is, as a standby when all NICs that there are have been prepared or refused; or after half a minute. What is refused is
+     * offered again.
      *
      * @param uri {@code unix:PATH}, or {@code unix:PATH,fence=auto}: then, as a standby, this process fences an active one that stands
      *     still for two seconds, and ends it if it does not let go

@@ -342,16 +342,25 @@ public final class Main {
             report(status);
             for (Object o : standbys == null ? List.of() : (List<?>) standbys) {
                 Map<?, ?> one = (Map<?, ?>) o;
-                out.println("standby " + one.get("pid") + ": " + (Boolean.TRUE.equals(one.get("ready")) ? "ready" : "prepares"));
-                ((List<?>) one.get("nics")).forEach(n -> out.println("  " + fed((Map<?, ?>) n)));
+                List<Map<?, ?>> nics = ((List<?>) one.get("nics")).stream().<Map<?, ?>>map(n -> (Map<?, ?>) n).toList();
+                out.println("standby " + one.get("pid") + ": " + (Boolean.TRUE.equals(one.get("ready")) ? ready(nics) : "prepares"));
+                nics.forEach(n -> out.println("  " + fed(n)));
             }
             return 0;
         }
     }
 
+    /** A standby that lacks a NIC would let its guest down. */
+    private static String ready(List<Map<?, ?>> nics) {
+        String without = nics.stream().filter(n -> !"prepared".equals(n.get("state"))).map(n -> String.valueOf(n.get("id")))
+                .collect(Collectors.joining(", "));
+        return without.isEmpty() ? "ready" : "ready, without " + without;
+    }
+
     private static String fed(Map<?, ?> nic) {
         Object why = nic.get("why");
-        return nic.get("id") + ": " + nic.get("state") + (why == null ? "" : ", " + why);
+        return nic.get("id") + ": " + nic.get("state") + (why == null ? "" : ", " + why)
+                + ("refused".equals(nic.get("state")) ? "; tried again" : "");
     }
 
     private void report(Map<?, ?> status) {

@@ -133,9 +133,14 @@ class ClientTest {
         states.add(Map.of("role", "active", "standbys", List.of(Map.of("pid", 7, "ready", true, "nics",
                 List.of(Map.of("id", "nic0", "state", "refused", "why", "no such type"), Map.of("id", "nic1", "state", "prepared"))))));
         assertEquals(0, run("standby"), this::err);
-        assertEquals("role: active\nstandby 7: ready\n  nic0: refused, no such type\n  nic1: prepared\n", out());
+        assertEquals("role: active\nstandby 7: ready, without nic0\n  nic0: refused, no such type; tried again\n  nic1: prepared\n", out());
         assertEquals(0, run("standby", "--json"), this::err);
         assertTrue(out().contains("\"ready\":true"), out());
+        states.clear();
+        states.add(Map.of("role", "active", "standbys", List.of(Map.of("pid", 7, "ready", true, "nics",
+                List.of(Map.of("id", "nic1", "state", "prepared"))))));
+        assertEquals(0, run("standby"), this::err);
+        assertEquals("role: active\nstandby 7: ready\n  nic1: prepared\n", out());
     }
 
     @Test
