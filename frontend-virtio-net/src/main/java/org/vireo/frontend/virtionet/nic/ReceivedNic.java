@@ -69,7 +69,7 @@ final class ReceivedNic implements IncomingNic {
         try {
             boolean opensLate = !loads && nic.binding() != null && NicImages.breaks(image);
             if (nic.binding() != null) {
-                nic.binding().slot().users().add(nic.backend(), !waits);
+                nic.binding().slot().users().receive(nic.backend(), !waits, deadlineNanos);
                 if (!opensLate && !waits) {
                     bind(nic, image, loads, deadlineNanos);
                 }

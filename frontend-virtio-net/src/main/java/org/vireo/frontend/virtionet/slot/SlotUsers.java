@@ -7,6 +7,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.vireo.net.api.NetdevException;
 import org.vireo.vhostuser.VirtioNet;
@@ -17,6 +18,8 @@ import org.vireo.vhostuser.VirtioNet;
  */
 public final class SlotUsers {
     private static final int MOST = 2;
+    /** For how long a NIC that comes from another process waits for one that is over: whoever sends it tries again anyhow. */
+    private static final long LET_GO_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
 
     private final NetdevSlot slot;
     /** The first one holds. */
@@ -38,28 +41,32 @@ public final class SlotUsers {
     public void add(SlotUser nic) throws NetdevException {
         synchronized (slot) {
             boolean waits = left;
-            add(nic, false);
+            add(nic, false, 0);
             left = waits;
         }
     }
 
     /**
-     * A NIC that comes from another process names the netdev.
+     * A NIC that comes from another process names the netdev. It may be one that was here before: what is over is waited for, for a moment.
+     * Not on a thread that the other one needs for its end.
      *
      * @param nic the NIC
      * @param holds whether it held the netdev there: then it does here too, though another one was here first, unless that has a port
+     * @param deadlineNanos until when to wait at most
      * @throws NetdevException there are two, the other one has another number of pairs, or has ended and is not gone
      */
-    public void add(SlotUser nic, boolean holds) throws NetdevException {
+    public void receive(SlotUser nic, boolean holds, long deadlineNanos) throws NetdevException {
+        synchronized (slot) {
+            add(nic, holds, Math.min(LET_GO_NANOS, deadlineNanos - System.nanoTime()));
+        }
+    }
+
+    private void add(SlotUser nic, boolean holds, long waitNanos) throws NetdevException {
         synchronized (slot) {
             if (all.contains(nic)) {
                 return;
             }
-            Optional<SlotUser> late = all.stream().filter(SlotUser::ended).findFirst();
-            if (late.isPresent()) {
-                throw new NetdevException("netdev " + slot.id() + ": is in use by NIC " + late.get().id()
-                        + ", which is over, but whose backend has not let go yet: try again later");
-            }
+            awaitGone(waitNanos);
             if (all.size() == MOST) {
                 String names = all.stream().map(SlotUser::id).collect(Collectors.joining(" and "));
                 throw new NetdevException("netdev " + slot.id() + ": is in use by NICs " + names + "; no more than " + MOST
@@ -74,6 +81,23 @@ public final class SlotUsers {
             left = !first && (left || all.isEmpty());
             all.add(first ? 0 : all.size(), nic);
         }
+    }
+
+    /** One that is over lets go in a moment, unless a thread hangs in its backend. */
+    private void awaitGone(long waitNanos) throws NetdevException {
+        long began = System.nanoTime();
+        for (Optional<SlotUser> late = over(); late.isPresent(); late = over()) {
+            long left = TimeUnit.NANOSECONDS.toMillis(waitNanos - (System.nanoTime() - began));
+            if (left <= 0) {
+                throw new NetdevException("netdev " + slot.id() + ": is in use by NIC " + late.get().id()
+                        + ", which is over, but whose backend has not let go yet: try again later");
+            }
+            slot.pause(left);
+        }
+    }
+
+    private Optional<SlotUser> over() {
+        return all.stream().filter(SlotUser::ended).findFirst();
     }
 
     /**
@@ -222,6 +246,7 @@ public final class SlotUsers {
         all.remove(nic);
         wanting.remove(nic);
         left &= !all.isEmpty();
+        slot.notifyAll();
     }
 
     /** The holder ends, and its port is not here any more. */
