@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.bench;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -70,7 +68,9 @@ final class BackEndCases {
         // another one in its place
         stage.run(List.of("kill", "-KILL", String.valueOf(pmd.program().pid())));
         stage.end(pmd.program());
-        delete(listens ? socket : null);
+        if (listens) {
+            Tools.removeSocket(socket);
+        }
         pmd = new TestPmd(stage, host, device, queues);
         address(host);
         t.check("with another testpmd");
@@ -79,16 +79,6 @@ final class BackEndCases {
 
     private static void address(Namespace host) throws BenchException {
         PeerFar.address(host, TestPmd.INTERFACE, HOST);
-    }
-
-    private static void delete(Path socket) throws BenchException {
-        try {
-            if (socket != null) {
-                Files.deleteIfExists(socket);
-            }
-        } catch (IOException e) {
-            throw new BenchException(socket + ": " + e.getMessage(), e);
-        }
     }
 
     private static LinuxGuest guest(Stage stage, GuestImage image, Path nic, int queues, String packed) throws BenchException {

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.bench;
 
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
 
 /** DPDK's virtio-user as the guest: another driver, which polls, in a process of its own. */
@@ -56,7 +53,9 @@ final class DpdkGuestCases {
         }
         h.traffic().check("with the device restarted");
         pmd.quit();
-        forget(h.socket(), listens);
+        if (listens) {
+            Tools.removeSocket(h.socket());
+        }
         pmd = new TestPmd(stage, far.namespace(), device, queues);
         far.address(Vm.GUEST);
         h.traffic().check("with another testpmd");
@@ -82,17 +81,6 @@ final class DpdkGuestCases {
     private static void requirePath(TestPmd pmd, String path) throws BenchException {
         if (!pmd.receivePath().equals(path)) {
             throw new BenchException("the receive path is \"" + pmd.receivePath() + "\", not \"" + path + '"');
-        }
-    }
-
-    /** A server that ends leaves its socket, and the next one would not replace it. */
-    private static void forget(Path socket, boolean listens) throws BenchException {
-        try {
-            if (listens) {
-                Files.deleteIfExists(socket);
-            }
-        } catch (IOException e) {
-            throw new BenchException(socket + ": " + e.getMessage(), e);
         }
     }
 }

@@ -17,7 +17,6 @@ import org.vireo.bench.FaultDaemons.Member;
  */
 final class FaultMatrix implements AutoCloseable {
     static final String TAP = FaultDaemons.TAP;
-    static final int TX_DROPPED = 11;
     /** For a machine with few processors that others use too. */
     private static final int MARGIN_MILLIS = 1_500;
     static final Duration HIT_LIMIT = Duration.ofSeconds(40);
@@ -459,7 +458,7 @@ final class FaultMatrix implements AutoCloseable {
     }
 
     private long dropped() throws BenchException {
-        return here.counter(TAP, TX_DROPPED);
+        return here.counter(TAP, Namespace.TX_DROP);
     }
 
     /** Ends the daemons and the guest, so that others may have the TAP. */

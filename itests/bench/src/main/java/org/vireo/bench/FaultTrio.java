@@ -153,7 +153,7 @@ final class FaultTrio {
             FaultCase what = c.what;
             traffic.resume();
             FaultTraffic.Both before = traffic.pause();
-            long dropped = here.counter(TAP, FaultMatrix.TX_DROPPED);
+            long dropped = here.counter(TAP, Namespace.TX_DROP);
             traffic.resume();
             fault();
             Member has = awaitOwner();
@@ -166,7 +166,7 @@ final class FaultTrio {
             long dead = all.stream().filter(m -> !m.isAlive()).count();
             String second = has == null ? "-" : second(has);
             FaultTraffic.Both f = has == null ? null : traffic.pause().less(before);
-            dropped = here.counter(TAP, FaultMatrix.TX_DROPPED) - dropped;
+            dropped = here.counter(TAP, Namespace.TX_DROP) - dropped;
             if (f != null) {
                 check(f.out().lost() + f.out().repeated() <= dead, "from the guest " + f.out());
                 check(f.in().lost() - dropped + f.in().repeated() <= dead, "to the guest " + f.in() + ", dropped " + dropped);

@@ -14,6 +14,9 @@ import java.util.Map;
  * ends. {@code /sys} stays the old one in it.
  */
 final class Namespace {
+    /** {@link #counter} of what an interface has dropped instead of transmitting it; a TAP, of what nobody read in time. */
+    static final int TX_DROP = 11;
+
     private final Stage stage;
     private final String path;
     private final String name;

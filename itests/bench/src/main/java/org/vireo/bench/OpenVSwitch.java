@@ -106,12 +106,8 @@ final class OpenVSwitch implements AutoCloseable {
         stage.run(List.of("kill", "-KILL", String.valueOf(daemon.pid())));
         daemon.awaitEnd(LIMIT);
         stage.end(daemon);
-        try {
-            if (left != null) {
-                Files.deleteIfExists(left);
-            }
-        } catch (IOException e) {
-            throw new BenchException(left + ": " + e.getMessage(), e);
+        if (left != null) {
+            Tools.removeSocket(left);
         }
         start();
     }

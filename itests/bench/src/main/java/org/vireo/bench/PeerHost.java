@@ -10,7 +10,6 @@ import java.util.TreeMap;
 /** The host's side of a case: a namespace, in it a TAP with an address, and a daemon with one NIC on it. One thread. */
 final class PeerHost {
     static final String TAP = "tap0";
-    private static final int TX_DROP = 11;
 
     private final Namespace namespace;
     private final PeerTraffic traffic;
@@ -76,7 +75,7 @@ final class PeerHost {
     private Map<String, Long> counts() throws BenchException {
         Map<String, Long> all = new TreeMap<>();
         counters().forEach((name, n) -> all.put(String.valueOf(name), ((Number) n).longValue()));
-        all.put("tap-dropped", namespace.counter(TAP, TX_DROP));
+        all.put("tap-dropped", namespace.counter(TAP, Namespace.TX_DROP));
         return all;
     }
 

@@ -18,7 +18,6 @@ final class QemuGuest implements Guest {
     private static final String GUEST_IP = "192.0.2.2";
     private static final String PEER_IP = "192.0.2.129";
     private static final String GUEST_PEER_IP = "192.0.2.130";
-    private static final int TX_DROP = 11;
     private static final int DATA_MEGABYTES = 16;
     /** Emulated without KVM, a guest moves a few thousand frames a second. */
     private static final int RATE = 1_000;
@@ -130,7 +129,7 @@ final class QemuGuest implements Guest {
 
     @Override
     public List<String> drops() throws BenchException {
-        return List.of("host's TAP queue " + host.counter(TAP, TX_DROP));
+        return List.of("host's TAP queue " + host.counter(TAP, Namespace.TX_DROP));
     }
 
     @Override

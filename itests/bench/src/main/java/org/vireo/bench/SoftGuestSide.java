@@ -20,7 +20,6 @@ final class SoftGuestSide implements Guest {
     private static final String ETH = "eth0";
     private static final String HOST_IP = "192.0.2.1";
     private static final String GUEST_IP = "192.0.2.2";
-    private static final int TX_DROP = 11;
     private static final int RX_DROP = 3;
 
     private final Stage stage;
@@ -109,8 +108,8 @@ final class SoftGuestSide implements Guest {
 
     @Override
     public List<String> drops() throws BenchException {
-        return List.of("host's TAP queue " + host.counter(TAP, TX_DROP) + " and input " + host.counter(TAP, RX_DROP),
-                "guest's TAP queue " + guest.counter(ETH, TX_DROP) + " and input " + guest.counter(ETH, RX_DROP));
+        return List.of("host's TAP queue " + host.counter(TAP, Namespace.TX_DROP) + " and input " + host.counter(TAP, RX_DROP),
+                "guest's TAP queue " + guest.counter(ETH, Namespace.TX_DROP) + " and input " + guest.counter(ETH, RX_DROP));
     }
 
     @Override

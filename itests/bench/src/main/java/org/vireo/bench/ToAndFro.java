@@ -27,7 +27,7 @@ final class ToAndFro {
             Possessions one = Possessions.of(daemons.owner().pid());
             Possessions two = Possessions.of(daemons.other().pid());
             FaultTraffic.Both before = traffic.pause();
-            long dropped = here.counter(FaultDaemons.TAP, FaultMatrix.TX_DROPPED);
+            long dropped = here.counter(FaultDaemons.TAP, Namespace.TX_DROP);
             traffic.resume();
             Freezes freezes = new Freezes(handOver(daemons, count));
             FaultTraffic.Both frames = traffic.pause().less(before);
@@ -36,7 +36,7 @@ final class ToAndFro {
             m.put("count", count);
             freezes.addTo(m);
             m.put("lost", frames.lost());
-            m.put("droppedByTheTap", here.counter(FaultDaemons.TAP, FaultMatrix.TX_DROPPED) - dropped);
+            m.put("droppedByTheTap", here.counter(FaultDaemons.TAP, Namespace.TX_DROP) - dropped);
             m.put("duplicated", frames.repeated());
             m.put("reordered", frames.reordered());
             m.put("owner", (swapped ? two : one).more(Possessions.of(daemons.owner().pid())));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.bench;
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -75,5 +76,14 @@ final class Tools {
             }
         }
         return null;
+    }
+
+    /** Removes the socket that a server which was killed, or of DPDK, has left: the next one would not replace it. */
+    static void removeSocket(Path socket) throws BenchException {
+        try {
+            Files.deleteIfExists(socket);
+        } catch (IOException e) {
+            throw new BenchException(socket + ": " + e.getMessage(), e);
+        }
     }
 }

@@ -186,7 +186,7 @@ final class VmPhases {
         traffic.pause();
         Map<String, Object> c = machines[has].end(machines[has].begin("counts"));
         return new Counts(traffic.sent(), Json.number(c, "taken"), Json.number(c, "repeated"), traffic.answers(),
-                here.counter(TAP, FaultMatrix.TX_DROPPED));
+                here.counter(TAP, Namespace.TX_DROP));
     }
 
     private String tried(Case c, List<String> problems) throws BenchException {
