@@ -2,7 +2,6 @@
 package org.vireo.frontend.virtionet.nic;
 
 import java.io.IOException;
-import java.util.BitSet;
 import java.util.Optional;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
@@ -15,6 +14,7 @@ import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
 import org.vireo.frontend.virtionet.slot.OpenedPort;
 import org.vireo.frontend.virtionet.slot.PortLink;
+import org.vireo.frontend.virtionet.slot.PortUse;
 import org.vireo.frontend.virtionet.slot.SlotUser;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortBusyException;
@@ -244,9 +244,9 @@ final class NicBackend implements SlotUser {
     }
 
     @Override
-    public void portGiven(BitSet pairs) {
+    public void portGiven(PortUse use) {
         nic.actor().post(Urgency.UNBIND, () -> {
-            binding.inherit(pairs);
+            binding.inherit(use);
             open();
             ringsChanged();
         });
@@ -261,16 +261,18 @@ final class NicBackend implements SlotUser {
         swap.settle();
         nic.rings().forgetLent();
         nic.feed().abort("another NIC has its port now");
-        BitSet pairs;
+        PortUse use;
         try {
-            pairs = binding.handOn();
+            use = binding.handOn();
         } catch (EngineException e) {
             LOG.warn("NIC {}: {}", id(), e.getMessage());
             nic.environment().timer().schedule(this::portWanted, RETRY_MILLIS, TimeUnit.MILLISECONDS);
             return;
         }
-        LOG.info("NIC {}: gives netdev {} to another NIC, whose rings run", id(), binding.slot().id());
-        binding.slot().users().pass(this, pairs);
+        if (!nic.environment().quiet()) {
+            LOG.info("NIC {}: gives netdev {} to another NIC, whose rings run", id(), binding.slot().id());
+        }
+        binding.slot().users().pass(this, use);
         nic.refresh();
     }
 

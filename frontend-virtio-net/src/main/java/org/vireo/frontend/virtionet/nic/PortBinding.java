@@ -17,6 +17,7 @@ import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.frontend.virtionet.slot.OpenedPort;
 import org.vireo.frontend.virtionet.slot.PortLink;
+import org.vireo.frontend.virtionet.slot.PortUse;
 import org.vireo.net.api.AlreadyOpenException;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.NetPort.Disposal;
@@ -56,8 +57,8 @@ final class PortBinding {
     private PortSettings applied;
     /** Pairs that were in use last, as far as that is known: also when it is not certain what is applied. */
     private BitSet used = new BitSet();
-    /** Those of a port that comes from another NIC. */
-    private BitSet inherited = new BitSet();
+    /** Of a port that comes from another NIC. */
+    private PortUse inherited = PortUse.UNKNOWN;
     /** Pairs whose queues stay in use for a while though the driver has not enabled them yet: the other NIC's driver had. */
     private BitSet wide = new BitSet();
     /** Whether a handover that is under way closes the port, and whether it has. */
@@ -209,21 +210,22 @@ final class PortBinding {
     /**
      * Lets go of a port that another NIC is to have. Its rings do not run.
      *
-     * @return pairs whose queues are in use, as far as that is known
+     * @return how it was used here
      */
-    BitSet handOn() throws EngineException {
+    PortUse handOn() throws EngineException {
         detachAll();
+        // who takes rings forgets with them what it was told
+        PortUse use = new PortUse(port, lent == null ? applied : null, used);
         serve(null);
         applied = null;
         wide.clear();
-        BitSet left = used;
         used = new BitSet();
-        return left;
+        return use;
     }
 
-    /** A port comes from another NIC, where these pairs were in use. */
-    void inherit(BitSet pairs) {
-        inherited = pairs;
+    /** A port comes from another NIC, where it was used so. */
+    void inherit(PortUse use) {
+        inherited = use;
     }
 
     /**
@@ -239,10 +241,10 @@ final class PortBinding {
             throw new NetdevException("netdev " + slot.id() + ": its port was closed when it was to be had");
         }
         requireOwnFit(given, s);
-        exchange(given, null);
-        wide = inherited;
-        used = (BitSet) wide.clone();
-        inherited = new BitSet();
+        exchange(given, inherited.settings(given));
+        wide = inherited.pairs();
+        used = inherited.pairs();
+        inherited = PortUse.UNKNOWN;
     }
 
     private void applied(PortSettings settings) {

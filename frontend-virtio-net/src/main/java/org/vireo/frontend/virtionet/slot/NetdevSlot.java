@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
-import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -422,7 +421,7 @@ public final class NetdevSlot {
         swap.end();
         if (heir != null) {
             // with its port
-            heir.portGiven(new BitSet());
+            heir.portGiven(PortUse.UNKNOWN);
             return;
         }
         close(how);

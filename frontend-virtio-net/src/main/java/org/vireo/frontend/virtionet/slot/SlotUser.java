@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.slot;
 
-import java.util.BitSet;
 import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
@@ -50,9 +49,9 @@ public interface SlotUser {
     /**
      * It holds the netdev now, with its port if there is one; must only post.
      *
-     * @param pairs whose queues are in use, as far as that is known
+     * @param use how it was used before
      */
-    void portGiven(BitSet pairs);
+    void portGiven(PortUse use);
 
     /** A backend came that could serve; must only post. */
     void backendArrived();

@@ -2,7 +2,6 @@
 package org.vireo.frontend.virtionet.slot;
 
 import java.util.ArrayList;
-import java.util.BitSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
@@ -210,9 +209,9 @@ public final class SlotUsers {
      * The holder's rings do not run, and it has let go of the port: another NIC has it from now on, if one wants it.
      *
      * @param nic the holder
-     * @param pairs whose queues are in use, as far as that is known
+     * @param use how the holder used it
      */
-    public void pass(SlotUser nic, BitSet pairs) {
+    public void pass(SlotUser nic, PortUse use) {
         SlotUser next;
         synchronized (slot) {
             next = holder() == nic ? next() : null;
@@ -223,7 +222,7 @@ public final class SlotUsers {
             all.remove(next);
             all.addFirst(next);
         }
-        next.portGiven(pairs);
+        next.portGiven(use);
     }
 
     // ---- for the slot, with its lock
