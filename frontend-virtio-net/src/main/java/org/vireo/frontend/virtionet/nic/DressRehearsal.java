@@ -37,11 +37,14 @@ final class DressRehearsal implements AutoCloseable {
     /** What is less than a tenth faster than the best so far counts as no faster. */
     private static final double FASTER = 0.9;
     private static final int LIVES_WITHOUT_GAIN = 3;
+    private static final int VMM_CHANGES = 10;
     private static final long END_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final int LOOK_MILLIS = 100;
 
     private final Environment env;
     private final Callable<RehearsalStage> maker;
+    /** Whether a guest goes from one VMM to another, too. */
+    private final boolean changesVmm;
     private RehearsalStage stage;
     private boolean running;
     private volatile boolean closed;
@@ -50,8 +53,9 @@ final class DressRehearsal implements AutoCloseable {
     private long bestFrame = Long.MAX_VALUE;
     private long bestMove = Long.MAX_VALUE;
 
-    private DressRehearsal(Environment env, Callable<RehearsalStage> maker) {
+    private DressRehearsal(Environment env, boolean changesVmm, Callable<RehearsalStage> maker) {
         this.env = env;
+        this.changesVmm = changesVmm;
         this.maker = maker;
     }
 
@@ -62,7 +66,7 @@ final class DressRehearsal implements AutoCloseable {
      * @param real what the NIC lives in
      */
     static DressRehearsal of(NicImage image, Environment real) {
-        return new DressRehearsal(real, () -> {
+        return new DressRehearsal(real, false, () -> {
             String netdev = NicImages.options(NicImages.require(image, "nic"), "option.").getOrDefault("netdev", "");
             if (netdev.isEmpty()) {
                 return new RehearsalStage(image, real, new Slots(real.fds()));
@@ -81,16 +85,16 @@ final class DressRehearsal implements AutoCloseable {
      * @param with netdevs whose backend is the new one
      */
     static DressRehearsal of(NicImage image, Environment real, Slots with) {
-        return new DressRehearsal(real, () -> new RehearsalStage(image, real, with));
+        return new DressRehearsal(real, false, () -> new RehearsalStage(image, real, with));
     }
 
     /**
-     * One of a NIC as there may be one.
+     * One of a NIC as there may be one, whose guest changes its VMM, too.
      *
      * @param real what it would live in
      */
     static DressRehearsal ofAny(Environment real) {
-        return new DressRehearsal(real, () -> typical(real, TYPICAL));
+        return new DressRehearsal(real, true, () -> typical(real, TYPICAL));
     }
 
     /** With a stand-in for the backend too, one pair, and what the guest acknowledged, if there is one. */
@@ -187,7 +191,21 @@ final class DressRehearsal implements AutoCloseable {
         long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - began);
         String best = lives == 0 ? "" : "; best: " + bestMove / 1_000 + " us a handover, " + bestFrame + " ns a frame";
         String early = done ? "" : "; ended before it was fast";
-        return lives * (MOVES + 1) + " handovers, " + frames + " frames, " + millis + " ms" + best + early;
+        return lives * (MOVES + 1) + " handovers, " + frames + " frames, " + millis + " ms" + best + early
+                + (changesVmm && done ? "; " + changeVmm(deadlineNanos) : "");
+    }
+
+    private String changeVmm(long deadlineNanos) throws Exception {
+        long best = Long.MAX_VALUE;
+        int changes = 0;
+        try (VmmChangeStage s = new VmmChangeStage(env, TYPICAL)) {
+            for (int without = 0; without < LIVES_WITHOUT_GAIN && goesOn(deadlineNanos); changes += VMM_CHANGES) {
+                long now = s.change(VMM_CHANGES, () -> goesOn(deadlineNanos));
+                without = now < best * FASTER ? 0 : without + 1;
+                best = Math.min(best, now);
+            }
+        }
+        return changes + " changes of VMM; best: " + best / 1_000 + " us";
     }
 
     private boolean goesOn(long deadlineNanos) {

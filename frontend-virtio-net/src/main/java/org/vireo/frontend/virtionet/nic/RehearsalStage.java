@@ -3,8 +3,6 @@ package org.vireo.frontend.virtionet.nic;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import org.vireo.frontend.virtionet.block.NicBlockMemory;
@@ -14,8 +12,6 @@ import org.vireo.frontend.virtionet.rehearsal.StandIns;
 import org.vireo.frontend.virtionet.session.DeviceState;
 import org.vireo.frontend.virtionet.session.RingState;
 import org.vireo.frontend.virtionet.slot.Slots;
-import org.vireo.frontend.virtionet.worker.Watchdog;
-import org.vireo.frontend.virtionet.worker.Worker;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
 import org.vireo.net.api.Section;
@@ -23,8 +19,8 @@ import org.vireo.net.api.nic.NicImage;
 import org.vireo.posix.linux.UnixSockets;
 
 /**
- * Stand-ins for what is around a NIC: a driver with its memory and rings, a VMM's connection, a NIC block, and helpers that have the
- * priority of who makes them. On it a NIC that is like the one of an image lives through what a NIC lives through. One thread.
+ * Stand-ins for what is around a NIC: a driver with its memory and rings, a VMM's connection and a NIC block. On it a NIC that is like
+ * the one of an image lives through what a NIC lives through. One thread.
  */
 final class RehearsalStage implements AutoCloseable {
     private static final int STREAM = 1;
@@ -63,13 +59,9 @@ final class RehearsalStage implements AutoCloseable {
         this.image = image;
         this.loads = image.backend().isPresent();
         try {
-            Watchdog watchdog = new Watchdog();
-            closers.add(watchdog::close);
-            Worker worker = new Worker("vireo-rehearsal", real.fds(), watchdog, Worker.Urgency.INHERITED);
-            closers.add(worker::close);
-            ExecutorService executor = Executors.newCachedThreadPool(Thread.ofPlatform().daemon().name("vireo-rehearsal-", 0).factory());
-            closers.add(executor::shutdown);
-            env = real.twin(slots, worker, executor);
+            RehearsalThreads threads = new RehearsalThreads(real, slots);
+            closers.add(threads::close);
+            env = threads.environment();
             Section d = NicImages.require(image, "device");
             driver = new RehearsalDriver(real.fds(), d.number("features"));
             closers.add(driver::close);
