@@ -9,6 +9,15 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import org.vireo.bench.guest.Guest;
+import org.vireo.bench.guest.QemuGuest;
+import org.vireo.bench.guest.SoftGuestSide;
+import org.vireo.bench.host.BenchException;
+import org.vireo.bench.host.Stage;
+import org.vireo.bench.host.Tools;
+import org.vireo.bench.host.UserNamespace;
+import org.vireo.bench.series.HandoverSeries;
+import org.vireo.bench.series.SwapSeries;
 
 /** {@code vireo demo}: a guest keeps its network while its NIC moves between processes, and while its backend is replaced. */
 public final class Demo {

@@ -4,6 +4,11 @@ package org.vireo.bench;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import org.vireo.bench.figures.Freezes;
+import org.vireo.bench.host.Json;
+import org.vireo.bench.series.HandoverSeries;
+import org.vireo.bench.series.SwapSeries;
+import org.vireo.bench.traffic.Load;
 
 /**
  * What a demonstration showed.

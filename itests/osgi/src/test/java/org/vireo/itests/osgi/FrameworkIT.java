@@ -67,7 +67,7 @@ class FrameworkIT {
         }
         Set<String> missing = new TreeSet<>(House.ARROWS.keySet());
         bundles.forEach(b -> missing.remove(b.getSymbolicName()));
-        assertEquals(Set.of(House.LAUNCHER), missing);
+        assertEquals(Set.of(House.LAUNCHER, House.BENCH), missing);
     }
 
     @Test

@@ -34,6 +34,7 @@ final class House {
 
     static final String TEST_SUPPORT = "org.vireo.testsupport";
     static final String TCK = "org.vireo.tck";
+    static final String BENCH = "org.vireo.bench";
 
     /** Who may use whom: docs/architecture.md. Everything else is forbidden. */
     static final Map<String, Set<String>> ARROWS = new TreeMap<>(Map.ofEntries(
@@ -50,7 +51,19 @@ final class House {
             Map.entry(TAP, Set.of(API, POSIX)),
             Map.entry(VHOST_USER_BACKEND, Set.of(API, POSIX, VHOST_USER)),
             Map.entry(TEST_SUPPORT, Set.of(API, POSIX)),
-            Map.entry(TCK, Set.of(API, POSIX, TEST_SUPPORT))));
+            Map.entry(TCK, Set.of(API, POSIX, TEST_SUPPORT)),
+            Map.entry(BENCH, Set.of(API, POSIX, VHOST_USER, GUEST))));
+    /** Which of its own packages each of the bench's may use; its root, the commands, may use all. */
+    static final Map<String, Set<String>> BENCH_ARROWS = new TreeMap<>(Map.ofEntries(
+            Map.entry("host", Set.of()),
+            Map.entry("figures", Set.of()),
+            Map.entry("traffic", Set.of("host")),
+            Map.entry("guest", Set.of("host", "traffic")),
+            Map.entry("measure", Set.of("host", "figures")),
+            Map.entry("series", Set.of("host", "figures", "traffic", "guest")),
+            Map.entry("faults", Set.of("host", "traffic")),
+            Map.entry("peers", Set.of("host", "traffic", "guest")),
+            Map.entry("vm", Set.of("host", "figures", "traffic", "guest"))));
 
     private static final Path BUNDLES = Path.of(property("bundles.dir"));
     private static final Map<String, Room> ROOMS = read();
@@ -101,9 +114,9 @@ final class House {
         return ROOMS;
     }
 
-    /** The rooms that live in a framework. The launcher does not: it starts one. */
+    /** The rooms that live in a framework. The launcher does not: it starts one; nor does the bench, which has a command of its own. */
     static List<Room> inFramework() {
-        return ROOMS.values().stream().filter(r -> !r.name().equals(LAUNCHER)).toList();
+        return ROOMS.values().stream().filter(r -> !r.name().equals(LAUNCHER) && !r.name().equals(BENCH)).toList();
     }
 
     static Room room(String name) {

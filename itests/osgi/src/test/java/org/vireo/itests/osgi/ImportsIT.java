@@ -16,6 +16,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.BiConsumer;
 import java.util.jar.JarFile;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -91,6 +92,26 @@ class ImportsIT {
     }
 
     @Test
+    void packagesOfTheBenchUseEachOtherOneWayOnly() throws IOException {
+        House.Room bench = House.room(House.BENCH);
+        Set<String> named = new TreeSet<>(Set.of(House.BENCH));
+        House.BENCH_ARROWS.keySet().forEach(p -> named.add(House.BENCH + "." + p));
+        Set<String> packages = new TreeSet<>(bench.packages());
+        assertEquals(named, packages);
+        Set<String> wrong = new TreeSet<>();
+        eachUse(bench, (user, used) -> {
+            String from = user.substring(0, user.lastIndexOf('.'));
+            Set<String> arrows = from.equals(House.BENCH) ? House.BENCH_ARROWS.keySet()
+                    : House.BENCH_ARROWS.get(from.substring(House.BENCH.length() + 1));
+            if (packages.contains(used) && !used.equals(from) && (used.equals(House.BENCH)
+                    || !arrows.contains(used.substring(House.BENCH.length() + 1)))) {
+                wrong.add(user + " uses " + used);
+            }
+        });
+        assertEquals(Set.of(), wrong);
+    }
+
+    @Test
     void noPackageIsInTwoRooms() {
         Map<String, String> owner = new TreeMap<>();
         Set<String> wrong = new TreeSet<>();
@@ -120,6 +141,12 @@ class ImportsIT {
     /** Packages that the classes of a room mention, with one class that does. */
     private static Map<String, String> usedPackages(House.Room room) throws IOException {
         Map<String, String> used = new TreeMap<>();
+        eachUse(room, (user, p) -> used.putIfAbsent(p, user));
+        return used;
+    }
+
+    /** Tells each class of a room, and each package that it mentions. */
+    private static void eachUse(House.Room room, BiConsumer<String, String> use) throws IOException {
         try (JarFile jar = new JarFile(room.jar().toFile())) {
             for (var entry : jar.stream().filter(e -> e.getName().endsWith(".class")).toList()) {
                 if (entry.getName().endsWith("module-info.class")) {
@@ -128,27 +155,32 @@ class ImportsIT {
                 try (InputStream in = jar.getInputStream(entry)) {
                     ClassModel model = ClassFile.of().parse(in.readAllBytes());
                     String user = model.thisClass().asInternalName().replace('/', '.');
-                    for (PoolEntry e : model.constantPool()) {
-                        if (e instanceof ClassEntry c) {
-                            addPackage(used, c.asInternalName(), user);
-                        } else if (e instanceof Utf8Entry u) {
-                            Matcher m = INTERNAL_NAME.matcher(u.stringValue());
-                            while (m.find()) {
-                                addPackage(used, m.group(1) + "X", user);
-                            }
-                        }
-                    }
+                    packagesIn(model).forEach(p -> use.accept(user, p));
                 }
             }
         }
-        return used;
     }
 
-    private static void addPackage(Map<String, String> used, String internalName, String user) {
+    private static Set<String> packagesIn(ClassModel model) {
+        Set<String> packages = new TreeSet<>();
+        for (PoolEntry e : model.constantPool()) {
+            if (e instanceof ClassEntry c) {
+                addPackage(packages, c.asInternalName());
+            } else if (e instanceof Utf8Entry u) {
+                Matcher m = INTERNAL_NAME.matcher(u.stringValue());
+                while (m.find()) {
+                    addPackage(packages, m.group(1) + "X");
+                }
+            }
+        }
+        return packages;
+    }
+
+    private static void addPackage(Set<String> packages, String internalName) {
         String name = internalName.replaceFirst("^\\[+L?", "");
         int slash = name.lastIndexOf('/');
         if (slash > 0) {
-            used.putIfAbsent(name.substring(0, slash).replace('/', '.'), user);
+            packages.add(name.substring(0, slash).replace('/', '.'));
         }
     }
 }
