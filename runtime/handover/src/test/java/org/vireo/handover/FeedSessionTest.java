@@ -2,28 +2,19 @@
 package org.vireo.handover;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.vireo.handover.wire.Channel;
 import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.RecordType;
-import org.vireo.net.api.Fd;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.nic.NicException;
-import org.vireo.posix.Descriptors;
-import org.vireo.posix.linux.Processes;
-import org.vireo.posix.linux.UnixSockets;
 import org.vireo.testsupport.Await;
 
 /** An active process whose standby is made by hand: one that refuses. */
@@ -32,62 +23,41 @@ class FeedSessionTest {
     private static final Duration LIMIT = Duration.ofSeconds(15);
     private static final int AGAIN_MILLIS = 50;
 
-    private final Descriptors fds = new Descriptors();
-    private final FakeHost host = new FakeHost(fds);
-    private final List<String> events = Collections.synchronizedList(new ArrayList<>());
-    private Process process;
-    private Peer peer;
-    private Cancel cancel;
+    private SessionFixture f;
+    private FakeHost host;
     private Wake wake;
-    private Channel channel;
-    private Channel theirs;
     private FeedSession session;
-    private Thread thread;
 
     @BeforeEach
     void start() throws Exception {
-        process = new ProcessBuilder("sh", "-c", "read x").start();
-        Fd[] pair = UnixSockets.pair(fds, 1, false, "standby channel");
-        channel = new Channel(pair[0], fds);
-        theirs = new Channel(pair[1], fds);
-        peer = new Peer(fds, process.pid(), Processes.open(fds, process.pid()));
-        cancel = new Cancel(fds);
-        wake = new Wake(fds);
+        f = new SessionFixture();
+        host = f.host;
+        wake = new Wake(f.fds);
     }
 
     @AfterEach
     void stop() throws InterruptedException {
-        cancel.now("the test ends");
-        thread.join(20_000);
-        assertFalse(thread.isAlive());
-        channel.close();
-        theirs.close();
-        peer.close();
-        cancel.close();
+        f.end();
         wake.close();
-        host.close();
-        process.destroyForcibly().waitFor(10, TimeUnit.SECONDS);
     }
 
     private void feed(int againMillis) {
-        Context context = new Context(host, fds, Deadlines.STANDBY.withAgain(againMillis), (name, data) -> events.add(name + " " + data),
-                false);
-        session = new FeedSession(context, channel, peer, cancel, wake);
+        session = new FeedSession(f.context(Deadlines.STANDBY.withAgain(againMillis)), f.mine(), f.peer(), f.cancel, wake);
         host.watch(session::changed);
-        thread = Thread.ofPlatform().start(session::run);
+        f.start(session::run);
     }
 
     /** The next record that is no PING. */
     private RecordType next() throws IOException {
         long end = System.nanoTime() + LIMIT.toNanos();
         while (System.nanoTime() - end < 0) {
-            Message m = theirs.receive(Deadlines.in(10_000)).orElse(null);
+            Message m = f.theirs().receive(Deadlines.in(10_000)).orElse(null);
             if (m != null && m.type() != RecordType.PING) {
                 m.close();
                 return m.type();
             }
             if (m != null) {
-                theirs.send(Message.of(RecordType.PONG, Section.builder("PONG").build()), Deadlines.in(1_000));
+                f.tell(RecordType.PONG, Section.builder("PONG").build());
             }
         }
         throw new AssertionError("the active process says nothing but PING; it counts " + nics());
@@ -95,7 +65,7 @@ class FeedSessionTest {
 
     private void answer(RecordType type, String nic, String why) throws IOException {
         Section.Builder b = Message.about(type, nic);
-        theirs.send(Message.of(type, (type == RecordType.PREPARED ? b : b.text("why", why)).build()), Deadlines.in(1_000));
+        f.tell(type, (type == RecordType.PREPARED ? b : b.text("why", why)).build());
     }
 
     private void refuse(String nic, String why) throws IOException {
@@ -105,12 +75,6 @@ class FeedSessionTest {
 
     private String nics() {
         return session.toMap().get("nics").toString();
-    }
-
-    private List<String> events(String start) {
-        synchronized (events) {
-            return events.stream().filter(e -> e.startsWith(start)).toList();
-        }
     }
 
     @Test
@@ -132,10 +96,10 @@ class FeedSessionTest {
         Await.until(LIMIT, "prepared", () -> nics().equals("[{id=nic0, state=prepared}]"));
         nic.change();
         assertEquals(RecordType.CHANGE, next());
-        Await.until(LIMIT, "it is told", () -> events("STANDBY_PREPARED").size() == 1);
-        assertEquals(1, events("STANDBY_REFUSED").size(), events.toString());
-        assertEquals(List.of("STANDBY_READY {pid=" + process.pid() + ", nics=1, without=[nic0]}"),
-                events("STANDBY_READY").stream().map(e -> e.replaceAll("nics=1, pid=(\\d+)", "pid=$1, nics=1")).toList());
+        Await.until(LIMIT, "it is told", () -> f.events("STANDBY_PREPARED").size() == 1);
+        assertEquals(1, f.events("STANDBY_REFUSED").size(), f.events.toString());
+        assertEquals(List.of("STANDBY_READY {pid=" + f.other.pid() + ", nics=1, without=[nic0]}"),
+                f.events("STANDBY_READY").stream().map(e -> e.replaceAll("nics=1, pid=(\\d+)", "pid=$1, nics=1")).toList());
         assertEquals(List.of(), session.without());
     }
 
@@ -149,7 +113,7 @@ class FeedSessionTest {
         nic.change();
         nic.change();
         assertEquals(RecordType.GONE, next());
-        Message m = theirs.receive(Deadlines.in(10_000)).orElseThrow();
+        Message m = f.theirs().receive(Deadlines.in(10_000)).orElseThrow();
         assertEquals(RecordType.PREPARE, m.type());
         assertEquals(nic.block().seq(), m.image().seq());
         m.close();
@@ -163,8 +127,8 @@ class FeedSessionTest {
         assertEquals(RecordType.SYNCED, next());
         assertEquals(RecordType.GONE, next());
         refuse("nic0", "no such backend");
-        Await.until(LIMIT, "told", () -> events("STANDBY_REFUSED").size() == 2);
-        assertTrue(events("STANDBY_REFUSED").getLast().contains("no such backend"), events.toString());
+        Await.until(LIMIT, "told", () -> f.events("STANDBY_REFUSED").size() == 2);
+        assertTrue(f.events("STANDBY_REFUSED").getLast().contains("no such backend"), f.events.toString());
     }
 
     /** A change that the standby could not apply is a refusal too. */

@@ -3,7 +3,6 @@ package org.vireo.handover;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -25,7 +24,6 @@ import org.junit.jupiter.api.io.TempDir;
 import org.vireo.handover.wire.Channel;
 import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.RecordType;
-import org.vireo.handover.wire.WireException;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.StateFormat;
@@ -345,103 +343,6 @@ class RawPeerTest {
     private NicImage image(Fd block, Fd connection) {
         return NicImage.of("nic0", 1, 1L << 32, List.of(Section.builder("device").descriptor("block", block)
                 .descriptor("connection", connection).build()), null);
-    }
-
-    /** The target's session with a source that is the other process, up to PREPARED. */
-    private Thread session(Channel[] source, FakeBlock[] block) throws Exception {
-        Fd[] pair = UnixSockets.pair(fds, 1, false, "raw channel");
-        source[0] = new Channel(pair[0], fds);
-        Channel mine = new Channel(pair[1], fds);
-        Peer peer = new Peer(fds, other.pid(), Processes.open(fds, other.pid()));
-        Context context = new Context(host, fds, Deadlines.STANDARD, (name, data) -> { }, false);
-        Cancel cancel = new Cancel(fds);
-        Thread t = Thread.ofPlatform().start(() -> {
-            try (cancel) {
-                new TargetSession(context, mine, peer, cancel, new Report("target", context.events()), Parameters.STANDARD).run();
-            }
-        });
-        try (Fd file = FakeBlock.create(fds, "nic0"); Fd connection = EventFd.create(fds, "connection")) {
-            block[0] = new FakeBlock(file);
-            block[0].initialise();
-            block[0].setHolder(0, other.pid());
-            NicImage i = image(file, connection);
-            source[0].send(Message.of(RecordType.PREPARE, i), Deadlines.in(5_000));
-        }
-        Message m = next(source[0]);
-        assertEquals(RecordType.PREPARED, m.type(), m.toString());
-        return t;
-    }
-
-    @Test
-    void theEndOfTheChannelBeforeTheOfferLetsGoWithoutSideEffects() throws Exception {
-        Channel[] source = new Channel[1];
-        FakeBlock[] block = new FakeBlock[1];
-        Thread t = session(source, block);
-        source[0].close();
-        t.join();
-        assertEquals(List.of("close"), host.incoming.get(0).calls);
-        assertEquals(1, Ownership.decode(block[0].word()).epoch(), "the word was not touched");
-    }
-
-    /** What cannot be said is no reason to go on as if it had been: the source does not wait for it. */
-    @Test
-    void aTargetThatCannotAnswerEndsTheChannel() throws Exception {
-        Channel[] source = new Channel[1];
-        FakeBlock[] block = new FakeBlock[1];
-        Thread t = session(source, block);
-        long end = Deadlines.in(20_000);
-        WireException e = assertThrows(WireException.class, () -> {
-            for (long seq = 1L << 32 | 1; System.nanoTime() - end < 0; seq++) {
-                // nobody reads the answers
-                try (NicImage i = NicImage.of("nic0", 1, seq, List.of(), null)) {
-                    source[0].send(Message.of(RecordType.CHANGE, i), Deadlines.in(5_000));
-                }
-            }
-        });
-        assertTrue(e.getMessage().contains("EPIPE"), e.getMessage());
-        source[0].close();
-        t.join();
-    }
-
-    @Test
-    void aSourceThatDiesBeforeItsOfferIsSucceeded() throws Exception {
-        Channel[] source = new Channel[1];
-        FakeBlock[] block = new FakeBlock[1];
-        Thread t = session(source, block);
-        other.destroyForcibly().waitFor();
-        source[0].close();
-        t.join();
-        assertEquals(List.of("take", "own"), host.incoming.get(0).calls);
-        assertEquals(new Ownership(4, Phase.OWNED, 1, Ownership.NONE), Ownership.decode(block[0].word()));
-    }
-
-    @Test
-    void theWordAloneIsTheOffer() throws Exception {
-        Channel[] source = new Channel[1];
-        FakeBlock[] block = new FakeBlock[1];
-        Thread t = session(source, block);
-        long w = block[0].word();
-        assertTrue(block[0].compareAndSet(w, WordRules.offer(w, 1)));
-        // no OFFER record: the source stopped between the two
-        until("owned", () -> Ownership.decode(block[0].word()).equals(new Ownership(5, Phase.OWNED, 1, Ownership.NONE)));
-        source[0].close();
-        t.join();
-        assertEquals(List.of("take", "own"), host.incoming.get(0).calls);
-    }
-
-    @Test
-    void aTargetThatIsBehindDoesNotTake() throws Exception {
-        Channel[] source = new Channel[1];
-        FakeBlock[] block = new FakeBlock[1];
-        Thread t = session(source, block);
-        block[0].seq(block[0].seq() + 1);
-        long w = block[0].word();
-        assertTrue(block[0].compareAndSet(w, WordRules.offer(w, 1)));
-        source[0].send(Message.of(RecordType.OFFER, Message.about(RecordType.OFFER, "nic0").number("seq", 1).build()), Deadlines.in(1_000));
-        source[0].close();
-        t.join();
-        assertEquals(List.of("close"), host.incoming.get(0).calls);
-        assertEquals(Phase.OFFERED, Ownership.decode(block[0].word()).phase());
     }
 
     private void sendBytes(Path path, byte[] bytes, int descriptors) throws IOException {

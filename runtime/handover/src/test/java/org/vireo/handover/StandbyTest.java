@@ -6,8 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -16,120 +14,56 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.vireo.handover.wire.Channel;
 import org.vireo.handover.wire.Message;
 import org.vireo.handover.wire.RecordType;
-import org.vireo.net.api.Fd;
 import org.vireo.net.api.Section;
 import org.vireo.net.api.nic.NicImage;
 import org.vireo.net.api.nic.Ownership;
 import org.vireo.net.api.nic.Ownership.Phase;
-import org.vireo.posix.Descriptors;
-import org.vireo.posix.linux.EventFd;
-import org.vireo.posix.linux.Processes;
-import org.vireo.posix.linux.UnixSockets;
 
 /** A standby whose active process is made by hand: another process that dies in this way or that. */
 @Timeout(60)
 class StandbyTest {
-    private final Descriptors fds = new Descriptors();
-    private final FakeHost host = new FakeHost(fds);
-    private final List<String> events = Collections.synchronizedList(new ArrayList<>());
     private final CountDownLatch synced = new CountDownLatch(1);
     private Deadlines deadlines = Deadlines.STANDBY;
-    private Process active;
-    private Peer peer;
-    private Channel channel;
-    private Cancel cancel;
-    private Thread thread;
+    private SessionFixture f;
+    private FakeHost host;
 
     @BeforeEach
     void start() throws Exception {
-        // waits for a line and exits with 3
-        active = new ProcessBuilder("sh", "-c", "read x; exit 3").start();
-        Fd[] pair = UnixSockets.pair(fds, 1, false, "standby channel");
-        channel = new Channel(pair[0], fds);
-        peer = new Peer(fds, active.pid(), Processes.open(fds, active.pid()));
-        cancel = new Cancel(fds);
-        begin(pair[1], false);
+        f = new SessionFixture();
+        host = f.host;
+        begin(false);
     }
 
-    private void begin(Fd socket, boolean fences) {
-        Channel mine = new Channel(socket, fds);
-        Context context = new Context(host, fds, deadlines, (name, data) -> events.add(name + " " + data), false);
-        thread = Thread.ofPlatform().start(() -> new StandbySession(context, mine, peer, cancel, new Report("standby", context.events()),
-                fences, synced::countDown).run());
+    private void begin(boolean fences) {
+        Context context = f.context(deadlines);
+        f.start(new StandbySession(context, f.mine(), f.peer(), f.cancel, new Report("standby", context.events()), fences,
+                synced::countDown)::run);
     }
 
     /** The same, but one that fences. */
     private void fencing() throws Exception {
-        channel.close();
-        thread.join(20_000);
-        peer = new Peer(fds, active.pid(), Processes.open(fds, active.pid()));
-        Fd[] pair = UnixSockets.pair(fds, 1, false, "standby channel");
-        channel = new Channel(pair[0], fds);
-        begin(pair[1], true);
+        f.connect();
+        begin(true);
     }
 
     @AfterEach
     void stop() throws InterruptedException {
-        active.destroyForcibly().waitFor(10, TimeUnit.SECONDS);
-        channel.close();
-        cancel.now("the test ends");
-        thread.join(20_000);
-        assertFalse(thread.isAlive());
-        cancel.close();
-        host.close();
+        f.end();
     }
 
     private static void until(String what, BooleanSupplier condition) {
         org.vireo.testsupport.Await.until(java.time.Duration.ofSeconds(20), what, condition::getAsBoolean);
     }
 
-    private Message next() throws IOException {
-        while (true) {
-            var m = channel.receive(Deadlines.in(10_000));
-            if (m.isPresent()) {
-                return m.get();
-            }
-        }
-    }
-
-    /** A NIC of the active process, prepared. */
-    private FakeBlock prepare(String id) throws IOException {
-        FakeBlock block;
-        try (Fd file = FakeBlock.create(fds, id); Fd connection = EventFd.create(fds, "connection")) {
-            block = new FakeBlock(file);
-            block.initialise();
-            block.setHolder(0, active.pid());
-            try (NicImage i = NicImage.of(id, 1, 1L << 32, List.of(Section.builder("device").descriptor("block", file)
-                    .descriptor("connection", connection).build()), null)) {
-                channel.send(Message.of(RecordType.PREPARE, i), Deadlines.in(5_000));
-            }
-        }
-        Message m = next();
-        assertEquals(RecordType.PREPARED, m.type(), m.toString());
-        return block;
-    }
-
     private void change(String id, long seq) throws IOException {
         NicImage i = NicImage.of(id, 1, seq, List.of(Section.builder("ring 0").number("size", 256).build()), null);
-        channel.send(Message.of(RecordType.CHANGE, i), Deadlines.in(1_000));
+        f.theirs().send(Message.of(RecordType.CHANGE, i), Deadlines.in(1_000));
     }
 
     private void tell(RecordType type, String id, String why) throws IOException {
-        channel.send(Message.of(type, Message.about(type, id).text("why", why).build()), Deadlines.in(1_000));
-    }
-
-    private void killActive() throws InterruptedException {
-        active.destroyForcibly().waitFor();
-        channel.close();
-    }
-
-    private void exitActive() throws Exception {
-        active.getOutputStream().close();
-        active.waitFor();
-        channel.close();
+        f.tell(type, Message.about(type, id).text("why", why).build());
     }
 
     private List<String> calls(int nic) {
@@ -143,20 +77,19 @@ class StandbyTest {
             return w.phase() == Phase.OWNED && w.holder() == 1;
         });
         // with what it does once it owns
-        thread.join(20_000);
-        assertFalse(thread.isAlive());
+        f.awaitEnd();
         assertFalse(block.wasReadByTwo());
     }
 
     @Test
     void theNicsOfADeadProcessGoOn() throws Exception {
-        FakeBlock one = prepare("nic0");
-        FakeBlock two = prepare("nic1");
-        channel.send(Message.of(RecordType.PING, Section.builder("PING").build()), Deadlines.in(1_000));
-        assertEquals(RecordType.PONG, next().type());
-        channel.send(Message.of(RecordType.SYNCED, Section.builder("SYNCED").number("nics", 2).build()), Deadlines.in(1_000));
+        FakeBlock one = f.prepare("nic0");
+        FakeBlock two = f.prepare("nic1");
+        f.tell(RecordType.PING, Section.builder("PING").build());
+        assertEquals(RecordType.PONG, f.next().type());
+        f.tell(RecordType.SYNCED, Section.builder("SYNCED").number("nics", 2).build());
         assertTrue(synced.await(10, TimeUnit.SECONDS));
-        killActive();
+        f.kill();
         assertOwned(one);
         assertOwned(two);
         assertEquals(List.of("take", "own"), calls(0));
@@ -166,8 +99,8 @@ class StandbyTest {
     /** What ends is the channel; the process goes on, with its heartbeat, and keeps its NICs. */
     @Test
     void aBrokenChannelIsNoDeath() throws Exception {
-        FakeBlock block = prepare("nic0");
-        channel.close();
+        FakeBlock block = f.prepare("nic0");
+        f.theirs().close();
         until("let go", () -> calls(0).contains("close"));
         assertEquals(new Ownership(1, Phase.OWNED, 0, Ownership.NONE), Ownership.decode(block.word()));
     }
@@ -175,9 +108,9 @@ class StandbyTest {
     /** The owner died after it had said in the block what the standby had not heard. */
     @Test
     void whoIsBehindDoesNotTake() throws Exception {
-        FakeBlock block = prepare("nic0");
+        FakeBlock block = f.prepare("nic0");
         block.seq(block.seq() + 1);
-        killActive();
+        f.kill();
         until("let go", () -> calls(0).contains("close"));
         assertEquals(List.of("close"), calls(0));
         assertEquals(Phase.OWNED, Ownership.decode(block.word()).phase());
@@ -186,23 +119,23 @@ class StandbyTest {
     /** The owner died after it had announced what it had not yet brought into effect. */
     @Test
     void whoIsOneAheadTakes() throws Exception {
-        FakeBlock block = prepare("nic0");
+        FakeBlock block = f.prepare("nic0");
         change("nic0", block.seq() + 1);
-        killActive();
+        f.kill();
         assertOwned(block);
         assertEquals(List.of("change", "take", "own"), calls(0));
     }
 
     @Test
     void aDeletedNicIsGoneHereToo() throws Exception {
-        FakeBlock gone = prepare("nic0");
-        FakeBlock stays = prepare("nic1");
+        FakeBlock gone = f.prepare("nic0");
+        FakeBlock stays = f.prepare("nic1");
         long w = gone.word();
         assertTrue(gone.compareAndSet(w, Ownership.decode(w).next(Phase.CLOSED, 0, Ownership.NONE).encode()));
         tell(RecordType.GONE, "nic0", "it has ended");
         until("let go", () -> calls(0).contains("close"));
         until("forgotten", () -> host.removed.equals(List.of("nic0")));
-        killActive();
+        f.kill();
         assertOwned(stays);
         assertEquals(List.of("close"), calls(0));
     }
@@ -210,12 +143,12 @@ class StandbyTest {
     /** A NIC of which the picture is void may come again under the same id. */
     @Test
     void aNicThatCannotBeFollowedComesAgain() throws Exception {
-        prepare("nic0");
+        f.prepare("nic0");
         tell(RecordType.GONE, "nic0", "its backend leaves");
         until("let go", () -> calls(0).contains("close"));
         assertEquals(List.of(), host.removed);
-        FakeBlock again = prepare("nic0");
-        killActive();
+        FakeBlock again = f.prepare("nic0");
+        f.kill();
         assertOwned(again);
         assertEquals(List.of("take", "own"), calls(1));
     }
@@ -223,24 +156,24 @@ class StandbyTest {
     /** It moved away and came back before this process had seen whose it was meanwhile. */
     @Test
     void aNicThatCameBackIsPreparedAnew() throws Exception {
-        FakeBlock block = prepare("nic0");
+        FakeBlock block = f.prepare("nic0");
         // a third process has it, and nothing can be said of that one's life
         long w = block.word();
         assertTrue(block.compareAndSet(w, Ownership.decode(w).next(Phase.RUNNING, 7, 0).encode()));
         tell(RecordType.GONE, "nic0", "it has moved");
-        FakeBlock again = prepare("nic0");
+        FakeBlock again = f.prepare("nic0");
         assertEquals(List.of("close"), calls(0));
-        killActive();
+        f.kill();
         assertOwned(again);
     }
 
     /** The process died by itself, in this NIC: once may be chance, twice within a minute is not. */
     @Test
     void aNicThatKillsTwiceIsNotTaken() throws Exception {
-        FakeBlock once = prepare("once");
-        FakeBlock twice = prepare("twice");
-        FakeBlock other = prepare("other");
-        FakeBlock longAgo = prepare("long-ago");
+        FakeBlock once = f.prepare("once");
+        FakeBlock twice = f.prepare("twice");
+        FakeBlock other = f.prepare("other");
+        FakeBlock longAgo = f.prepare("long-ago");
         for (FakeBlock b : List.of(once, twice, longAgo)) {
             b.entered(true);
         }
@@ -248,7 +181,7 @@ class StandbyTest {
         twice.entered(true);
         longAgo.succeed(System.nanoTime() - 61_000_000_000L);
         longAgo.entered(true);
-        exitActive();
+        f.exit();
         assertOwned(once);
         assertOwned(other);
         assertOwned(longAgo);
@@ -256,18 +189,18 @@ class StandbyTest {
         assertEquals(List.of("close"), calls(1));
         assertTrue(once.death() != 0, "the death is noted for the next one");
         assertEquals(0, other.death());
-        until("it is said", () -> events.stream().anyMatch(e -> e.startsWith("NIC_POISONED") && e.contains("nic=twice")));
+        until("it is said", () -> f.events.stream().anyMatch(e -> e.startsWith("NIC_POISONED") && e.contains("nic=twice")));
         until("it does not wait any more", () -> host.removed.equals(List.of("twice")));
     }
 
     /** Who was killed from outside did not die of the NIC that it was in. */
     @Test
     void sigkillIsNotTheNicsFault() throws Exception {
-        FakeBlock block = prepare("nic0");
+        FakeBlock block = f.prepare("nic0");
         block.succeed(System.nanoTime());
         long before = block.death();
         block.entered(true);
-        killActive();
+        f.kill();
         assertOwned(block);
         assertEquals(before, block.death());
     }
@@ -276,10 +209,10 @@ class StandbyTest {
     @Test
     void whoStandsStillIsFencedAndEnded() throws Exception {
         fencing();
-        FakeBlock block = prepare("nic0");
+        FakeBlock block = f.prepare("nic0");
         block.still();
-        assertTrue(active.waitFor(20, TimeUnit.SECONDS), "it was ended");
-        channel.close();
+        assertTrue(f.other.waitFor(20, TimeUnit.SECONDS), "it was ended");
+        f.theirs().close();
         assertOwned(block);
         assertEquals(List.of("take", "own"), calls(0));
     }
@@ -289,34 +222,34 @@ class StandbyTest {
         // the test is who lets go, and it may have to wait for a processor
         deadlines = Deadlines.STANDBY.withFenced(10_000);
         fencing();
-        FakeBlock block = prepare("nic0");
+        FakeBlock block = f.prepare("nic0");
         block.still();
         until("fenced", () -> Ownership.decode(block.word()).equals(new Ownership(2, Phase.FENCED, 1, 0)));
         long w = block.word();
         assertTrue(block.compareAndSet(w, Ownership.decode(w).next(Phase.TAKEN, 1, 0).encode()));
         until("the standby owns", () -> Ownership.decode(block.word()).phase() == Phase.OWNED);
-        channel.close();
+        f.theirs().close();
         assertOwned(block);
-        assertTrue(active.isAlive());
+        assertTrue(f.other.isAlive());
     }
 
     /** The heartbeat goes on, and somebody who asks for nothing else is not fenced. */
     @Test
     void whoBeatsIsNotFenced() throws Exception {
         fencing();
-        FakeBlock block = prepare("nic0");
-        assertFalse(active.waitFor(3, TimeUnit.SECONDS));
+        FakeBlock block = f.prepare("nic0");
+        assertFalse(f.other.waitFor(3, TimeUnit.SECONDS));
         assertEquals(new Ownership(1, Phase.OWNED, 0, Ownership.NONE), Ownership.decode(block.word()));
     }
 
     @Test
     void aStandbyThatEndsLeavesEverythingAlone() throws Exception {
-        FakeBlock block = prepare("nic0");
-        cancel.now("this process is ending");
-        Message m = next();
+        FakeBlock block = f.prepare("nic0");
+        f.cancel.now("this process is ending");
+        Message m = f.next();
         assertEquals(RecordType.REFUSED, m.type());
         assertEquals("this process is ending", m.text("why"));
-        thread.join(20_000);
+        f.awaitEnd();
         assertEquals(List.of("close"), calls(0));
         assertEquals(new Ownership(1, Phase.OWNED, 0, Ownership.NONE), Ownership.decode(block.word()));
     }
