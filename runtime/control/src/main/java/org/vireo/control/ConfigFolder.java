@@ -22,8 +22,8 @@ import java.util.function.LongSupplier;
 import java.util.function.Predicate;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.vireo.control.ConfigEntry.Stand;
 import org.vireo.control.ConfigSteps.Outcome;
-import org.vireo.control.ConfigSteps.Stand;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicStatus;
 
@@ -43,37 +43,12 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
     private final BiConsumer<String, Map<String, ?>> events;
     private final WatchedFolder watched;
     private final ConfigSteps steps;
-    private final Map<String, Entry> entries = new TreeMap<>();
+    private final Map<String, ConfigEntry> entries = new TreeMap<>();
     private final Set<String> told = new HashSet<>();
     private BooleanSupplier active = () -> false;
     private List<String> former = List.of();
     private boolean adopted;
     private volatile boolean closed;
-
-    /** A file, and what became of it. */
-    static final class Entry {
-        final Path file;
-        /** What tells its content from another; null: it could not be read. */
-        String content;
-        /** What the content asks for, or the one before it that asked for something. */
-        ConfigFile wanted;
-        private boolean wrong;
-        /** Options of what it has made, or null. */
-        Map<String, String> made;
-        /** Options of what it had made when that went, without it. */
-        Map<String, String> lost;
-        Stand stand = Stand.OPEN;
-        private String said = "";
-        boolean removed;
-
-        Entry(Path file) {
-            this.file = file;
-        }
-
-        boolean isNic() {
-            return wanted != null && wanted.isNic();
-        }
-    }
 
     /**
      * A folder, not looked at yet.
@@ -110,7 +85,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
 
     /** The NICs of files wait for their state from another process, which brings their netdevs. */
     synchronized void awaitNics() {
-        each(e -> e.isNic() && isOpen(e), steps::await);
+        each(e -> e.isNic() && e.isOpen(), steps::await);
     }
 
     /**
@@ -152,8 +127,8 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
     /** What a process that goes on with this one's NICs cannot see: which of them are of files, and which files are to be left alone. */
     synchronized List<String> known() {
         List<String> known = new ArrayList<>();
-        for (Map.Entry<String, Entry> e : entries.entrySet()) {
-            Entry f = e.getValue();
+        for (Map.Entry<String, ConfigEntry> e : entries.entrySet()) {
+            ConfigEntry f = e.getValue();
             if (f.made != null && !watched.isLost(e.getKey())) {
                 known.add(MADE + e.getKey());
             } else if (!f.removed && f.content != null && (f.stand == Stand.LEFT || f.stand == Stand.FOREIGN)) {
@@ -179,7 +154,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
     @Override
     public synchronized void settled(Path file, boolean forLong) {
         String name = file.getFileName().toString();
-        Entry e = entries.computeIfAbsent(name, n -> new Entry(file));
+        ConfigEntry e = entries.computeIfAbsent(name, n -> new ConfigEntry(file));
         e.removed = false;
         try {
             byte[] bytes;
@@ -188,13 +163,10 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
             }
             String content = WatchedFolder.digest(new ByteArrayInputStream(bytes));
             if (content.equals(e.content)) {
-                again(e, forLong);
+                e.again(forLong);
                 return;
             }
-            e.content = content;
-            e.said = "";
-            e.stand = Stand.OPEN;
-            e.wrong = true;
+            e.changed(content);
             if (bytes.length > LARGEST) {
                 throw new NicException("is larger than any configuration, which has " + LARGEST / 1024 + " KiB at most");
             }
@@ -209,20 +181,10 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         }
     }
 
-    /** Its content is what it was: a touch asks for another try. */
-    private void again(Entry e, boolean forLong) {
-        if (e.stand == Stand.DONE) {
-            e.stand = Stand.OPEN;
-        } else if (!forLong && (e.stand == Stand.REFUSED || e.stand == Stand.FOREIGN) && !e.wrong) {
-            e.said = "";
-            e.stand = Stand.OPEN;
-        }
-    }
-
     @Override
     public synchronized void removed(Path file) {
         String name = file.getFileName().toString();
-        Entry e = entries.get(name);
+        ConfigEntry e = entries.get(name);
         if (e == null) {
             return;
         }
@@ -250,18 +212,14 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
             adopt();
         }
         operations.changes().exclusively(List.of(), this::lookForLost);
-        removeAll(Entry::isNic);
+        removeAll(ConfigEntry::isNic);
         netdevs();
-        each(e -> e.isNic() && isOpen(e), steps::nic);
+        each(e -> e.isNic() && e.isOpen(), steps::nic);
         removeAll(e -> !e.isNic());
     }
 
-    private static boolean isOpen(Entry e) {
-        return !e.removed && !e.wrong && (e.stand == Stand.OPEN || e.stand == Stand.WAITS);
-    }
-
-    private void each(Predicate<Entry> which, ConfigSteps.Step step) {
-        for (Entry e : List.copyOf(entries.values())) {
+    private void each(Predicate<ConfigEntry> which, ConfigSteps.Step step) {
+        for (ConfigEntry e : List.copyOf(entries.values())) {
             if (!closed && which.test(e)) {
                 operations.changes().exclusively(steps.things(e), () -> ConfigSteps.attempt(step, e)).ifPresent(o -> conclude(e, o));
             }
@@ -273,15 +231,15 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
      * one after the other.
      */
     private void netdevs() {
-        Map<String, List<Entry>> byId = new TreeMap<>();
-        entries.values().stream().filter(e -> !e.isNic() && isOpen(e))
+        Map<String, List<ConfigEntry>> byId = new TreeMap<>();
+        entries.values().stream().filter(e -> !e.isNic() && e.isOpen())
                 .forEach(e -> byId.computeIfAbsent(e.wanted.id(), id -> new ArrayList<>()).add(e));
-        BlockingQueue<Map<Entry, Optional<Outcome>>> done = new LinkedBlockingQueue<>();
-        for (List<Entry> same : byId.values()) {
+        BlockingQueue<Map<ConfigEntry, Optional<Outcome>>> done = new LinkedBlockingQueue<>();
+        for (List<ConfigEntry> same : byId.values()) {
             Thread.ofVirtual().name("config-folder-netdev").start(() -> {
-                Map<Entry, Optional<Outcome>> outcomes = new LinkedHashMap<>();
+                Map<ConfigEntry, Optional<Outcome>> outcomes = new LinkedHashMap<>();
                 try {
-                    for (Entry e : same) {
+                    for (ConfigEntry e : same) {
                         outcomes.put(e, operations.changes().exclusively(steps.things(e), () -> ConfigSteps.attempt(steps::netdev, e)));
                     }
                 } finally {
@@ -294,7 +252,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
                 done.take().forEach((e, o) -> {
                     o.ifPresent(x -> conclude(e, x));
                     String id = e.wanted.id();
-                    each(n -> n.isNic() && isOpen(n) && id.equals(n.wanted.options().get("netdev")), steps::nic);
+                    each(n -> n.isNic() && n.isOpen() && id.equals(n.wanted.options().get("netdev")), steps::nic);
                 });
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
@@ -303,7 +261,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         }
     }
 
-    private void conclude(Entry e, Outcome o) {
+    private void conclude(ConfigEntry e, Outcome o) {
         e.stand = o.stand();
         if (o.stand() == Stand.DONE) {
             e.said = "";
@@ -331,27 +289,23 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         }
     }
 
-    private void applied(Entry e, Outcome o) {
+    private void applied(ConfigEntry e, Outcome o) {
         LOG.info("{}: {}", e.file, o.message());
         event("CONFIG_APPLIED", e, "done", o);
     }
 
-    private void event(String name, Entry e, String what, Outcome o) {
+    private void event(String name, ConfigEntry e, String what, Outcome o) {
         events.accept(name, Map.of("file", e.file.toString(), what, o.message()));
     }
 
     /** What stood in the way of others may have gone. */
-    private void retry(Predicate<Entry> which) {
-        for (Entry e : entries.values()) {
-            if (e.stand == Stand.REFUSED && e.made == null && !e.wrong && which.test(e)) {
-                e.stand = Stand.OPEN;
-            }
-        }
+    private void retry(Predicate<ConfigEntry> which) {
+        entries.values().stream().filter(which).forEach(ConfigEntry::retry);
     }
 
-    private void removeAll(Predicate<Entry> which) {
-        for (Map.Entry<String, Entry> n : List.copyOf(entries.entrySet())) {
-            Entry e = n.getValue();
+    private void removeAll(Predicate<ConfigEntry> which) {
+        for (Map.Entry<String, ConfigEntry> n : List.copyOf(entries.entrySet())) {
+            ConfigEntry e = n.getValue();
             if (closed || !e.removed || !which.test(e)) {
                 continue;
             }
@@ -381,8 +335,8 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
     private int lookForLost() {
         Map<String, NicStatus> there = new LinkedHashMap<>();
         operations.nics().forEach(n -> there.put(n.id(), n));
-        for (Map.Entry<String, Entry> n : List.copyOf(entries.entrySet())) {
-            Entry e = n.getValue();
+        for (Map.Entry<String, ConfigEntry> n : List.copyOf(entries.entrySet())) {
+            ConfigEntry e = n.getValue();
             if (!e.isNic()) {
                 continue;
             }
@@ -413,8 +367,8 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
                 leave.put(words[2], words[1]);
             }
         }
-        for (Map.Entry<String, Entry> n : entries.entrySet()) {
-            Entry e = n.getValue();
+        for (Map.Entry<String, ConfigEntry> n : entries.entrySet()) {
+            ConfigEntry e = n.getValue();
             if (e.wrong || e.made != null) {
                 continue;
             }
@@ -427,7 +381,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         for (String k : former) {
             String name = k.startsWith(MADE) ? k.substring(MADE.length()) : "";
             if (ConfigFile.isName(name) && !entries.containsKey(name)) {
-                Entry e = new Entry(folder.resolve(name));
+                ConfigEntry e = new ConfigEntry(folder.resolve(name));
                 e.wanted = ConfigFile.named(name);
                 e.made = Map.of();
                 e.removed = true;
@@ -437,7 +391,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
     }
 
     /** The file that has made a netdev or NIC. */
-    private Optional<Entry> maker(ConfigFile what) {
+    private Optional<ConfigEntry> maker(ConfigFile what) {
         return entries.values().stream().filter(e -> e.made != null && e.wanted.isNic() == what.isNic() && e.wanted.id().equals(what.id()))
                 .findFirst();
     }
@@ -457,7 +411,7 @@ final class ConfigFolder implements WatchedFolder.Follower, AutoCloseable {
         return words.isEmpty() ? "" : "of the files in " + folder + " " + String.join(", ", words);
     }
 
-    private void count(List<String> words, String what, Predicate<Entry> which) {
+    private void count(List<String> words, String what, Predicate<ConfigEntry> which) {
         List<String> names = entries.entrySet().stream().filter(e -> which.test(e.getValue())).map(Map.Entry::getKey).toList();
         if (!names.isEmpty()) {
             words.add(names.size() + " " + what + " (" + (names.size() > 3 ? String.join(", ", names.subList(0, 3)) + ", ..."

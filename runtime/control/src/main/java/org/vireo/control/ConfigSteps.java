@@ -11,7 +11,7 @@ import java.util.function.Predicate;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import org.vireo.control.ConfigFolder.Entry;
+import org.vireo.control.ConfigEntry.Stand;
 import org.vireo.net.api.nic.NicException;
 import org.vireo.net.api.nic.NicState;
 import org.vireo.net.api.nic.NicStatus;
@@ -23,30 +23,14 @@ final class ConfigSteps {
 
     private final Operations operations;
     private final Predicate<String> given;
-    private final Function<ConfigFile, Optional<Entry>> maker;
-
-    /** Where a file is. */
-    enum Stand {
-        /** Its content is new. */
-        OPEN,
-        /** It works when something else has come. */
-        WAITS,
-        /** It does not work as it is. */
-        REFUSED,
-        /** Its id is somebody else's. */
-        FOREIGN,
-        /** Somebody else has deleted what it had made. */
-        LEFT,
-        /** What it asks for is so. */
-        DONE
-    }
+    private final Function<ConfigFile, Optional<ConfigEntry>> maker;
 
     /** What became of a file, and what is to be said about it. */
     record Outcome(Stand stand, String message) { }
 
     /** What is done about a file. */
     interface Step {
-        Outcome apply(Entry e) throws NicException, Operations.NotFoundException;
+        Outcome apply(ConfigEntry e) throws NicException, Operations.NotFoundException;
     }
 
     /**
@@ -56,14 +40,14 @@ final class ConfigSteps {
      * @param given whether a netdev or a NIC, {@code "netdev ID"} or {@code "NIC ID"}, is the command line's
      * @param maker the file that has made a netdev or a NIC
      */
-    ConfigSteps(Operations operations, Predicate<String> given, Function<ConfigFile, Optional<Entry>> maker) {
+    ConfigSteps(Operations operations, Predicate<String> given, Function<ConfigFile, Optional<ConfigEntry>> maker) {
         this.operations = operations;
         this.given = given;
         this.maker = maker;
     }
 
     /** Whatever a step does: its file is told what is wrong. */
-    static Outcome attempt(Step step, Entry e) {
+    static Outcome attempt(Step step, ConfigEntry e) {
         try {
             return step.apply(e);
         } catch (NicException x) {
@@ -77,12 +61,12 @@ final class ConfigSteps {
         }
     }
 
-    static Outcome left(Entry e) {
+    static Outcome left(ConfigEntry e) {
         return new Outcome(Stand.LEFT, e.wanted + " has gone, deleted or moved by somebody else; it is made again when the file changes");
     }
 
     /** What a step about a file may change. */
-    List<String> things(Entry e) {
+    List<String> things(ConfigEntry e) {
         ConfigFile w = e.wanted;
         String wanted = w.options().get("netdev");
         if (!w.isNic()) {
@@ -94,7 +78,7 @@ final class ConfigSteps {
 
     // ---- netdevs
 
-    Outcome netdev(Entry e) throws NicException, Operations.NotFoundException {
+    Outcome netdev(ConfigEntry e) throws NicException, Operations.NotFoundException {
         ConfigFile w = e.wanted;
         NetdevStore.Netdev now = operations.netdevs().netdev(w.id()).orElse(null);
         if (e.made == null) {
@@ -115,9 +99,9 @@ final class ConfigSteps {
         return new Outcome(Stand.DONE, w + " is changed");
     }
 
-    private Outcome make(Entry e, NetdevStore.Netdev now) throws NicException, Operations.NotFoundException {
+    private Outcome make(ConfigEntry e, NetdevStore.Netdev now) throws NicException, Operations.NotFoundException {
         ConfigFile w = e.wanted;
-        Optional<Entry> other = maker.apply(w);
+        Optional<ConfigEntry> other = maker.apply(w);
         if (other.isPresent() && other.get().removed && now != null && isOf(now, w)) {
             // it was swapped to this type, and the file is called so now
             e.made = now.options();
@@ -162,7 +146,7 @@ final class ConfigSteps {
 
     // ---- NICs
 
-    Outcome nic(Entry e) throws NicException, Operations.NotFoundException {
+    Outcome nic(ConfigEntry e) throws NicException, Operations.NotFoundException {
         ConfigFile w = e.wanted;
         NicStatus now = there(w.id()).orElse(null);
         if (e.made == null && now != null) {
@@ -190,7 +174,7 @@ final class ConfigSteps {
     }
 
     /** Nothing of a NIC can be changed while it lives, and one that a VMM has is not taken away. */
-    private Outcome replace(Entry e, NicStatus now, String difference) throws NicException, Operations.NotFoundException {
+    private Outcome replace(ConfigEntry e, NicStatus now, String difference) throws NicException, Operations.NotFoundException {
         ConfigFile w = e.wanted;
         if (IN_USE.contains(now.state()) || now.vmmPid() != 0 || now.features() != 0) {
             throw new NicException(w + ": " + difference + " takes a new NIC, and "
@@ -223,7 +207,7 @@ final class ConfigSteps {
     }
 
     /** It waits for its state from another process. */
-    Outcome await(Entry e) throws NicException {
+    Outcome await(ConfigEntry e) throws NicException {
         operations.addNic(e.wanted.withId());
         e.made = e.wanted.withId();
         return new Outcome(Stand.DONE, e.wanted + " waits for the process that hands it over");
@@ -249,7 +233,7 @@ final class ConfigSteps {
      *
      * @param known whether it is known to be the file's, whatever type it is of by now
      */
-    void adopt(Entry e, boolean known) {
+    void adopt(ConfigEntry e, boolean known) {
         ConfigFile w = e.wanted;
         if (given.test(w.toString()) || maker.apply(w).isPresent()) {
             return;
@@ -266,7 +250,7 @@ final class ConfigSteps {
     }
 
     /** The file has been removed. */
-    Outcome remove(Entry e) {
+    Outcome remove(ConfigEntry e) {
         ConfigFile w = e.wanted;
         try {
             if (w.isNic()) {
