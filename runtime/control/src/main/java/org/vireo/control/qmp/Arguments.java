@@ -13,6 +13,8 @@ import java.util.Optional;
  * calls {@link #end()} or {@link #rest()} before it does anything. One thread.
  */
 public final class Arguments {
+    private static final String TEXTS = "array of strings";
+
     private final Map<String, Object> left;
 
     /**
@@ -47,14 +49,7 @@ public final class Arguments {
      * @throws QmpException it is not a text
      */
     public Optional<String> optionalText(String name) throws QmpException {
-        if (!left.containsKey(name)) {
-            return Optional.empty();
-        }
-        Object value = left.remove(name);
-        if (value instanceof String s) {
-            return Optional.of(s);
-        }
-        throw wrongType(name, "string", value);
+        return optional(name, "string", String.class);
     }
 
     /**
@@ -65,14 +60,7 @@ public final class Arguments {
      * @throws QmpException it is none
      */
     public Optional<Boolean> optionalFlag(String name) throws QmpException {
-        if (!left.containsKey(name)) {
-            return Optional.empty();
-        }
-        Object value = left.remove(name);
-        if (value instanceof Boolean b) {
-            return Optional.of(b);
-        }
-        throw wrongType(name, "boolean", value);
+        return optional(name, "boolean", Boolean.class);
     }
 
     /**
@@ -83,21 +71,29 @@ public final class Arguments {
      * @throws QmpException it is none
      */
     public Optional<List<String>> optionalTexts(String name) throws QmpException {
-        if (!left.containsKey(name)) {
+        Optional<?> list = optional(name, TEXTS, List.class);
+        if (list.isEmpty()) {
             return Optional.empty();
         }
-        Object value = left.remove(name);
-        if (!(value instanceof List<?> list)) {
-            throw wrongType(name, "array of strings", value);
-        }
         List<String> texts = new ArrayList<>();
-        for (Object o : list) {
+        for (Object o : (List<?>) list.get()) {
             if (!(o instanceof String s)) {
-                throw wrongType(name, "array of strings", o);
+                throw wrongType(name, TEXTS, o);
             }
             texts.add(s);
         }
         return Optional.of(texts);
+    }
+
+    private <T> Optional<T> optional(String name, String expected, Class<T> type) throws QmpException {
+        if (!left.containsKey(name)) {
+            return Optional.empty();
+        }
+        Object value = left.remove(name);
+        if (!type.isInstance(value)) {
+            throw wrongType(name, expected, value);
+        }
+        return Optional.of(type.cast(value));
     }
 
     /**
