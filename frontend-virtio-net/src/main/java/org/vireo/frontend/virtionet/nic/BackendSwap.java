@@ -6,39 +6,33 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.ScheduledFuture;
-import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.frontend.virtionet.device.EngineException;
 import org.vireo.frontend.virtionet.nic.Actor.Urgency;
+import org.vireo.frontend.virtionet.nic.SwapPreparation.Outcome;
 import org.vireo.frontend.virtionet.slot.NetdevSlot;
 import org.vireo.frontend.virtionet.slot.OpenedPort;
 import org.vireo.frontend.virtionet.slot.Replacement;
 import org.vireo.frontend.virtionet.slot.SlotSwap;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.NetdevException;
-import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortSettings;
 import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.nic.NicImage;
-import org.vireo.posix.linux.Threads;
 
 /**
  * Replaces the backend behind a NIC by a better one, make before break: the new one loads what the old one saves, and rehearses, while
  * the old one serves; rings stand still only for the change. The old port stays as it is until the new one has moved a frame, or a second
- * has passed: until then going back is going on with the same object. Of the NIC's actor; preparations run beside.
+ * has passed: until then going back is going on with the same object. Of the NIC's actor; a {@link SwapPreparation} runs beside.
  */
 final class BackendSwap {
     private static final Logger LOG = LoggerFactory.getLogger(BackendSwap.class);
     private static final long SAVE_NANOS = TimeUnit.SECONDS.toNanos(2);
-    /** Of all NICs: where fifty have a better backend at once, fifty rehearsals at the same time would help none of them. */
-    private static final Semaphore PREPARATIONS = new Semaphore(2);
-    private static final long REHEARSE_NANOS = TimeUnit.SECONDS.toNanos(4);
-    private static final long LOAD_NANOS = TimeUnit.SECONDS.toNanos(5);
     private static final long FREEZE_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
     private static final int MOST_RESTLESS = 3;
-    private static final long UNAVAILABLE_MILLIS = 2_000;
+    private static final long NOT_YET_MILLIS = 2_000;
     private static final long TRIAL_NANOS = TimeUnit.SECONDS.toNanos(1);
     private static final long LOOK_MILLIS = 20;
     private static final long LATER_MILLIS = 500;
@@ -46,8 +40,8 @@ final class BackendSwap {
     private final Nic nic;
     private final NetdevSlot slot;
     private final SlotSwap swaps;
-    /** What is being prepared, or null. */
-    private Replacement prepared;
+    /** What is going on beside, or null. */
+    private SwapPreparation preparation;
     /** What is in place but not confirmed, or null. */
     private Replacement trial;
     private long trialEnds;
@@ -58,9 +52,8 @@ final class BackendSwap {
     private boolean ended;
     /** How often in a row the one that serves did not stand still. */
     private int restless;
-    /** Which one had nobody at its other side: that is told once. */
+    /** Which one was too early: that is told once. */
     private String early = "";
-    private volatile DressRehearsal rehearsal;
 
     BackendSwap(Nic nic) {
         this.nic = nic;
@@ -70,7 +63,7 @@ final class BackendSwap {
 
     /** Begins one if there is a better backend than the one that serves, and nothing else is going on. */
     void look() {
-        if (ended || prepared != null || trial != null || nic.binding().port() == null || !nic.alive()) {
+        if (ended || preparation != null || trial != null || nic.binding().port() == null || !nic.alive()) {
             return;
         }
         if (!nic.custody().isOwner()) {
@@ -86,14 +79,34 @@ final class BackendSwap {
             return;
         }
         Replacement r = better.get();
-        prepared = r;
         LOG.info("NIC {}: netdev {}: {} is to replace {}", nic.id(), slot.id(), r.to(), r.from());
         PortSettings settings = nic.binding().applied();
+        preparation = new SwapPreparation(nic, r);
         try {
             NicImage image = swaps.saves() ? NicImages.whole(nic, slot.served().save(System.nanoTime() + SAVE_NANOS), false) : null;
-            Thread.ofPlatform().daemon().name("vireo-swap").start(() -> prepare(r, image, settings));
+            preparation.start(image, o -> nic.actor().post(Urgency.SWAP, () -> goOn(r, settings, o)));
         } catch (Exception e) {
             refuse(r, e.getMessage());
+        }
+    }
+
+    private void goOn(Replacement r, PortSettings settings, Outcome prepared) {
+        switch (prepared) {
+            case Outcome.Ready() -> commit(r, settings);
+            case Outcome.Busy(String why) -> commitInPlace(r, why);
+            case Outcome.TooEarly(String why) -> notYet(r, why);
+            case Outcome.Refused(String why) -> refuse(r, why);
+            case Outcome.Over() -> {
+                concluded(r);
+                look();
+            }
+        }
+    }
+
+    /** It is not being prepared any more. */
+    private void concluded(Replacement r) {
+        if (preparation != null && preparation.replacement() == r) {
+            preparation = null;
         }
     }
 
@@ -104,63 +117,8 @@ final class BackendSwap {
         }
     }
 
-    /**
-     * Beside the actor, at low priority: rehearses the new backend, and loads it.
-     *
-     * @param image with the state of the one that serves; null: it cannot be saved
-     */
-    private void prepare(Replacement r, NicImage image, PortSettings settings) {
-        Threads.patient();
-        PREPARATIONS.acquireUninterruptibly();
-        try (image) {
-            if (!swaps.isUnderWay(r)) {
-                nic.actor().post(Urgency.SWAP, () -> over(r));
-                return;
-            }
-            if (image == null || !swaps.reads(r, image.backend().orElseThrow())) {
-                prepareAfresh(r, settings);
-                return;
-            }
-            DressRehearsal d = DressRehearsal.of(image, nic.environment(), nic.environment().slots().twin(slot.id(), r));
-            rehearsal = d;
-            try (d) {
-                LOG.debug("NIC {}: rehearsal of {}: {}", nic.id(), r.to(), d.report(nic.id(), System.nanoTime() + REHEARSE_NANOS));
-            }
-            if (swaps.stable()) {
-                swaps.load(r, image.backend().orElseThrow(), nic.options().pairs(), System.nanoTime() + LOAD_NANOS);
-            }
-            nic.actor().post(Urgency.SWAP, () -> commit(r, settings));
-        } catch (PortUnavailableException e) {
-            nic.actor().post(Urgency.SWAP, () -> unavailable(r, e.getMessage()));
-        } catch (NetdevException | RuntimeException | LinkageError | StackOverflowError | AssertionError e) {
-            nic.actor().post(Urgency.SWAP, () -> refuse(r, e.getMessage() == null ? e.toString() : e.getMessage()));
-        } finally {
-            PREPARATIONS.release();
-        }
-    }
-
-    /** One of the two has left before anything was done. */
-    private void over(Replacement r) {
-        if (prepared == r) {
-            prepared = null;
-        }
-        look();
-    }
-
-    /** Where the state cannot go over: the new backend opens a port of its own, beside the one that serves, or in its place. */
-    private void prepareAfresh(Replacement r, PortSettings settings) throws NetdevException {
-        try {
-            swaps.open(r, nic.options().pairs(), System.nanoTime() + LOAD_NANOS);
-            nic.actor().post(Urgency.SWAP, () -> commit(r, settings));
-        } catch (PortBusyException e) {
-            nic.actor().post(Urgency.SWAP, () -> commitInPlace(r, e.getMessage()));
-        }
-    }
-
     private void refuse(Replacement r, String why) {
-        if (prepared == r) {
-            prepared = null;
-        }
+        concluded(r);
         if (swaps.reject(r, why)) {
             failed(r, why);
         }
@@ -168,15 +126,13 @@ final class BackendSwap {
     }
 
     /**
-     * Nobody is at the new one's other side yet. Who waits for the swap is refused, since it may take for ever; a better backend that
-     * came by itself is tried again.
+     * Nobody is at the new one's other side yet, or somebody still holds the rings. Who waits for the swap is refused, since it may take
+     * for ever; a better backend that came by itself is tried again.
      */
-    private void unavailable(Replacement r, String why) {
+    private void notYet(Replacement r, String why) {
         boolean known = r.to().equals(early);
         early = r.to();
-        if (prepared == r) {
-            prepared = null;
-        }
+        concluded(r);
         String told = why + "; then ask again, until then the backend that serves goes on";
         if (swaps.reject(r, told) && !known) {
             failed(r, told);
@@ -186,7 +142,7 @@ final class BackendSwap {
             nic.environment().timer().schedule(() -> nic.actor().post(Urgency.SWAP, () -> {
                 swaps.reconsider(r);
                 look();
-            }), UNAVAILABLE_MILLIS, TimeUnit.MILLISECONDS);
+            }), NOT_YET_MILLIS, TimeUnit.MILLISECONDS);
         }
     }
 
@@ -234,8 +190,8 @@ final class BackendSwap {
                 nic.backend().resume();
                 nic.resumeRings();
             }
-            if (e instanceof PortUnavailableException) {
-                unavailable(r, e.getMessage());
+            if (e instanceof PortUnavailableException || e instanceof RingsHeldException) {
+                notYet(r, e.getMessage());
             } else {
                 refuse(r, e.getMessage());
             }
@@ -303,9 +259,7 @@ final class BackendSwap {
 
     /** Whether what was prepared can take its place; if one of the two has left, or it is of before, it ends, and is looked at anew. */
     private boolean isOfNow(Replacement r, boolean sameSettings) {
-        if (prepared == r) {
-            prepared = null;
-        }
+        concluded(r);
         if (swaps.isUnderWay(r) && sameSettings && !ended && nic.alive() && nic.binding().port() != null && nic.custody().isServing()
                 && !nic.inHandover()) {
             return true;
@@ -347,7 +301,7 @@ final class BackendSwap {
             return;
         } catch (NetdevException e) {
             nic.resumeRings();
-            unavailable(r, e.getMessage());
+            notYet(r, e.getMessage());
             return;
         }
         nic.feed().abort("its backend is replaced");
@@ -441,7 +395,7 @@ final class BackendSwap {
      * @return whether the former port goes on
      */
     boolean takeBack(String why) {
-        swaps.abandon(prepared);
+        abandonUnderWay();
         Replacement r = trial;
         if (r == null) {
             return false;
@@ -480,26 +434,28 @@ final class BackendSwap {
 
     /** What was saved for the one that is being prepared is no more so: anew. */
     void stateChanged() {
-        if (prepared != null) {
-            abandonPrepared();
+        if (preparation != null) {
+            abandonPreparation();
             // however often it says so
             later();
         }
     }
 
-    private void abandonPrepared() {
-        swaps.abandon(prepared);
-        prepared = null;
-        DressRehearsal d = rehearsal;
-        if (d != null) {
-            d.close();
-        }
+    private void abandonPreparation() {
+        abandonUnderWay();
+        preparation.end();
+        preparation = null;
+    }
+
+    /** Whoever was to replace is let go; the preparation itself will find that out. */
+    private void abandonUnderWay() {
+        swaps.abandon(preparation == null ? null : preparation.replacement());
     }
 
     /** The port goes to another NIC: who serves now goes on serving, and nothing is under way. */
     void settle() {
-        if (prepared != null) {
-            abandonPrepared();
+        if (preparation != null) {
+            abandonPreparation();
         }
         Replacement r = trial;
         trial = null;
@@ -511,9 +467,8 @@ final class BackendSwap {
     /** The NIC ends. */
     void end() {
         ended = true;
-        DressRehearsal d = rehearsal;
-        if (d != null) {
-            d.close();
+        if (preparation != null) {
+            preparation.end();
         }
         if (later != null) {
             later.cancel(false);

@@ -19,7 +19,6 @@ import org.vireo.frontend.virtionet.slot.ServedPort;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.GuestMemory;
 import org.vireo.net.api.NetdevException;
-import org.vireo.net.api.PortUnavailableException;
 import org.vireo.net.api.RingPosition;
 import org.vireo.net.api.VringPort;
 import org.vireo.net.api.VringSpec;
@@ -270,13 +269,13 @@ final class LentRings {
     /**
      * Asked when all rings are stopped and another port is to have them.
      *
-     * @throws PortUnavailableException somebody may still touch them
+     * @throws RingsHeldException somebody may still touch them
      * @throws NetdevException the port did not answer
      */
     void requireLetGo() throws NetdevException {
         Optional<String> who = ask("stillHeld", VringPort::stillHeld);
         if (who.isPresent()) {
-            throw new PortUnavailableException(who.get(), null);
+            throw new RingsHeldException(who.get());
         }
     }
 
