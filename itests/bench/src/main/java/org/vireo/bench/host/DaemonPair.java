@@ -7,7 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** The two daemons of a matrix, of which one has the NIC. Each takes NICs, so that they go to and fro. One thread. */
+/** Two daemons, of which one has the NIC. Each takes NICs, so that they go to and fro. One thread. */
 public final class DaemonPair {
     /** The interface of the one NIC. */
     public static final String TAP = "tap0";
