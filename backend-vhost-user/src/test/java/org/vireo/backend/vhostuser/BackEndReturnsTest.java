@@ -4,33 +4,22 @@ package org.vireo.backend.vhostuser;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.io.IOException;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
-import java.time.Duration;
 import java.util.List;
-import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetPort.Disposal;
-import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.RingPosition;
-import org.vireo.posix.linux.Poll;
 import org.vireo.posix.linux.SharedMemory;
 import org.vireo.testsupport.Await;
-import org.vireo.vhostuser.PackedInflightLayout;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.Request;
 import org.vireo.vhostuser.VirtioNet;
@@ -39,7 +28,6 @@ import org.vireo.vhostuser.VirtioNet;
 final class BackEndReturnsTest extends PortCase {
     /** More messages than any bring-up here has. */
     private static final int MANY = 60;
-    private static final long CALL_LIMIT_NANOS = 8_000_000_000L;
 
     @Test
     void itIsToldAllAndRingsGoOnAtTheUsedIndex() throws Exception {
@@ -303,88 +291,6 @@ final class BackEndReturnsTest extends PortCase {
     }
 
     @Test
-    void oneThatDoesNotAnswerAStopIsHungUpOnAndThePositionIsTheUsedRings() throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN);
-        TestGuest g = guest();
-        VhostUserPort p = open("reconnect-ms=10");
-        run(p, g, SPLIT);
-        b.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.HANG);
-        long start = System.nanoTime();
-        assertNull(p.stop(1));
-        assertTrue(System.nanoTime() - start < CALL_LIMIT_NANOS, "it took long");
-        b.heard();
-        b.straight();
-        news.await("link up");
-        List<String> heard = b.heard();
-        assertOrder(heard, "SET_VRING_KICK 0x0 +1");
-        assertFalse(heard.contains("SET_VRING_KICK 0x1 +1"));
-    }
-
-    @Test
-    void oneThatIsStuckWithTheRingsKeepsOthersFromThemUntilItHasLetGo() throws Exception {
-        VhostUserBackend netdev = netdev("server=on");
-        ScriptedBackEnd stuck = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
-        TestGuest g = guest();
-        VhostUserPort p = kept((VhostUserPort) netdev.open(news.context()));
-        run(p, g, SPLIT);
-        stuck.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.FREEZE);
-        assertEquals(Optional.empty(), p.stillHeld());
-        assertNull(p.stop(0));
-        assertTrue(news.has("link down"));
-        assertTrue(p.stillHeld().orElseThrow().contains("may still use them: end it"), p.stillHeld().toString());
-        ScriptedBackEnd next = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
-        // also when the port moves meanwhile
-        try (BackendState s = netdev.save(p, 1)) {
-            assertTrue(s.port().has("former") && s.port().optional("former"));
-            assertFalse(s.port().has("socket"));
-        }
-        Poll.readable(300); // it would be taken at once
-        assertEquals(List.of(), next.hears());
-        stuck.straight();
-        next.awaitHeard("SET_VRING_KICK 0x1");
-        assertEquals(Optional.empty(), p.stillHeld());
-        assertEquals("running [1], enabled [1]", next.rings());
-        // it forgets them when it connects anew
-        Await.until(LIMIT, "it has none", () -> stuck.rings().equals("running [], enabled []"));
-    }
-
-    @Test
-    void oneThatIsStuckWhileItIsBroughtUpKeepsOthersFromTheRingsItHas() throws Exception {
-        VhostUserBackend netdev = netdev("server=on");
-        ScriptedBackEnd stuck = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
-        TestGuest g = guest();
-        VhostUserPort p = kept((VhostUserPort) netdev.open(news.context()));
-        run(p, g, SPLIT);
-        stuck.heard();
-        stuck.twist(Request.SET_VRING_KICK, ScriptedBackEnd.Twist.FREEZE);
-        stuck.hangUp();
-        stuck.awaitHeard("SET_VRING_KICK");
-        ScriptedBackEnd next = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
-        long start = System.nanoTime();
-        p.call(0, null);
-        assertTrue(System.nanoTime() - start < CALL_LIMIT_NANOS, "it took long");
-        Poll.readable(300); // it would be taken at once
-        assertEquals(List.of(), next.hears());
-        stuck.straight();
-        next.awaitHeard("SET_VRING_KICK 0x1");
-    }
-
-    @Test
-    void oneThatIsStuckAndDiesHasLetGo() throws Exception {
-        VhostUserBackend netdev = netdev("server=on");
-        TestGuest g = guest();
-        VhostUserPort p;
-        try (ScriptedBackEnd stuck = new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2)) {
-            p = kept((VhostUserPort) netdev.open(news.context()));
-            run(p, g, SPLIT);
-            stuck.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.FREEZE);
-            assertNull(p.stop(0));
-        }
-        keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2)).awaitHeard("SET_VRING_KICK 0x1");
-        p.start(0, g.spec(0, 0));
-    }
-
-    @Test
     void oneThatOffersLessThanWasAcknowledgedIsNotTaken() throws Exception {
         TestGuest g = guest();
         VhostUserPort p;
@@ -448,150 +354,6 @@ final class BackEndReturnsTest extends PortCase {
     }
 
     @Test
-    void packedRingsAreNotFoundAgainWithoutInflightMemory() throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN);
-        TestGuest g = guest();
-        VhostUserPort p = open("reconnect-ms=10");
-        run(p, g, SPLIT | VirtioNet.RING_PACKED);
-        b.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.DIE);
-        String m = assertThrows(NetdevException.class, () -> p.stop(0)).getMessage();
-        assertTrue(m.contains("ring 0 goes on is not known: it is packed") && m.contains("INFLIGHT_SHMFD"), m);
-        assertTrue(news.has("failed: netdev net0: where a ring goes on is not known"));
-    }
-
-    @Test
-    void packedRingsGoOnWhereTheInflightMemorySays() throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
-        TestGuest g = guest();
-        VhostUserPort p = open("reconnect-ms=10");
-        run(p, g, SPLIT | VirtioNet.RING_PACKED);
-        assertOrder(b.heard(), "GET_INFLIGHT_FD 2 of 1024", "SET_INFLIGHT_FD 2 of 1024 +1", "SET_VRING_KICK");
-        inflight(b, 0, 0x8003, 0x8003);
-        inflight(b, 1, 7, 7);
-        b.hangUp();
-        news.await("link up");
-        List<String> heard = b.heard();
-        assertFalse(heard.stream().anyMatch(h -> h.startsWith("GET_INFLIGHT_FD")), "it is asked for once");
-        assertOrder(heard, "SET_INFLIGHT_FD 2 of 1024 +1", "SET_VRING_BASE 0 " + (0x8003 | 0x8003 << 16), "SET_VRING_BASE 1 "
-                + (7 | 7 << 16));
-    }
-
-    /** The guest has begun a new life: what a back-end had taken in the one before must not be given back in this one. */
-    @Test
-    void whereAllRingsBeginAnewSoDoesTheInflightMemory() throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
-        TestGuest g = guest();
-        VhostUserPort p = open("reconnect-ms=10");
-        run(p, g, SPLIT);
-        b.hangUp();
-        news.await("link up");
-        p.stop(0);
-        p.start(0, g.spec(0, 0));
-        p.stop(0);
-        b.heard();
-        p.stop(1);
-        p.start(0, g.spec(0, 0));
-        assertOrder(b.heard(), "GET_INFLIGHT_FD", "SET_INFLIGHT_FD", "SET_VRING_KICK 0x0");
-        p.start(1, g.spec(1, 0));
-        assertFalse(b.heard().stream().anyMatch(h -> h.contains("INFLIGHT")), "the other ring runs with it already");
-    }
-
-    /** Version 1, and where a packed ring is when what is being given back is, and before. */
-    private static void inflight(ScriptedBackEnd b, int ring, int used, int old) throws IOException {
-        byte[] word = new byte[8];
-        MemorySegment.ofArray(word).set(ValueLayout.JAVA_LONG_UNALIGNED, 0, PackedInflightLayout.used(used, old));
-        b.inflight((ring << 19) + PackedInflightLayout.USED, word);
-        b.inflight((ring << 19) + PackedInflightLayout.VERSION, (byte) 1);
-    }
-
-    /**
-     * The back-end died while it gave something back: whether that is given back, the first descriptor of it says.
-     *
-     * @param flags of that descriptor: available, given back, or posted again since
-     */
-    @ParameterizedTest
-    @CsvSource({"0x8003, 0x8001, 0x80, 0x8001", "0x8003, 0x8001, 0x8080, 0x8003", "0x8003, 0x8001, 0x8000, 0x8003",
-        "0x0001, 0x800f, 0x80, 0x800f", "0x0001, 0x800f, 0x8080, 0x0001", "0x8002, 0x0004, 0x8000, 0x0004", "0x8002, 0x0004, 0, 0x8002",
-        "0x0004, 0x8004, 0x80, 0x8004", "0x0004, 0x8004, 0x8000, 0x0004"})
-    void whatWasBeingGivenBackIsGivenBackOrNot(String used, String old, String flags, String expected) throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
-        TestGuest g = guest();
-        VhostUserPort p = open("reconnect-ms=10");
-        run(p, g, SPLIT | VirtioNet.RING_PACKED);
-        int at = Integer.decode(old);
-        inflight(b, 0, Integer.decode(used), at);
-        inflight(b, 1, 5, 5);
-        g.flags(0, at & 0x7fff, Integer.decode(flags));
-        b.heard();
-        b.hangUp();
-        news.await("link up");
-        int e = Integer.decode(expected);
-        assertOrder(b.heard(), "SET_VRING_BASE 0 " + (e | e << 16), "SET_VRING_BASE 1 " + (5 | 5 << 16));
-    }
-
-    /** All zero: the back-end died before it wrote anything. Position 0 would be another lap. */
-    @Test
-    void inflightMemoryThatNobodyWroteSaysNothing() throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
-        TestGuest g = guest();
-        VhostUserPort p = open("reconnect-ms=10");
-        p.features(SPLIT | VirtioNet.RING_PACKED);
-        p.memory(g.memory());
-        p.enable(0, true);
-        p.start(0, g.spec(0, 0x8005));
-        for (int i = 0; i < 2; i++) {
-            b.heard();
-            news.take();
-            b.hangUp();
-            news.await("link up");
-            assertOrder(b.heard(), "SET_INFLIGHT_FD", "SET_VRING_BASE 0 " + (0x8005 | 0x8005 << 16));
-        }
-    }
-
-    @Test
-    void inflightMemoryThatSaysTheImpossibleIsNamed() throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
-        TestGuest g = guest();
-        VhostUserPort p = open("reconnect-ms=10");
-        run(p, g, SPLIT | VirtioNet.RING_PACKED);
-        inflight(b, 0, 16, 16);
-        b.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.DIE);
-        String m = assertThrows(NetdevException.class, () -> p.stop(0)).getMessage();
-        assertTrue(m.contains("the in-flight memory says that ring 0 of 16 entries is at 16"), m);
-    }
-
-    /** The back-end dies of being asked: where the ring is, the memory says. */
-    @Test
-    void aPackedRingWhoseBackEndDiesWhenItIsToStopIsWhereTheInflightMemorySays() throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
-        TestGuest g = guest();
-        VhostUserPort p = open("reconnect-ms=10");
-        run(p, g, SPLIT | VirtioNet.RING_PACKED);
-        inflight(b, 0, 0x8007, 0x8007);
-        b.twist(Request.GET_VRING_BASE, ScriptedBackEnd.Twist.DIE);
-        assertEquals(0x8007, p.stop(0).used());
-        news.await("link down");
-    }
-
-    /**
-     * A back-end says the available position of a packed ring alone, or that nothing was given back since the used position was 0.
-     *
-     * @param flags of the ring's first descriptor
-     */
-    @ParameterizedTest
-    @CsvSource({"3, 0x8000, 0", "3, 0, 3", "3, 0x80, 3", "0x8000, 0x8000, 0", "0x8000, 0, 0x8000", "0x8000, 0x80, 0x8000",
-        "0x8003, 0x8000, 0x8003", "0x8003, 0x8080, 0x8003", "0, 0x8000, 0"})
-    void aUsedPositionOfZeroIsSaidOrNot(String available, String flags, String expected) throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN | ProtocolFeatures.INFLIGHT_SHMFD);
-        TestGuest g = guest();
-        VhostUserPort p = open();
-        run(p, g, SPLIT | VirtioNet.RING_PACKED);
-        b.base(0, Integer.decode(available));
-        g.flags(0, 0, Integer.decode(flags));
-        assertEquals(Integer.decode(expected), p.stop(0).used());
-    }
-
-    @Test
     void whileQuietItNoticesNothingAndAfterwardsAll() throws Exception {
         ScriptedBackEnd b = backEnd(PLAIN);
         VhostUserPort p = open("reconnect-ms=10");
@@ -602,46 +364,5 @@ final class BackEndReturnsTest extends PortCase {
         p.resume();
         news.await("link up");
         assertEquals(2, b.connections());
-    }
-
-    @Test
-    void quietAtOnceWhileABackEndIsBroughtUp() throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN);
-        TestGuest g = guest();
-        VhostUserPort p = open("reconnect-ms=10");
-        run(p, g, SPLIT);
-        for (Request r : List.of(Request.GET_FEATURES, Request.SET_MEM_TABLE)) {
-            // the attempt would end by itself after a second; the best of a few counts: one may have waited for a processor
-            long least = Long.MAX_VALUE;
-            for (int i = 0; i < 5 && least >= Duration.ofMillis(800).toNanos(); i++) {
-                b.heard();
-                b.twist(r, ScriptedBackEnd.Twist.HANG);
-                b.hangUp();
-                b.awaitHeard(r.name());
-                long start = System.nanoTime();
-                quiesce(p);
-                least = Math.min(least, System.nanoTime() - start);
-                b.straight();
-                news.take();
-                p.resume();
-                news.await("link up");
-            }
-            assertTrue(least < Duration.ofMillis(800).toNanos(), "it took " + least / 1_000_000 + " ms each time");
-        }
-    }
-
-    @Test
-    void aCallDoesNotWaitForABackEndThatHangsWhileItIsBroughtUp() throws Exception {
-        ScriptedBackEnd b = backEnd(PLAIN);
-        TestGuest g = guest();
-        VhostUserPort p = open("reconnect-ms=10");
-        run(p, g, SPLIT);
-        b.heard();
-        b.twist(Request.SET_MEM_TABLE, ScriptedBackEnd.Twist.HANG);
-        b.hangUp();
-        b.awaitHeard("SET_MEM_TABLE");
-        long start = System.nanoTime();
-        assertNull(p.stop(0));
-        assertTrue(System.nanoTime() - start < CALL_LIMIT_NANOS, "it took long");
     }
 }

@@ -31,6 +31,8 @@ abstract class PortCase {
     static final long PLAIN = ProtocolFeatures.MQ | ProtocolFeatures.REPLY_ACK | ProtocolFeatures.LOG_SHMFD | ProtocolFeatures.RARP
             | ProtocolFeatures.CONFIG | ProtocolFeatures.STATUS;
     static final Duration LIMIT = Duration.ofSeconds(10);
+    /** For a call that meets a back-end which does not answer. */
+    static final long CALL_LIMIT_NANOS = 8_000_000_000L;
     private static final String WATCHER = "vireo-vhost-user-";
 
     @TempDir
