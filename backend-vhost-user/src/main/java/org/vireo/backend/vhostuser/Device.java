@@ -16,7 +16,6 @@ import org.vireo.posix.linux.EventFd;
 import org.vireo.vhostuser.LogSpec;
 import org.vireo.vhostuser.Message;
 import org.vireo.vhostuser.MessageChannel;
-import org.vireo.vhostuser.PackedBase;
 import org.vireo.vhostuser.ProtocolFeatures;
 import org.vireo.vhostuser.Request;
 import org.vireo.vhostuser.VirtioNet;
@@ -90,6 +89,11 @@ final class Device {
 
     private boolean isPacked() {
         return acknowledged != Connection.UNTOLD && (acknowledged & VirtioNet.RING_PACKED) != 0;
+    }
+
+    /** Where rings go on, as far as that can be told now. */
+    private RingPositions positions() {
+        return new RingPositions(prefix, isPacked(), memory, inflight);
     }
 
     /** What of all this a back-end cannot do; null: nothing. */
@@ -256,7 +260,7 @@ final class Device {
     private RingPosition leftAt(Connection c, Ring r) throws IOException {
         // some know a ring only from here on
         tellDescriptor(c, Request.SET_VRING_CALL, r.index, null);
-        return position(c.vringBase(r.index), r.spec);
+        return positions().told(c.vringBase(r.index), r.spec);
     }
 
     /** Where rings cannot be disabled, one that is disabled does not run. */
@@ -267,7 +271,7 @@ final class Device {
     }
 
     private void startRunning(Connection c, Ring r) throws NetdevException, IOException {
-        RingPosition at = settled(r.position == null ? found(r, r.spec) : r.position, r.spec);
+        RingPosition at = positions().of(r);
         r.told = at;
         useInflight(c, r.spec.size());
         c.status(c.status() | FEATURES_OK | VirtioNet.DRIVER_OK);
@@ -285,31 +289,6 @@ final class Device {
         // some begin with a kick only
         signal(r.spec.kick());
         signal(r.call);
-    }
-
-    /** Where a ring goes on that the last back-end left without a word. */
-    private RingPosition found(Ring r, VringSpec spec) throws NetdevException, IOException {
-        if (!isPacked()) {
-            int used = SharedBytes.usedIndex(memory, spec.device());
-            return RingPosition.of(used, used);
-        }
-        if (inflight == null) {
-            throw new NetdevException(prefix + notFound(r));
-        }
-        RingPosition at;
-        try {
-            at = inflight.packedPosition(r, spec, memory);
-        } catch (IOException e) {
-            throw new NetdevException(prefix + e.getMessage(), e);
-        }
-        if (at == null) {
-            throw new NetdevException(prefix + notFound(r));
-        }
-        return at;
-    }
-
-    static String notFound(Object what) {
-        return "where " + what + " goes on is not known: it is packed, and the back-end that had it has gone and had no INFLIGHT_SHMFD";
     }
 
     private VringAddress address(Ring r) {
@@ -380,7 +359,7 @@ final class Device {
             if (r.running) {
                 r.position = stopRunning(c, r);
             }
-            return r.position != null || !isPacked() ? r.position : found(r, r.spec);
+            return r.position != null || !isPacked() ? r.position : positions().found(r, r.spec);
         } catch (IOException e) {
             // while it is known where the ring is
             markAll();
@@ -392,7 +371,7 @@ final class Device {
 
     /** Where a ring is whose back-end has gone when it was to be stopped; null: where the used ring says. */
     RingPosition left(Ring r, VringSpec spec) throws NetdevException, IOException {
-        return isPacked() ? found(r, spec) : null;
+        return isPacked() ? positions().found(r, spec) : null;
     }
 
     private RingPosition stopRunning(Connection c, Ring r) throws IOException {
@@ -400,48 +379,7 @@ final class Device {
         // where it was started is not where it is, whatever the answer is worth
         r.position = null;
         r.running = false;
-        return position(base, r.spec);
-    }
-
-    /**
-     * What GET_VRING_BASE means. Back-ends finish what they have taken before they answer, and some say nothing of the used position of a
-     * packed ring, since it is the same then ({@link PackedBase}); of a split ring's the used ring tells the truth in any case.
-     */
-    private RingPosition position(int base, VringSpec spec) throws IOException {
-        if (isPacked()) {
-            RingPosition said = RingPosition.of(base & 0xffff, base >>> 16);
-            return spec == null ? said : settled(said, spec);
-        }
-        if (base >>> 16 != 0) {
-            throw new IOException("GET_VRING_BASE was answered with " + Integer.toUnsignedString(base) + ", which is no index");
-        }
-        return RingPosition.of(base, spec == null ? base : used(base, spec));
-    }
-
-    /** Where a packed ring is if the used position was not said, perhaps. */
-    private RingPosition settled(RingPosition said, VringSpec spec) {
-        int num = said.available() | said.used() << 16;
-        if (!isPacked() || !PackedBase.isUnsure(num)) {
-            return said;
-        }
-        int used = said.available();
-        try {
-            used = PackedBase.position(num, spec.size(), SharedBytes.descriptorFlags(memory, spec.descriptors(), 0));
-        } catch (IOException e) {
-            // as above
-            LOG.warn("{}a packed ring cannot be read: {}", prefix, e.getMessage());
-        }
-        return RingPosition.of(said.available(), used);
-    }
-
-    private int used(int base, VringSpec spec) {
-        try {
-            return SharedBytes.usedIndex(memory, spec.device());
-        } catch (IOException e) {
-            // the guest's memory is no fault of the back-end, which has finished what it had taken
-            LOG.warn("{}a used ring cannot be read: {}", prefix, e.getMessage());
-            return base;
-        }
+        return positions().told(base, r.spec);
     }
 
     void enable(Connection c, Ring r, boolean on) throws NetdevException, IOException {
@@ -494,7 +432,7 @@ final class Device {
         c.sentinel();
         for (Ring r : rings) {
             if (r.foreign) {
-                r.position = position(c.vringBase(r.index), null);
+                r.position = positions().told(c.vringBase(r.index), null);
             }
         }
     }

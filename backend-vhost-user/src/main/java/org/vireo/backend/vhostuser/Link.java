@@ -180,7 +180,7 @@ final class Link implements Watcher.Duty {
         tellWhatIsWaitedFor();
         stateChanged();
         if (!survives) {
-            fail(new NetdevException(options.prefix() + Device.notFound("a ring") + " (" + why + "); restart the guest's driver"));
+            fail(new NetdevException(options.prefix() + RingPositions.notFound("a ring") + " (" + why + "); restart the guest's driver"));
         } else if (!comesBack()) {
             fail(new NetdevException(options.prefix() + gone + remedy()));
         }

@@ -222,7 +222,7 @@ final class VhostUserPort implements DeviceStatePort, ThreadedPort {
             } catch (IOException e) {
                 if (ran && !device.survives()) {
                     link.lose(c, e.getMessage());
-                    throw new NetdevException(options.prefix() + Device.notFound(r), e);
+                    throw new NetdevException(options.prefix() + RingPositions.notFound(r), e);
                 }
                 if (ran) {
                     // first it is hung up on: nobody moves the ring any more then
