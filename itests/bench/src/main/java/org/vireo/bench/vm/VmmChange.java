@@ -44,6 +44,13 @@ public final class VmmChange {
     private static final int ALIVE_PINGS = 5;
     private static final long LOOK_MILLIS = 20;
     private static final long BYTES_PER_SECOND = 10_000_000_000L;
+    /**
+     * QEMU stops the guest when it thinks that the rest of its memory takes no longer than that. It is 300 otherwise, and then what is
+     * measured is how much happened to be left.
+     */
+    private static final int DOWNTIME_MILLIS = 20;
+    /** A guest that did not come through answers no more. */
+    private static final int PATIENCE_SECONDS = 60;
     private static final Pattern ANSWER = Pattern.compile("\\[([0-9.]+)] .* bytes from .*");
     private static final List<Variant> VARIANTS = List.of(new Variant("memory copied", false, 1),
             new Variant("memory shared", true, 1), new Variant("memory shared, 4 queue pairs", true, 4));
@@ -171,12 +178,12 @@ public final class VmmChange {
                             List.of(Map.of("capability", "x-ignore-shared", "state", true))));
                 }
             }
-            from.execute("migrate-set-parameters", Map.of("max-bandwidth", BYTES_PER_SECOND));
+            from.execute("migrate-set-parameters", Map.of("max-bandwidth", BYTES_PER_SECOND, "downtime-limit", DOWNTIME_MILLIS));
             new GuestTraffic(own, host).awaitAnswer("before it moves");
             List<Program> flows = new ArrayList<>();
             for (int i = 0; i < variant.pairs; i++) {
                 flows.add(host.start("ping", List.of("ping", "-n", "-D", "-I", source(i), "-i", interval(), "-c",
-                        String.valueOf(pings / variant.pairs), Vm.GUEST)));
+                        String.valueOf(pings / variant.pairs), "-w", String.valueOf(PATIENCE_SECONDS), Vm.GUEST)));
             }
             for (Program p : flows) {
                 p.await("icmp_seq=" + pings / variant.pairs / 4 + " ", LIMIT);
