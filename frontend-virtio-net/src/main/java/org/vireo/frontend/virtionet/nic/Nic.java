@@ -39,7 +39,7 @@ final class Nic {
     private final NicReport report;
     private final NicBackend backend;
     private final Aftermath aftermath;
-    private final NicLink link = new NicLink(this);
+    private final NicLink link;
     private final Custody custody = new Custody(this);
     private final NicVmm vmm;
     private final NicFaults faults = new NicFaults(this);
@@ -53,9 +53,10 @@ final class Nic {
         this.options = options;
         this.env = env;
         this.block = block;
-        report = new NicReport(options, env);
         actor = new Actor(options.id(), env.executor());
+        report = new NicReport(options, env, actor);
         vmm = new NicVmm(this);
+        link = new NicLink(this);
         engine = new RingEngine(options.id(), this, env.assign(options.pairs()), block, faults);
         binding = options.netdev().isEmpty() ? null : new PortBinding(options, env.slots().reserve(options.netdev()), engine, block);
         endpoint = new Endpoint(options, env, () -> actor.post(Urgency.VMM_MESSAGE, vmm::accept),
@@ -282,6 +283,7 @@ final class Nic {
             backend.end();
         }
         feed.end();
+        link.end();
         vmm.states().forget("the NIC ends");
         rings.stopAll();
         if (!leave) {

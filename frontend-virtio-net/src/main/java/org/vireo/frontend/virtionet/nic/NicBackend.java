@@ -16,6 +16,7 @@ import org.vireo.frontend.virtionet.slot.OpenedPort;
 import org.vireo.frontend.virtionet.slot.PortLink;
 import org.vireo.frontend.virtionet.slot.PortUse;
 import org.vireo.frontend.virtionet.slot.SlotUser;
+import org.vireo.frontend.virtionet.worker.BackendException;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.PortBusyException;
 import org.vireo.net.api.PortUnavailableException;
@@ -381,7 +382,7 @@ final class NicBackend implements SlotUser {
         }
         String by = servedBy();
         // a backend's own words need no stack
-        boolean own = reason instanceof NetdevException;
+        boolean own = reason instanceof NetdevException || reason instanceof BackendException b && b.isForeseen();
         String why = own ? reason.getMessage() : reason.toString();
         LOG.warn("NIC {}: its backend{} failed: {}", id(), by, why, own ? null : reason);
         nic.feed().abort("its backend failed");

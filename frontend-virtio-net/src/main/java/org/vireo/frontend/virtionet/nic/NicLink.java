@@ -14,12 +14,17 @@ import org.vireo.vhostuser.ProtocolFeatures;
 final class NicLink {
     private static final Logger LOG = LoggerFactory.getLogger(NicLink.class);
 
+    /** Two times down and up. */
+    private static final int FIRST = 4;
+
     private final Nic nic;
+    private final NicNews news;
     private volatile PortLink now = new PortLink(true, "");
     private boolean untold;
 
     NicLink(Nic nic) {
         this.nic = nic;
+        news = new NicNews(nic.actor(), nic.environment().timer(), FIRST, System::nanoTime, LOG::info);
     }
 
     /** Any thread. */
@@ -49,9 +54,16 @@ final class NicLink {
         now = latest;
         if (changed) {
             untold = true;
-            LOG.info("NIC {}: link {}", nic.id(), latest.up() ? "up" : "down");
+            if (!nic.environment().quiet()) {
+                news.say("NIC " + nic.id() + ": link " + (latest.up() ? "up" : "down"));
+            }
             tell();
         }
+    }
+
+    /** The NIC ends. */
+    void end() {
+        news.end();
     }
 
     /** What another process told the VMM last is not known here: it is told anew. */

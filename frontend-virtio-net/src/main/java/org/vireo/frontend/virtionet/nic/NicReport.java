@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.vireo.frontend.virtionet.nic;
 
+import java.util.EnumSet;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import org.vireo.net.api.nic.NicState;
@@ -13,16 +15,28 @@ import org.vireo.net.api.nic.NicStatus;
 final class NicReport {
     private static final Logger LOG = LoggerFactory.getLogger(NicReport.class);
 
+    /** Where VMMs and drivers take a NIC from and to, as often as they like. */
+    private static final Set<NicState> OF_VMM = EnumSet.of(NicState.LISTENING, NicState.CONNECTED, NicState.RUNNING);
+    /** More than a VMM and its guest need that begin. */
+    private static final int FIRST = 20;
+
     private final NicOptions options;
     private final Environment env;
+    private final NicNews vmms;
     private volatile Now latest = new Now(NicState.NO_BACKEND, "");
 
     /** A state and its reason, which belong together. */
     record Now(NicState state, String why) { }
 
-    NicReport(NicOptions options, Environment env) {
+    NicReport(NicOptions options, Environment env, Actor actor) {
         this.options = options;
         this.env = env;
+        vmms = new NicNews(actor, env.timer(), FIRST, System::nanoTime, LOG::info);
+    }
+
+    /** Something that a VMM or its guest does, as often as it likes. */
+    void ofVmm(String what) {
+        vmms.say("NIC " + options.id() + ": " + what);
     }
 
     /** Any thread. */
@@ -48,8 +62,14 @@ final class NicReport {
         if (env.quiet()) {
             return;
         }
-        LOG.info("NIC {}: {} -> {}{} (VMM pid {}, netdev {}, epoch {})", options.id(), was, now, reason.isEmpty() ? "" : ": " + reason,
-                vmmPid == 0 ? "none" : vmmPid, options.netdev().isEmpty() ? "none" : options.netdev(), epoch);
+        String what = was + " -> " + now + (reason.isEmpty() ? "" : ": " + reason) + " (VMM pid " + (vmmPid == 0 ? "none" : vmmPid)
+                + ", netdev " + (options.netdev().isEmpty() ? "none" : options.netdev()) + ", epoch " + epoch + ")";
+        if (OF_VMM.contains(was) && OF_VMM.contains(now)) {
+            ofVmm(what);
+        } else {
+            vmms.end();
+            LOG.info("NIC {}: {}", options.id(), what);
+        }
         Map<String, Object> data = new LinkedHashMap<>();
         data.put("nic", options.id());
         data.put("from", was.name().toLowerCase(Locale.ROOT));

@@ -13,10 +13,12 @@ public final class BackendException extends Exception {
     private static final int MOST_CHARACTERS = 2_000;
 
     private final boolean silent;
+    private final boolean foreseen;
 
-    private BackendException(String message, boolean silent, Throwable cause) {
+    private BackendException(String message, boolean silent, boolean foreseen, Throwable cause) {
         super(message, cause);
         this.silent = silent;
+        this.foreseen = foreseen;
     }
 
     /**
@@ -40,7 +42,7 @@ public final class BackendException extends Exception {
         }
         String said = message(thrown);
         BackendException e = new BackendException(said == null ? thrown.getClass().getName() + " without a message" : said, said == null,
-                cause == null || causes == 0 ? null : of(cause, causes - 1));
+                thrown instanceof NetdevException && said != null, cause == null || causes == 0 ? null : of(cause, causes - 1));
         e.setStackTrace(trace == null ? new StackTraceElement[0] : trace.clone());
         return e;
     }
@@ -63,6 +65,15 @@ public final class BackendException extends Exception {
      */
     public boolean isSilent() {
         return silent;
+    }
+
+    /**
+     * Whether the backend says in its own words what is wrong: then nobody needs to see where in its code that was.
+     *
+     * @return whether
+     */
+    public boolean isForeseen() {
+        return foreseen;
     }
 
     @Override

@@ -11,11 +11,21 @@ import java.util.logging.SimpleFormatter;
 /** What a class logs. */
 final class Logged extends Handler implements AutoCloseable {
     private final Logger logger;
+    private volatile boolean trace;
     private final List<String> messages = new CopyOnWriteArrayList<>();
 
     Logged(Class<?> of) {
         logger = Logger.getLogger(of.getName());
         logger.addHandler(this);
+    }
+
+    List<String> lines() {
+        return List.copyOf(messages);
+    }
+
+    /** Whether a stack trace was logged. */
+    boolean hasTrace() {
+        return trace;
     }
 
     String text() {
@@ -24,6 +34,7 @@ final class Logged extends Handler implements AutoCloseable {
 
     @Override
     public void publish(LogRecord record) {
+        trace |= record.getThrown() != null;
         messages.add(new SimpleFormatter().formatMessage(record));
     }
 

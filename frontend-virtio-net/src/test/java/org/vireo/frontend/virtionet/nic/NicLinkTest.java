@@ -108,6 +108,61 @@ class NicLinkTest {
         assertEquals("", h.status("a").why());
     }
 
+    /** Who makes it go up and down does not fill the log. */
+    @Test
+    void ofALinkThatGoesUpAndDownTheFirstChangesAreLoggedAndTheLastOne() throws Exception {
+        try (Logged log = new Logged(NicLink.class)) {
+            h.nic("a");
+            for (int i = 0; i < 50; i++) {
+                backend.listener.linkDown("down " + i);
+                Await.until(Harness.LIMIT, "the link to be down", () -> !h.status("a").why().isEmpty());
+                backend.listener.link(true);
+                Await.until(Harness.LIMIT, "the link to be up", () -> h.status("a").why().isEmpty());
+            }
+            assertEquals(List.of("NIC a: link down", "NIC a: link up", "NIC a: link down", "NIC a: link up"), log.lines());
+            h.registry.remove("a");
+            assertEquals(5, log.lines().size(), log::text);
+            assertTrue(log.lines().getLast().startsWith("NIC a: link up (it comes and goes: the last of 96 changes within "), log::text);
+        }
+    }
+
+    /** A VMM in a loop, or a driver. */
+    @Test
+    void ofVmmsThatComeAndGoTheFirstAreLoggedAndWhatIsSoInTheEnd() throws Exception {
+        try (Logged log = new Logged(NicReport.class)) {
+            h.nic("a");
+            for (int i = 0; i < 50; i++) {
+                h.vmm("a").close();
+                Await.until(Harness.LIMIT, "the VMM to be gone", () -> h.status("a").vmmPid() == 0);
+            }
+            assertTrue(log.lines().size() < 25, log::text);
+            assertTrue(log.text().contains("NIC a: LISTENING -> CONNECTED") && log.text().contains("NIC a: VMM pid "), log::text);
+            h.registry.remove("a");
+            assertTrue(log.lines().get(log.lines().size() - 2).contains("CONNECTED -> LISTENING"), log::text);
+            assertTrue(log.lines().getLast().contains("LISTENING -> CLOSED"), log::text);
+        }
+    }
+
+    /** What a backend says in its own words is no fault of its code. */
+    @Test
+    void aBackendThatSaysThatItFailedCostsNoStackTrace() throws Exception {
+        h.nic("a");
+        try (Logged log = new Logged(NicBackend.class)) {
+            backend.listener.failed(new NetdevException("netdev neta: the back-end has gone"));
+            h.awaitState("a", NicState.FAILED);
+            assertTrue(log.text().contains("failed: netdev neta: the back-end has gone"), log::text);
+            assertFalse(log.hasTrace());
+        }
+        h.nic("b", "netdev", "netb");
+        FakeBackend other = h.backend("netb", net);
+        Await.until(Harness.LIMIT, "its port", () -> other.listener != null);
+        try (Logged log = new Logged(NicBackend.class)) {
+            other.listener.failed(new IllegalStateException("nobody has thought of that"));
+            h.awaitState("b", NicState.FAILED);
+            assertTrue(log.hasTrace());
+        }
+    }
+
     @Test
     void aVmmThatDoesNotAskForItIsToldNothing() throws Exception {
         h.nic("a");
