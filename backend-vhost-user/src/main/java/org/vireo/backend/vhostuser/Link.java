@@ -14,6 +14,7 @@ import org.vireo.net.api.Fd;
 import org.vireo.net.api.NetdevException;
 import org.vireo.net.api.OpenContext;
 import org.vireo.net.api.StatisticsSink;
+import org.vireo.vhostuser.FlapDamping;
 
 /**
  * A port's link to its back-end: notices that it goes, waits for the next one, and brings that up. The {@link Watcher} does that on its
@@ -32,7 +33,6 @@ final class Link implements Watcher.Duty {
     private static final long QUIET_NANOS = TimeUnit.SECONDS.toNanos(10);
     /** When this side has hung up itself, it calls again, also where it would not do so otherwise. */
     private static final long AFRESH_NANOS = TimeUnit.SECONDS.toNanos(5);
-    private static final int AFRESH_MILLIS = 100;
     /** How often who waits for a former back-end says so, at most. */
     private static final int FORMER_MILLIS = 1_000;
     /** How often who waits for a back-end to connect looks whether it still can. */
@@ -49,6 +49,9 @@ final class Link implements Watcher.Duty {
     /** One that did not answer when it had rings: until it is over, nobody else gets them. Null: there is none. */
     private Connection former;
     private Offer offer;
+    private final Backoff backoff;
+    /** What is logged of back-ends that come and go. */
+    private final FlapDamping news;
     private Watcher watcher;
     private Exception failure;
     /** Null: nothing that is still true. */
@@ -57,23 +60,30 @@ final class Link implements Watcher.Duty {
     /** Until when this side calls again since it has hung up itself; 0: it has not. */
     private long afreshUntil;
     private long nextAttempt = System.nanoTime();
+    private long pauseMillis;
     /** How the last back-end went. */
     private String gone;
     private String complaint = "";
+    /** Why the link is down, as it was told; empty: it is up. */
+    private String downTold = "";
     private long complained;
     /** A connection that is being brought up. */
     private volatile Connection attempt;
     private volatile boolean standing;
 
-    Link(VhostUserOptions options, OpenContext context, ReentrantLock lock, Device device, Endpoint endpoint, Connection connection,
-            Offer offer) {
+    /** A link that nobody looks after yet: where it goes on is known. */
+    record Beginning(Endpoint endpoint, Connection connection, Offer offer, Pace pace) { }
+
+    Link(VhostUserOptions options, OpenContext context, ReentrantLock lock, Device device, Beginning b) {
         this.options = options;
         this.context = context;
         this.lock = lock;
         this.device = device;
-        this.endpoint = endpoint;
-        this.connection = connection;
-        this.offer = offer;
+        endpoint = b.endpoint();
+        connection = b.connection();
+        offer = b.offer();
+        backoff = b.pace().backoff(options);
+        news = b.pace().damping(LOG::info);
         connects = connection == null ? 0 : 1;
         gone = "no back-end is at " + options.path();
     }
@@ -164,7 +174,7 @@ final class Link implements Watcher.Duty {
     /** The connection is of no further use. */
     void lose(Connection c, String why) {
         if (c == connection) {
-            nextAttempt = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(options.reconnectMillis());
+            pause(backoff.lost());
             drop(c, why);
         }
     }
@@ -174,7 +184,7 @@ final class Link implements Watcher.Duty {
         letGo(c);
         connection = null;
         device.lost();
-        LOG.info("{}the back-end at {} has gone: {}", options.prefix(), options.path(), why);
+        news.say(options.prefix() + "the back-end at " + options.path() + " has gone: " + why);
         gone = "the back-end at " + options.path() + " has gone (" + why + ")";
         complaint = "";
         tellWhatIsWaitedFor();
@@ -213,9 +223,14 @@ final class Link implements Watcher.Duty {
     /** The link is down, and who looks at the NIC sees why. */
     private void tellWhatIsWaitedFor() {
         String what = former != null ? "" : options.server() ? "; Vireo listens until it connects again"
-                : options.reconnectMillis() > 0 ? "; Vireo connects again every " + options.reconnectMillis() + " ms"
+                : options.reconnectMillis() > 0 ? "; Vireo connects again every " + (backoff.isFlapping()
+                        ? pauseMillis + " ms, since it comes and goes" : options.reconnectMillis() + " ms")
                 : comesBack() ? "; Vireo connects again" : "; Vireo does not connect again";
-        context.listener().linkDown(gone + what + (complaint.isEmpty() ? "" : ": " + complaint));
+        String now = gone + what + (complaint.isEmpty() ? "" : ": " + complaint);
+        if (!now.equals(downTold)) {
+            downTold = now;
+            context.listener().linkDown(now);
+        }
     }
 
     /** What makes it go on where this side does not call again. */
@@ -231,6 +246,7 @@ final class Link implements Watcher.Duty {
     private void fail(Exception why) {
         if (failure == null) {
             failure = why;
+            news.end();
             LOG.error("{}", why.getMessage());
             context.listener().failed(why);
         }
@@ -258,20 +274,30 @@ final class Link implements Watcher.Duty {
     public int timeoutMillis() {
         lock.lock();
         try {
-            long left = pauseNanos();
-            if (connection == null && failure == null && former != null) {
-                return FORMER_MILLIS;
-            }
-            if (connection != null || failure != null) {
-                return -1;
-            }
-            if (endpoint.listener() != null && left <= 0) {
-                return LISTENER_MILLIS;
-            }
-            return left <= 0 ? 0 : (int) Math.min(Integer.MAX_VALUE, TimeUnit.NANOSECONDS.toMillis(left) + 1);
+            int millis = attemptMillis();
+            long untold = news.leftNanos();
+            return untold == FlapDamping.NOTHING ? millis : millis < 0 ? millis(untold) : Math.min(millis, millis(untold));
         } finally {
             lock.unlock();
         }
+    }
+
+    private static int millis(long nanos) {
+        return nanos <= 0 ? 0 : (int) Math.min(Integer.MAX_VALUE, TimeUnit.NANOSECONDS.toMillis(nanos) + 1);
+    }
+
+    /** When to look for a back-end; -1: when there is something to be read. */
+    private int attemptMillis() {
+        if (connection != null || failure != null) {
+            return -1;
+        }
+        long left = pauseNanos();
+        return former != null ? FORMER_MILLIS : endpoint.listener() != null && left <= 0 ? LISTENER_MILLIS : millis(left);
+    }
+
+    private void pause(long nanos) {
+        nextAttempt = System.nanoTime() + nanos;
+        pauseMillis = TimeUnit.NANOSECONDS.toMillis(nanos);
     }
 
     /** What is left of the pause before the next attempt. */
@@ -283,6 +309,7 @@ final class Link implements Watcher.Duty {
     public void handle() {
         lock.lock();
         try {
+            news.flush();
             if (failure != null) {
                 return;
             }
@@ -299,6 +326,9 @@ final class Link implements Watcher.Duty {
                 return;
             }
             forgetFormer();
+            if (pauseNanos() > 0) {
+                return; // only something was to be told
+            }
             if (!standing) {
                 renewListener();
             }
@@ -311,7 +341,7 @@ final class Link implements Watcher.Duty {
     private void renewListener() {
         try {
             if (endpoint.renew()) {
-                LOG.warn("{}{} was removed by somebody: Vireo listens there anew", options.prefix(), options.path());
+                news.say(options.prefix() + options.path() + " was removed by somebody: Vireo listens there anew");
                 stateChanged();
             }
         } catch (IOException e) {
@@ -352,6 +382,7 @@ final class Link implements Watcher.Duty {
             if (socket == null) {
                 return;
             }
+            backoff.connected();
             c = new Connection(socket, context.fds(), options.prefix() + "back-end");
             attempt = c;
             if (standing) {
@@ -366,9 +397,9 @@ final class Link implements Watcher.Duty {
                 lock.unlock();
             }
         } catch (NetdevException e) {
-            complain(e.getMessage());
+            complain(c, e.getMessage());
         } catch (IOException e) {
-            complain(c == null ? e.getMessage() : c.reason(e));
+            complain(c, c == null ? e.getMessage() : c.reason(e));
         } finally {
             attempt = null;
             if (c != null && !done) {
@@ -413,10 +444,11 @@ final class Link implements Watcher.Duty {
         afreshUntil = 0;
         connects++;
         complaint = "";
-        LOG.info("{}the back-end at {} is there: {}", options.prefix(), options.path(), offer);
+        news.say(options.prefix() + "the back-end at " + options.path() + " is there: " + offer);
         if (!same) {
             context.listener().profile(offer.profile(options.queues(), true));
         }
+        downTold = "";
         context.listener().link(true);
         stateChanged();
         return true;
@@ -433,15 +465,15 @@ final class Link implements Watcher.Duty {
         return true;
     }
 
-    private void complain(String why) {
+    private void complain(Connection c, String why) {
         lock.lock();
         try {
             long now = System.nanoTime();
-            nextAttempt = now + TimeUnit.MILLISECONDS.toNanos(options.reconnectMillis() == 0 ? AFRESH_MILLIS : options.reconnectMillis());
+            pause(c == null ? backoff.absent() : backoff.lost());
             if (isNews(why)) {
-                LOG.info("{}no back-end at {} yet: {}", options.prefix(), options.path(), why);
-                tellWhatIsWaitedFor();
+                news.say(options.prefix() + "no back-end at " + options.path() + " yet: " + why);
             }
+            tellWhatIsWaitedFor();
             if (!options.server() && options.reconnectMillis() == 0 && now - afreshUntil > 0) {
                 fail(new NetdevException(options.prefix() + "the back-end at " + options.path() + " did not come back (" + why + ")"
                         + remedy()));
@@ -491,6 +523,7 @@ final class Link implements Watcher.Duty {
 
     /** Closes this process's copies, after {@link #end}. */
     void close(boolean last) {
+        news.end();
         lost.forEach(Connection::close);
         lost.clear();
         forgetFormer();

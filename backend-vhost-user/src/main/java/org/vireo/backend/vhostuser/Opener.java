@@ -26,7 +26,7 @@ final class Opener {
     private Opener() {
     }
 
-    static VhostUserPort open(VhostUserOptions options, OpenContext context) throws NetdevException {
+    static VhostUserPort open(VhostUserOptions options, OpenContext context, Pace pace) throws NetdevException {
         if (options.queues() < context.pairs()) {
             throw new NetdevException(options.prefix() + "queues=" + options.queues() + " are configured, but the NIC has "
                     + context.pairs() + " pairs: give both the same queues=");
@@ -40,7 +40,8 @@ final class Opener {
         try {
             endpoint = Endpoint.open(options, context.fds());
             connection = first(options, context, endpoint);
-            VhostUserPort port = new VhostUserPort(options, context, endpoint, connection);
+            VhostUserPort port = new VhostUserPort(options, context,
+                    new Link.Beginning(endpoint, connection, connection.offer(), pace));
             done = true;
             LOG.info("{}connected to the back-end at {}: {}", options.prefix(), options.path(), port.link().offer());
             return port;

@@ -27,6 +27,7 @@ import org.vireo.net.api.StateTransferException;
 public final class VhostUserBackend implements NetBackend, BackendStateTransfer {
     private final String id;
     private final Map<String, ?> raw;
+    private final Pace pace;
     private VhostUserPort port;
 
     /**
@@ -47,8 +48,13 @@ public final class VhostUserBackend implements NetBackend, BackendStateTransfer 
      * @param options its options, values as text, number or boolean; checked by {@link #validate} and {@link #open}
      */
     public VhostUserBackend(String id, Map<String, ?> options) {
+        this(id, options, Pace.USUAL);
+    }
+
+    VhostUserBackend(String id, Map<String, ?> options, Pace pace) {
         this.id = id;
-        this.raw = Map.copyOf(options);
+        this.pace = pace;
+        raw = Map.copyOf(options);
     }
 
     private static String idOf(Map<String, Object> properties) {
@@ -70,7 +76,7 @@ public final class VhostUserBackend implements NetBackend, BackendStateTransfer 
         if (isOpen()) {
             throw AlreadyOpenException.opening(id);
         }
-        port = Opener.open(VhostUserOptions.parse(id, raw), context);
+        port = Opener.open(VhostUserOptions.parse(id, raw), context, pace);
         return port;
     }
 
@@ -106,7 +112,7 @@ public final class VhostUserBackend implements NetBackend, BackendStateTransfer 
             throw AlreadyOpenException.loading(id);
         }
         try {
-            VhostUserPort loaded = VhostUserState.load(VhostUserOptions.parse(id, raw), state, context);
+            VhostUserPort loaded = VhostUserState.load(VhostUserOptions.parse(id, raw), state, context, pace);
             if (!context.rehearsal()) {
                 port = loaded;
             }

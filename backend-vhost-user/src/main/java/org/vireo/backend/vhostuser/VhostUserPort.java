@@ -51,24 +51,24 @@ final class VhostUserPort implements DeviceStatePort, ThreadedPort {
     private volatile boolean closed;
 
     /** A port that was opened. */
-    VhostUserPort(VhostUserOptions options, OpenContext context, Endpoint endpoint, Connection connection) throws IOException {
+    VhostUserPort(VhostUserOptions options, OpenContext context, Link.Beginning b) throws IOException {
         this.options = options;
         this.context = context;
         device = new Device(options.prefix(), options.queues());
-        profile = connection.offer().profile(options.queues(), true);
-        link = new Link(options, context, lock, device, endpoint, connection, connection.offer());
+        profile = b.offer().profile(options.queues(), true);
+        link = new Link(options, context, lock, device, b);
         live = true;
         featuresKnown = true;
         link.start();
     }
 
     /** A port that was loaded: inert. */
-    VhostUserPort(VhostUserOptions options, OpenContext context, Endpoint endpoint, Connection connection, Offer offer, Device device) {
+    VhostUserPort(VhostUserOptions options, OpenContext context, Link.Beginning b, Device device) {
         this.options = options;
         this.context = context;
         this.device = device;
-        profile = offer.profile(options.queues(), connection != null);
-        link = new Link(options, context, lock, device, endpoint, connection, offer);
+        profile = b.offer().profile(options.queues(), b.connection() != null);
+        link = new Link(options, context, lock, device, b);
     }
 
     VhostUserOptions options() {

@@ -137,7 +137,8 @@ final class VhostUserState {
     }
 
     /** Makes a port. Checks values only: the back-end is somebody else's. */
-    static VhostUserPort load(VhostUserOptions options, BackendState state, OpenContext context) throws StateTransferException {
+    static VhostUserPort load(VhostUserOptions options, BackendState state, OpenContext context, Pace pace)
+            throws StateTransferException {
         if (!FORMAT.canRead(state.type(), state.version())) {
             throw new StateTransferException(options.prefix() + "state " + state.type() + " version " + state.version()
                     + " cannot be read, only " + FORMAT.reads());
@@ -164,11 +165,11 @@ final class VhostUserState {
             foreign.add(q.flag(RECEIVE_RUNS));
             foreign.add(q.flag(TRANSMIT_RUNS));
         }
-        return make(options, p, context, offer, foreign);
+        return make(options, p, context, offer, foreign, pace);
     }
 
-    private static VhostUserPort make(VhostUserOptions options, Section p, OpenContext context, Offer offer, List<Boolean> foreign)
-            throws StateTransferException {
+    private static VhostUserPort make(VhostUserOptions options, Section p, OpenContext context, Offer offer, List<Boolean> foreign,
+            Pace pace) throws StateTransferException {
         int status = (int) within(p, STATUS, 0, 255);
         long acknowledged = p.number(ACKNOWLEDGED);
         long told = p.number(TOLD);
@@ -194,7 +195,8 @@ final class VhostUserState {
                 c.take();
             }
             Fd former = p.has(FORMER) ? copy(p, FORMER, kept) : null;
-            VhostUserPort port = new VhostUserPort(options, context, Endpoint.of(options, fds, listener), c, offer, device);
+            VhostUserPort port = new VhostUserPort(options, context,
+                    new Link.Beginning(Endpoint.of(options, fds, listener), c, offer, pace), device);
             if (former != null) {
                 port.link().former(new Connection(former, fds, options.prefix() + "former back-end"));
             }

@@ -38,6 +38,8 @@ abstract class PortCase {
     @TempDir
     Path folder;
     final News news = new News();
+    /** Tests lose connections one after the other, and are in a hurry. */
+    Pace pace = new Pace(System::nanoTime, 10);
     private final Deque<AutoCloseable> closing = new ArrayDeque<>();
     private int descriptorsBefore;
 
@@ -106,7 +108,7 @@ abstract class PortCase {
         for (String o : options) {
             all.put(o.substring(0, o.indexOf('=')), o.substring(o.indexOf('=') + 1));
         }
-        return new VhostUserBackend("net0", all);
+        return new VhostUserBackend("net0", all, pace);
     }
 
     final VhostUserPort open(String... options) throws NetdevException {
