@@ -6,6 +6,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
 import org.vireo.net.api.NetdevException;
@@ -42,6 +43,10 @@ final class Connection implements AutoCloseable {
     /** struct virtio_net_config: le16 at 10. */
     private static final int MTU_OFFSET = 10;
     private static final int LEAST_MTU = 68;
+    /** num queues of an inflight description: u16 at 16. */
+    private static final int INFLIGHT_QUEUES_OFFSET = 16;
+    /** What ends later than that after a ring was told has another reason. */
+    private static final long DOUBT_NANOS = TimeUnit.SECONDS.toNanos(2);
 
     private final Fd socket;
     private final Requester requester;
@@ -52,6 +57,12 @@ final class Connection implements AutoCloseable {
     private Offer offer;
     private long features = UNTOLD;
     private int status;
+    /** What GET_QUEUE_NUM said; 0: it was not asked. */
+    private long queues;
+    private int pairs;
+    /** The last ring that was spoken of and that it may not have, until it has answered; -1: none. */
+    private int doubtfulRing = -1;
+    private long doubtedNanos;
     private boolean inflightTold;
     private boolean taken;
     private boolean gaveRing;
@@ -115,6 +126,11 @@ final class Connection implements AutoCloseable {
     /**
      * Finds out what the back-end can do.
      *
+     * <p>GET_QUEUE_NUM has no unit in the specification ("how many queues the back-end supports"). DPDK's vhost library and passt answer
+     * with queue pairs, and QEMU compares with pairs; libvhost-user and what is built on rust-vmm's crates answer with virtqueues, as
+     * Vireo's own NICs do, since Cloud Hypervisor and crosvm compare with those. So fewer than the pairs are too few, whatever is
+     * counted; twice as many are enough; in between only the rings themselves can tell ({@link #explained}).
+     *
      * @param prefix how messages begin
      * @param pairs that are needed
      * @throws NetdevException it has fewer pairs
@@ -130,12 +146,14 @@ final class Connection implements AutoCloseable {
         }
         offer = new Offer(offered, protocol, 0, 0);
         tell(Request.SET_OWNER, EMPTY, NO_DESCRIPTORS);
-        // net back-ends count pairs; one that counts rings says at least as many
-        long has = offer.has(ProtocolFeatures.MQ) ? requester.askU64(Request.GET_QUEUE_NUM, deadlineNanos) : 1;
+        boolean asked = offer.has(ProtocolFeatures.MQ);
+        long has = asked ? requester.askU64(Request.GET_QUEUE_NUM, deadlineNanos) : 1;
         if (Long.compareUnsigned(has, pairs) < 0) {
             throw new NetdevException(prefix + "the back-end has " + Long.toUnsignedString(has) + " queue pair(s), but queues=" + pairs
                     + " are configured: start it with more, or make queues= smaller");
         }
+        queues = asked ? has : 0;
+        this.pairs = pairs;
         long slots = offer.has(ProtocolFeatures.CONFIGURE_MEM_SLOTS) ? requester.askU64(Request.GET_MAX_MEM_SLOTS, deadlineNanos) : 0;
         offer = new Offer(offered, protocol, mtu(), Math.clamp(slots, 0, Integer.MAX_VALUE));
     }
@@ -158,15 +176,53 @@ final class Connection implements AutoCloseable {
 
     /** Tells, and finds out whether it was taken, where the back-end says so. */
     void tell(Request request, MemorySegment payload, List<Fd> with) throws IOException {
+        doubt(request, payload);
         long answer = requester.tell(request, payload, with, deadlineNanos);
         if (answer != 0) {
             throw new RefusedException(request.name(), answer);
+        }
+        if (requester.isAcknowledged()) {
+            doubtfulRing = -1;
         }
     }
 
     /** Asks; the caller closes the answer. */
     Message ask(Request request, MemorySegment payload, List<Fd> with) throws IOException {
-        return requester.ask(request, payload, with, deadlineNanos);
+        doubt(request, payload);
+        Message m = requester.ask(request, payload, with, deadlineNanos);
+        doubtfulRing = -1;
+        return m;
+    }
+
+    /** A ring is spoken of that the back-end does not have, if it counts rings. */
+    private void doubt(Request request, MemorySegment payload) {
+        int ring = switch (request.shape()) {
+            case VRING_STATE, VRING_ADDRESS -> payload.get(ValueLayout.JAVA_INT_UNALIGNED, 0);
+            case INFLIGHT -> (payload.get(ValueLayout.JAVA_SHORT_UNALIGNED, INFLIGHT_QUEUES_OFFSET) & 0xffff) - 1;
+            case U64 -> switch (request) {
+                case SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR -> (int) payload.get(ValueLayout.JAVA_LONG_UNALIGNED, 0) & 0xff;
+                default -> -1;
+            };
+            default -> -1;
+        };
+        if (requester.isAcknowledged()) {
+            doubtfulRing = -1; // all before was answered
+        }
+        if (queues != 0 && ring >= 0 && Long.compareUnsigned(ring, queues) >= 0) {
+            doubtfulRing = ring;
+            doubtedNanos = System.nanoTime();
+        }
+    }
+
+    /**
+     * Adds to the reason why it failed what may be behind it, if that came with a ring which the back-end does not have if it counts rings
+     * and not pairs. It can be known no earlier, nor for certain: some hang up without a word.
+     */
+    String explained(String why) {
+        return doubtfulRing < 0 || System.nanoTime() - doubtedNanos > DOUBT_NANOS ? why : why + " when it was told of ring " + doubtfulRing
+                + ": it says that it has " + Long.toUnsignedString(queues) + " queues, " + Long.toUnsignedString(queues / 2)
+                + " pair(s) if it counts rings, but queues=" + pairs + " are configured: start it with " + pairs
+                + " pairs, or make queues= smaller";
     }
 
     /** Waits until all that was told before has been handled. */
@@ -245,6 +301,7 @@ final class Connection implements AutoCloseable {
     String reason(IOException e) {
         long n = looks.look(looked, 0, 1, MessageSocket.DONT_WAIT);
         String why = n == 0 || n == -Errno.ECONNRESET || n == -Errno.EPIPE ? CLOSED : e.getMessage();
+        why = explained(why);
         return isOwn() ? why + "; at its other end is this process itself: is it a socket of a NIC here, or of QMP?" : why;
     }
 

@@ -179,7 +179,8 @@ final class Link implements Watcher.Duty {
         }
     }
 
-    private void drop(Connection c, String why) {
+    private void drop(Connection c, String reason) {
+        String why = c.explained(reason);
         boolean survives = device.survives();
         letGo(c);
         connection = null;

@@ -124,7 +124,7 @@ final class VhostUserPort implements DeviceStatePort, ThreadedPort {
                 }
                 what.on(c);
             } catch (RefusedException e) {
-                throw new NetdevException(options.prefix() + e.getMessage(), e);
+                throw new NetdevException(options.prefix() + c.explained(e.getMessage()), e);
             } catch (NewConnectionException e) {
                 link.startAfresh(c, e.getMessage());
             } catch (IOException e) {

@@ -89,6 +89,11 @@ final class News implements PortListener {
         }
     }
 
+    /** Why the link is down; null: it is up. */
+    String down() {
+        return down;
+    }
+
     /** The link is down, for a reason that has all of these in it. */
     void awaitDown(String... why) {
         try {

@@ -66,7 +66,8 @@ final class InflightRequests {
         if (spec.queues() < 1 || spec.queues() > s.rings().size() || spec.queueSize() < 1
                 || spec.queueSize() > InflightRegion.MOST_ENTRIES) {
             throw new RefusedException(request + ": " + spec.queues() + " ring(s) of " + spec.queueSize() + " entries; this NIC has "
-                    + s.rings().size() + ", of at most " + InflightRegion.MOST_ENTRIES);
+                    + s.rings().size() + " (queues=" + s.rings().size() / 2 + "), of at most " + InflightRegion.MOST_ENTRIES
+                    + ": give both sides the same number of queues");
         }
     }
 }

@@ -166,7 +166,8 @@ public final class RequestHandler {
             case GET_VRING_BASE -> getBase(s, m.vringState());
             case SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR -> setDescriptor(s, m, request);
             case SET_VRING_ENABLE -> enable(s, m.vringState());
-            // virtqueues: front-ends that compare with their pairs (QEMU) are content, and those that count virtqueues (crosvm) need it
+            // virtqueues, though DPDK and passt say pairs: front-ends that compare with their pairs (QEMU) are content, and those that
+            // count virtqueues (Cloud Hypervisor, crosvm) need it; a ring too many is refused when it is spoken of
             case GET_QUEUE_NUM -> reply(s, s.rings().size());
             case SEND_RARP -> announce(s, m.u64());
             case NET_SET_MTU -> setMtu(s, m.u64());
@@ -316,7 +317,8 @@ public final class RequestHandler {
 
     private static RingState ring(DeviceState s, int index, String request) throws RefusedException {
         if (index < 0 || index >= s.rings().size()) {
-            throw new RefusedException(request + ": ring " + Integer.toUnsignedString(index) + " of " + s.rings().size());
+            throw new RefusedException(request + ": there is no ring " + Integer.toUnsignedString(index) + ", the NIC has queues="
+                    + s.rings().size() / 2 + " and so " + s.rings().size() + " rings: give both sides the same number of queues");
         }
         return s.rings().get(index);
     }
