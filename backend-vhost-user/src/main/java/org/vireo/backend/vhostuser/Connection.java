@@ -13,6 +13,7 @@ import org.vireo.net.api.NetdevException;
 import org.vireo.posix.Errno;
 import org.vireo.posix.Posix;
 import org.vireo.posix.linux.MessageSocket;
+import org.vireo.posix.linux.Processes;
 import org.vireo.posix.linux.UnixSockets;
 import org.vireo.vhostuser.DeviceConfig;
 import org.vireo.vhostuser.MalformedMessageException;
@@ -305,7 +306,8 @@ final class Connection implements AutoCloseable {
         return isOwn() ? why + "; at its other end is this process itself: is it a socket of a NIC here, or of QMP?" : why;
     }
 
-    private boolean isOwn() {
+    /** Whether its other end is this process itself. */
+    boolean isOwn() {
         try {
             return UnixSockets.peer(socket).pid() == ProcessHandle.current().pid();
         } catch (IOException e) {
@@ -333,7 +335,8 @@ final class Connection implements AutoCloseable {
     /** Who is at the other end, for messages. */
     String peer() {
         try {
-            return "process " + UnixSockets.peer(socket).pid();
+            int pid = UnixSockets.peer(socket).pid();
+            return "process " + pid + (Processes.isStopped(pid) ? " (stopped: 'kill -CONT " + pid + "' lets it go on)" : "");
         } catch (IOException e) {
             return "its process";
         }

@@ -95,13 +95,33 @@ final class Endpoint {
         return true;
     }
 
-    /** What an operator has to do so that a back-end comes. */
+    /**
+     * Why a connection was not made, or was of no use, with what can be known of others at the same path.
+     *
+     * @param c the connection, null: it was not made
+     * @param e what became of it
+     */
+    String reason(Connection c, IOException e) {
+        String why = c == null ? e.getMessage() : c.reason(e);
+        if (listener != null || c != null && c.isOwn()) {
+            return why;
+        }
+        Occupancy now = Occupancy.of(options.path());
+        String who = c == null ? "who listens there" : c.peer();
+        return why + (c != null && c.isOver() ? now.ofEnd(who) : c != null || now.waiting() > 0 ? now.ofSilence(who) : "");
+    }
+
+    /** What an operator has to do so that a back-end comes, behind why there is none; nothing, if there is one that does not answer. */
     String advice() {
         if (listener != null) {
-            return "start one that connects to " + options.path();
+            return "; start one that connects to " + options.path();
+        }
+        Occupancy now = Occupancy.of(options.path());
+        if (now.accepted() + now.waiting() > 0) {
+            return "";
         }
         Path path = Path.of(options.path());
-        return (Files.isDirectory(path) || Files.isRegularFile(path) ? "give another path=, or remove what is there and " : "")
+        return "; " + (Files.isDirectory(path) || Files.isRegularFile(path) ? "give another path=, or remove what is there and " : "")
                 + "start one that listens on " + path;
     }
 

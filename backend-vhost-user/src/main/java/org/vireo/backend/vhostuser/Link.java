@@ -356,8 +356,8 @@ final class Link implements Watcher.Duty {
 
     /** Who had rings, did not answer when they were to be stopped, and has not let go. With the lock. */
     Optional<String> stillHeld() {
-        return Optional.ofNullable(former).filter(f -> !f.isOver()).map(f -> "the back-end that had the rings (" + f.peer()
-                + ") does not answer and may still use them: end it, no other gets the rings before it has closed its connection");
+        return Optional.ofNullable(former).filter(f -> !f.isOver()).map(f -> "the back-end that had the rings, " + f.peer()
+                + ", does not answer and may still use them: end it, no other gets the rings before it has closed its connection");
     }
 
     private void waitForFormer(String why) {
@@ -400,7 +400,7 @@ final class Link implements Watcher.Duty {
         } catch (NetdevException e) {
             complain(c, e.getMessage());
         } catch (IOException e) {
-            complain(c, c == null ? e.getMessage() : c.reason(e));
+            complain(c, endpoint.reason(c, e));
         } finally {
             attempt = null;
             if (c != null && !done) {

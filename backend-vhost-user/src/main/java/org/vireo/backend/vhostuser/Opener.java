@@ -78,7 +78,7 @@ final class Opener {
                 }
             } catch (IOException e) {
                 last = e;
-                why = " (" + (c == null ? e.getMessage() : c.reason(e)) + ")";
+                why = " (" + endpoint.reason(c, e) + ")";
                 LockSupport.parkNanos(RETRY_NANOS);
             } finally {
                 if (c != null && !done) {
@@ -86,7 +86,7 @@ final class Opener {
                 }
             }
         } while (until - System.nanoTime() > 0);
-        throw new PortUnavailableException(options.prefix() + "no back-end" + why + "; " + endpoint.advice(), last);
+        throw new PortUnavailableException(options.prefix() + "no back-end" + why + endpoint.advice(), last);
     }
 
     private static Fd next(Endpoint endpoint, long deadlineNanos) throws IOException {

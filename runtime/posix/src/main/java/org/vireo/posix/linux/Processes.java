@@ -145,6 +145,17 @@ public final class Processes {
         return stat.length > STAT_START ? Long.parseLong(stat[STAT_START]) : -1;
     }
 
+    /**
+     * Whether a process stands still by a signal (SIGSTOP, proc(5)).
+     *
+     * @param pid its pid
+     * @return whether; false too if there is no such process
+     */
+    public static boolean isStopped(long pid) {
+        String[] stat = stat(pid);
+        return stat.length > 0 && stat[0].equals("T");
+    }
+
     /** The fields of /proc/PID/stat from the third one, the state, on; none if there is no such process. */
     private static String[] stat(long pid) {
         try {
