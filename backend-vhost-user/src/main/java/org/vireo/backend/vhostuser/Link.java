@@ -189,6 +189,8 @@ final class Link implements Watcher.Duty {
         gone = "the back-end at " + options.path() + " has gone (" + why + ")";
         complaint = "";
         tellWhatIsWaitedFor();
+        // who asked what was not answered wants to know now, also while nobody watches
+        stillHeld().ifPresent(this::waitForFormer);
         stateChanged();
         if (!survives) {
             fail(new NetdevException(options.prefix() + RingPositions.notFound("a ring") + " (" + why + "); restart the guest's driver"));

@@ -403,11 +403,16 @@ final class NicBackend implements SlotUser {
         nic.actor().post(Urgency.QUERY, () -> latest.get().ifPresent(nic.link()::set));
     }
 
+    /** What the port says of why its link is down, behind a message that it explains; otherwise nothing. */
+    String linkWhy() {
+        return binding.link().filter(l -> !l.up() && !l.why().isEmpty()).map(l -> ": " + l.why()).orElse("");
+    }
+
     @Override
     public void portStateChanged(BooleanSupplier serves) {
         nic.actor().post(Urgency.SWAP, () -> {
             if (serves.getAsBoolean() && nic.alive()) {
-                nic.feed().abort("its backend's state has changed");
+                nic.feed().abort("its backend's state has changed" + linkWhy());
                 swap.stateChanged();
             }
         });

@@ -139,8 +139,8 @@ final class SourceNic implements TransferableNic {
     /** Its backend may have had a last word while it came to a stand. */
     private void requireSaved() throws NetdevException {
         if (sent && nic.binding().port() != null && nic.binding().port().isStateChanged()) {
-            throw new NetdevException("netdev " + nic.options().netdev() + ": its backend's state has changed since it was sent;"
-                    + " hand the NIC over again");
+            throw new NetdevException("netdev " + nic.options().netdev() + ": its backend's state has changed since it was sent"
+                    + nic.backend().linkWhy() + "; hand the NIC over again");
         }
     }
 

@@ -159,7 +159,7 @@ class ThreadedPortTest extends SwapScene {
     void aStateThatHasChangedMeanwhileIsSavedAnew() throws Exception {
         first.lastWords = l -> l.stateChanged();
         TransferableNic t = begun();
-        Harness.freezeRefused(t, "state has changed since it was sent");
+        Harness.freezeRefused(t, "state has changed since it was sent; hand the NIC over again");
         t.end();
         net.passBothWays(guest, 2);
         FakeBackend next = new FakeBackend(net);
@@ -168,6 +168,24 @@ class ThreadedPortTest extends SwapScene {
         first.lastWords = l -> { };
         awaitEvents("BACKEND_SWAPPED", 1);
         net.passBothWays(guest, 3);
+    }
+
+    /** One that has lost its other side says that, and not only that something is different now. */
+    @Test
+    void whyAStateHasChangedIsSaid() throws Exception {
+        first.lastWords = l -> {
+            l.linkDown("process 7 does not answer: end it");
+            l.stateChanged();
+        };
+        TransferableNic t = begun();
+        Harness.freezeRefused(t, "state has changed since it was sent: process 7 does not answer: end it; hand the NIC over again");
+        t.end();
+        first.lastWords = l -> { };
+        TransferableNic again = begun();
+        first.listener.stateChanged();
+        Harness.freezeRefused(again, "its backend's state has changed: process 7 does not answer: end it");
+        again.end();
+        first.listener.link(true);
     }
 
     /** However often a backend says so while a swap is prepared, one is prepared at a time. */
