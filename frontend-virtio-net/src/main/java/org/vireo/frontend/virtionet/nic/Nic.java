@@ -4,6 +4,7 @@ package org.vireo.frontend.virtionet.nic;
 import java.io.IOException;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.TimeoutException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -354,12 +355,17 @@ final class Nic {
                 state().features(), epoch(), counters);
     }
 
-    /** The reason for the state; of a NIC whose state is good, that it has no link. */
+    /** The reason for the state; of a NIC whose state is good, who has its port instead of it, or that it has no link. */
     private String why(NicReport.Now now) {
         return switch (now.state()) {
-            case LISTENING, CONNECTED, RUNNING -> link.why(now.why());
+            case LISTENING, CONNECTED, RUNNING -> portElsewhere().orElseGet(() -> link.why(now.why()));
             default -> now.why();
         };
+    }
+
+    private Optional<String> portElsewhere() {
+        return binding == null ? Optional.empty() : binding.slot().users().holderBeside(backend)
+                .map(who -> "netdev " + options.netdev() + " is with " + who + ": it comes here when rings run here and none there");
     }
 
     @Override

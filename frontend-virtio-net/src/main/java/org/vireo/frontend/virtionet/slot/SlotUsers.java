@@ -112,6 +112,19 @@ public final class SlotUsers {
     }
 
     /**
+     * Who has the netdev while a NIC that names it has not.
+     *
+     * @param nic the NIC
+     * @return who, for people; empty: the NIC itself holds it, or does not name it
+     */
+    public Optional<String> holderBeside(SlotUser nic) {
+        synchronized (slot) {
+            return isHeldBy(nic) || !all.contains(nic) ? Optional.empty()
+                    : Optional.of(left ? "another process" : "NIC " + holder().id());
+        }
+    }
+
+    /**
      * Whether nobody here holds the netdev, since the NIC that does is in another process.
      *
      * @return whether

@@ -167,6 +167,10 @@ class SharedNetdevTest {
         stop(a);
         h.awaitState("b", NicState.RUNNING);
         assertEquals("", h.status("b").why());
+        backend.listener.linkDown("its switch has gone");
+        Await.until(Harness.LIMIT, "the reason", () -> h.status("b").why().equals("its link is down: its switch has gone"));
+        assertEquals("netdev neta is with NIC b: it comes here when rings run here and none there", h.status("a").why());
+        backend.listener.link(true);
         assertEquals(77, FakeBackend.number(net.take(0), 12), "what the second one sent meanwhile waited");
         net.passBothWays(b, 3);
         // and the first one is who waits now
