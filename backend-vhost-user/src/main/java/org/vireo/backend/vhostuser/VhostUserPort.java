@@ -357,7 +357,8 @@ final class VhostUserPort implements DeviceStatePort, ThreadedPort {
         } finally {
             leave();
         }
-        if (!context.rehearsal()) {
+        // a standby's copy that was never used comes and goes with each change
+        if (live && !context.rehearsal()) {
             LOG.info("{}{} {}", options.prefix(), how == Disposal.RELEASE ? "released" : "left", options.path());
         }
     }

@@ -140,10 +140,18 @@ final class DressRehearsal implements AutoCloseable {
         try {
             return run(deadlineNanos);
         } catch (Exception e) {
+            if (isClosed()) {
+                LOG.debug("NIC {}: rehearsal ended early, with what was rehearsed", nic);
+                return "ended early: " + e.getMessage();
+            }
             LOG.warn("NIC {}: rehearsal ended early: {}", nic, e.getMessage(),
                     e instanceof NicException || e instanceof NetdevException ? null : e);
             return "ended early: " + e.getMessage();
         }
+    }
+
+    private synchronized boolean isClosed() {
+        return closed;
     }
 
     private synchronized void open() throws Exception {

@@ -259,7 +259,7 @@ final class VhostUserBackendIT {
                 // one that is stuck may write into the rings when it wakes up: nobody else gets them before
                 outer.process().signal("STOP");
                 String said = String.join("\n", inner.failingClient("backend", "swap", "net0", "--to", "tap", "ifname=vspare0"));
-                assertTrue(said.contains("may still use them: end it"), said);
+                assertTrue(said.contains("(stopped: 'kill -CONT ") && said.contains("may still use them: end it"), said);
                 outer.process().signal("CONT");
                 pings.awaitMore();
                 assertTrue(guest.isAlive());
@@ -305,7 +305,8 @@ final class VhostUserBackendIT {
                 m.does("netdev_add", "type", "vhost-user", "id", id, "path", bad.toString());
                 m.does("device_add", "id", id, "netdev", id, "socket", folder.resolve("nic-" + id).toString());
             }
-            awaitNics(m, "no answer to GET_FEATURES within 2000 ms", "it closed the connection", file + ": it is a file, not a socket",
+            awaitNics(m, "no answer to GET_FEATURES within 2000 ms; process " + ProcessHandle.current().pid() + " accepts no connection",
+                    "it closed the connection", file + ": it is a file, not a socket",
                     folder.resolve("dir") + ": it is a folder, not a socket", "at its other end is this process itself");
             try (GuestNic g = Guests.connect(fds, nic())) {
                 send(g, on.tap(), 100);
