@@ -49,6 +49,7 @@ public final class Bench {
      * @param args see {@code --help}
      */
     public static void main(String[] args) {
+        Progress.begin();
         int code = 0;
         try {
             if (Arrays.asList(args).contains("--help") || Arrays.asList(args).contains("-h")) {
