@@ -122,36 +122,49 @@ public final class HandoverService implements Handovers {
         begin(uri, nics, false);
     }
 
-    private synchronized void begin(String uri, List<String> nics, boolean moves) throws NicException {
+    private void begin(String uri, List<String> nics, boolean moves) throws NicException {
         Path path = path(uri);
+        requireMayBegin(path);
+        // without the lock: who cancels the one under way must not wait for its end
+        if (!acquire()) {
+            throw new NicException("another handover is under way; wait for its end or cancel it");
+        }
+        boolean begun = false;
+        try {
+            synchronized (this) {
+                requireMayBegin(path);
+                List<TransferableNic> list = choose(nics);
+                cancel = new Cancel(context.fds());
+                source = launch(path, list, cancel, moves);
+                begun = true;
+            }
+        } catch (IOException e) {
+            throw new NicException("cannot begin: " + e.getMessage(), e);
+        } finally {
+            if (!begun) {
+                serving.release();
+            }
+        }
+    }
+
+    private synchronized void requireMayBegin(Path path) throws NicException {
         if (stopped) {
             throw new NicException("this process is ending");
         }
         if (target != null && target.path().equals(path)) {
             throw new NicException("this process itself listens on " + path);
         }
-        List<TransferableNic> list = choose(nics);
-        if (!acquire()) {
-            throw new NicException("another handover is under way; wait for its end or cancel it");
-        }
-        try {
-            cancel = new Cancel(context.fds());
-            source = launch(path, list, cancel, moves);
-        } catch (IOException e) {
-            serving.release();
-            throw new NicException("cannot begin: " + e.getMessage(), e);
-        } catch (RuntimeException | Error e) {
-            serving.release();
-            throw e;
-        }
     }
 
-    /** One at a time; one that has reported its end is about to give way. */
+    /**
+     * One at a time; one that has reported its end is about to give way, and so may be one whose other side has: that of a process that has
+     * just got its NICs.
+     */
     private boolean acquire() {
         try {
             Report r = report;
-            int millis = r != null && r.ended() ? context.deadlines().hello() : 0;
-            return serving.tryAcquire(millis, TimeUnit.MILLISECONDS);
+            int hello = context.deadlines().hello();
+            return serving.tryAcquire(r != null && r.ended() ? hello : hello / 4, TimeUnit.MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             return false;

@@ -42,6 +42,8 @@ final class FakeHost implements Nics, AutoCloseable {
     Hook<Incoming> onTake = i -> { };
     Hook<Incoming> onGiveBack = i -> { };
     Hook<Nic> onFreeze = n -> { };
+    /** When a NIC that was taken settles in. */
+    Hook<Incoming> onOwn = i -> { };
     Hook<Nic> onFollow = n -> { };
     private final List<Runnable> watchers = new CopyOnWriteArrayList<>();
     private final Fds fds;
@@ -364,6 +366,11 @@ final class FakeHost implements Nics, AutoCloseable {
 
         @Override
         public void own() {
+            try {
+                onOwn.run(this);
+            } catch (NicException e) {
+                throw new IllegalStateException(e);
+            }
             calls.add("own");
             owned.put(id, new Nic(id, file, block, connection));
         }

@@ -16,6 +16,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -147,6 +148,31 @@ class HandoverServiceTest {
         assertDescriptors(before);
         assertTrue(events.stream().anyMatch(e -> e.startsWith("NIC_HANDOVER") && e.contains("moved")), events.toString());
         assertTrue(events.stream().anyMatch(e -> e.startsWith("MIGRATION") && e.contains("completed")), events.toString());
+    }
+
+    /** The source has said that it is over; the target is about to say so. */
+    @Test
+    void whoHasJustTakenNicsHandsThemOnAtOnce() throws Exception {
+        restart(new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 9_000, 9_000, 9_000, 200, 50, 5_000, 60_000, 300, 2_000, 1_000));
+        here.make("nic0");
+        a.listen(uri("a"));
+        CountDownLatch settled = new CountDownLatch(1);
+        there.onOwn = i -> waitFor(settled);
+        assertEquals("completed", handOver().get("status"));
+        assertEquals("active", b.status().get("status"));
+        FutureTask<Void> back = new FutureTask<>(() -> {
+            b.start(uri("a"), List.of());
+            return null;
+        });
+        Thread t = Thread.ofPlatform().start(back);
+        Await.until(Duration.ofSeconds(10), "it waits for the end of the first one, or has an answer",
+                () -> t.getState() == Thread.State.TIMED_WAITING || back.isDone());
+        // nothing else waits for it
+        b.cancel();
+        settled.countDown();
+        back.get(10, TimeUnit.SECONDS);
+        assertEquals("completed", await(b).get("status"), b.status().toString());
+        assertEquals(1, here.transferable().size());
     }
 
     @Test
