@@ -6,8 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Path;
 import java.time.Duration;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.extension.RegisterExtension;
@@ -16,7 +14,6 @@ import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
 import org.vireo.guest.TransmitQueue;
 import org.vireo.posix.Descriptors;
-import org.vireo.testsupport.TestTap;
 import org.vireo.vhostuser.VirtioNet;
 
 /**
@@ -33,23 +30,8 @@ final class InflightIT {
     @TempDir
     private Path folder;
     @RegisterExtension
-    final OnTap on = new OnTap();
+    final OnBridge on = new OnBridge();
     private final Descriptors fds = new Descriptors();
-    private TestTap bridge;
-    private TestTap other;
-
-    @BeforeEach
-    void network() {
-        bridge = TestTap.bridge(on.namespace()).up();
-        other = TestTap.tap(on.namespace(), "vnet_hdr").up().master(bridge);
-        on.namespace().run("ip", "link", "set", on.tap(), "master", bridge.name());
-    }
-
-    @AfterEach
-    void cleanUp() {
-        other.close();
-        bridge.close();
-    }
 
     /** Serves the first one's rings. */
     private Vireo second() {
@@ -61,7 +43,7 @@ final class InflightIT {
     private Vireo first() {
         return Vireo.run(on.namespace(), folder.resolve("first"), "--netdev",
                 "vhost-user,id=net0,reconnect-ms=50,path=" + folder.resolve("vu"), "--nic",
-                "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"), "--netdev", "tap,id=net1,ifname=" + other.name(), "--nic",
+                "id=nic0,netdev=net0,socket=" + folder.resolve("nic0"), "--netdev", "tap,id=net1,ifname=" + on.otherTap(), "--nic",
                 "id=nic1,netdev=net1,socket=" + folder.resolve("nic1"));
     }
 
