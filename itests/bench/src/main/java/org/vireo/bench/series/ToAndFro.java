@@ -41,7 +41,10 @@ public final class ToAndFro {
             traffic.resume();
             Freezes freezes = new Freezes(handOver(daemons, count));
             NumberedTraffic.Both frames = traffic.pause().less(before);
-            boolean swapped = count % 2 == 1;
+            if (count % 2 == 1) {
+                // so that each has what it had when it was looked at
+                handOver(daemons, 1);
+            }
             Map<String, Object> m = new LinkedHashMap<>();
             m.put("count", count);
             freezes.addTo(m);
@@ -49,8 +52,8 @@ public final class ToAndFro {
             m.put("droppedByTheTap", here.counter(DaemonPair.TAP, Namespace.TX_DROP) - dropped);
             m.put("duplicated", frames.repeated());
             m.put("reordered", frames.reordered());
-            m.put("owner", (swapped ? two : one).more(Possessions.of(daemons.owner().pid())));
-            m.put("other", (swapped ? one : two).more(Possessions.of(daemons.other().pid())));
+            m.put("owner", one.more(Possessions.of(daemons.owner().pid())));
+            m.put("other", two.more(Possessions.of(daemons.other().pid())));
             return m;
         } finally {
             daemons.end();
