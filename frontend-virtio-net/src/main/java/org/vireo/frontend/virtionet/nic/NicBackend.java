@@ -36,6 +36,8 @@ final class NicBackend implements SlotUser {
     private final PortAbsence absence;
     private final BackendSwap swap;
     private ScheduledFuture<?> retry;
+    /** How often the port of another NIC came. */
+    private int adoptions;
     /** Until when the port of another NIC may come without anything being said; of the past: it is not expected. */
     private long expected = System.nanoTime();
 
@@ -147,7 +149,7 @@ final class NicBackend implements SlotUser {
             }
             nic.ready();
             if (given) {
-                narrowLater();
+                narrowLater(++adoptions);
                 // what was told while it was nobody's
                 binding.port().failure().ifPresent(this::broken);
                 letGo();
@@ -176,13 +178,13 @@ final class NicBackend implements SlotUser {
     }
 
     /** Queues that this NIC's driver does not use are given up when it has had time to say which it uses. On the actor. */
-    private void narrowLater() {
+    private void narrowLater(int adoption) {
         nic.environment().timer().schedule(() -> nic.actor().post(Urgency.QUERY, () -> {
-            if (!nic.alive() || !binding.isWide()) {
+            if (!nic.alive() || !binding.isWide() || adoption != adoptions) {
                 return;
             }
             if (!nic.custody().isServing() || nic.inHandover()) {
-                narrowLater();
+                narrowLater(adoption);
                 return;
             }
             try {
