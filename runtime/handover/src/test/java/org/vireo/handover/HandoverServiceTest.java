@@ -153,7 +153,7 @@ class HandoverServiceTest {
     /** The source has said that it is over; the target is about to say so. */
     @Test
     void whoHasJustTakenNicsHandsThemOnAtOnce() throws Exception {
-        restart(new Deadlines(5_000, 20_000, 2_000, 5_000, 5_000, 9_000, 9_000, 9_000, 200, 50, 5_000, 60_000, 300, 2_000, 1_000));
+        restart(new Deadlines(40_000, 20_000, 2_000, 5_000, 5_000, 9_000, 9_000, 9_000, 200, 50, 5_000, 60_000, 300, 2_000, 1_000));
         here.make("nic0");
         a.listen(uri("a"));
         CountDownLatch settled = new CountDownLatch(1);

@@ -140,7 +140,7 @@ final class DressRehearsal implements AutoCloseable {
         try {
             return run(deadlineNanos);
         } catch (Exception e) {
-            if (isClosed()) {
+            if (closed) {
                 LOG.debug("NIC {}: rehearsal ended early, with what was rehearsed", nic);
                 return "ended early: " + e.getMessage();
             }
@@ -148,10 +148,6 @@ final class DressRehearsal implements AutoCloseable {
                     e instanceof NicException || e instanceof NetdevException ? null : e);
             return "ended early: " + e.getMessage();
         }
-    }
-
-    private synchronized boolean isClosed() {
-        return closed;
     }
 
     private synchronized void open() throws Exception {
@@ -205,15 +201,14 @@ final class DressRehearsal implements AutoCloseable {
 
     private String changeVmm(long deadlineNanos) throws Exception {
         long best = Long.MAX_VALUE;
-        int changes = 0;
         try (VmmChangeStage s = new VmmChangeStage(env, TYPICAL)) {
-            for (int without = 0; without < LIVES_WITHOUT_GAIN && goesOn(deadlineNanos); changes += VMM_CHANGES) {
+            for (int without = 0; without < LIVES_WITHOUT_GAIN && goesOn(deadlineNanos);) {
                 long now = s.change(VMM_CHANGES, () -> goesOn(deadlineNanos));
                 without = now < best * FASTER ? 0 : without + 1;
                 best = Math.min(best, now);
             }
+            return s.changes() + " changes of VMM" + (s.changes() == 0 ? "" : "; best: " + best / 1_000 + " us");
         }
-        return changes + " changes of VMM; best: " + best / 1_000 + " us";
     }
 
     private boolean goesOn(long deadlineNanos) {

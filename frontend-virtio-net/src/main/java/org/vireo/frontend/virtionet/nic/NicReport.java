@@ -19,10 +19,13 @@ final class NicReport {
     private static final Set<NicState> OF_VMM = EnumSet.of(NicState.LISTENING, NicState.CONNECTED, NicState.RUNNING);
     /** More than a VMM and its guest need that begin. */
     private static final int FIRST = 20;
+    private static final int FIRST_GOINGS = 8;
 
     private final NicOptions options;
     private final Environment env;
     private final NicNews vmms;
+    /** Of its own: a reason why a VMM has gone must not give way to the state that follows. */
+    private final NicNews goings;
     private volatile Now latest = new Now(NicState.NO_BACKEND, "");
 
     /** A state and its reason, which belong together. */
@@ -32,11 +35,12 @@ final class NicReport {
         this.options = options;
         this.env = env;
         vmms = new NicNews(actor, env.timer(), FIRST, System::nanoTime, LOG::info);
+        goings = new NicNews(actor, env.timer(), FIRST_GOINGS, System::nanoTime, LOG::info);
     }
 
-    /** Something that a VMM or its guest does, as often as it likes. */
-    void ofVmm(String what) {
-        vmms.say("NIC " + options.id() + ": " + what);
+    /** A VMM has gone, which happens as often as it likes. */
+    void vmmGone(long pid, String why) {
+        goings.say("NIC " + options.id() + ": VMM pid " + pid + " has gone: " + why);
     }
 
     /** Any thread. */
@@ -65,8 +69,9 @@ final class NicReport {
         String what = was + " -> " + now + (reason.isEmpty() ? "" : ": " + reason) + " (VMM pid " + (vmmPid == 0 ? "none" : vmmPid)
                 + ", netdev " + (options.netdev().isEmpty() ? "none" : options.netdev()) + ", epoch " + epoch + ")";
         if (OF_VMM.contains(was) && OF_VMM.contains(now)) {
-            ofVmm(what);
+            vmms.say("NIC " + options.id() + ": " + what);
         } else {
+            goings.end();
             vmms.end();
             LOG.info("NIC {}: {}", options.id(), what);
         }

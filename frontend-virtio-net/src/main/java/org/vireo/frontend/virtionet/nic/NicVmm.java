@@ -137,7 +137,7 @@ final class NicVmm implements Session.Owner, RequestHandler.Device {
         if (s == null) {
             return;
         }
-        nic.report().ofVmm("VMM pid " + s.vmmPid() + " has gone: " + reason);
+        nic.report().vmmGone(s.vmmPid(), reason);
         nic.feed().abortHandover("the VMM has gone: " + reason);
         migration.forget("the VMM has gone");
         nic.rings().stopAll();
