@@ -93,7 +93,7 @@ final class GoneIT {
 
     private static List<Case> cases() {
         if (!Rounds.isFull()) {
-            return List.of(new Case("100", End.KILLED, false), new Case("0", End.KILLED, true), new Case("100", End.HANGING, false));
+            return List.of(new Case("0", End.KILLED, true), new Case("100", End.HANGING, false));
         }
         List<Case> all = new ArrayList<>();
         for (String reconnect : List.of("100", "0")) {
@@ -130,11 +130,13 @@ final class GoneIT {
                 guest().close();
                 delete(m);
                 far.leave();
-                before = before == null ? ProcessView.settled(v.process().pid()) : before;
+                before = before == null && Rounds.isFull() ? ProcessView.settled(v.process().pid()) : before;
             }
-            ProcessView first = before;
-            Await.until(LIMIT, "it has nothing more than after the first one", () -> ProcessView.of(v.process().pid()).more(first).values()
-                    .stream().noneMatch(n -> n > 0));
+            if (before != null) {
+                ProcessView first = before;
+                Await.until(LIMIT, "it has nothing more than after the first one", () -> ProcessView.of(v.process().pid()).more(first)
+                        .values().stream().noneMatch(n -> n > 0));
+            }
             assertTrue(v.process().isAlive());
         } finally {
             far.close();
