@@ -136,7 +136,8 @@ public final class FaultMatrix implements AutoCloseable {
             daemons.handOver();
         }
         traffic.pause();
-        Daemon.pause(1_000);
+        ProcessView.awaitRest(daemons.owner().pid());
+        ProcessView.awaitRest(daemons.other().pid());
         ownersDescriptors = ProcessView.descriptors(daemons.owner().pid());
         othersDescriptors = ProcessView.descriptors(daemons.other().pid());
         ownersThreads = ProcessView.threads(daemons.owner().pid());

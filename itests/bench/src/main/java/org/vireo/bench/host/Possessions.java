@@ -15,8 +15,9 @@ import java.util.Map;
  * @param rssKb resident memory
  */
 public record Possessions(Map<String, Integer> descriptors, Map<String, Integer> threads, int mappings, long rssKb) {
-    /** What it has now. */
+    /** What it has when it is at rest. */
     public static Possessions of(long pid) throws BenchException {
+        ProcessView.awaitRest(pid);
         Path proc = Path.of("/proc", String.valueOf(pid));
         try {
             int mappings = Files.readAllLines(proc.resolve("maps")).size();

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -18,7 +19,31 @@ public final class ProcessView {
     private static final String FOREIGN = "(C1|C2|GC|VM|G1|Sweeper|Service|Monitor|Signal|Notification|Reference|Finalizer|Common|Attach"
             + "|FelixResolver|ForkJoinPool|vireo-qmp|vireo-backend).*";
 
+    /** Of threads that rehearse, as comm tells it: 15 characters. */
+    private static final String REHEARSAL = "rehear";
+    private static final Duration REST_LIMIT = Duration.ofSeconds(120);
+    private static final int LOOK_MILLIS = 200;
+    /** So many looks in a row are the same when nothing happens any more. */
+    private static final int SAME = 5;
+
     private ProcessView() {
+    }
+
+    /** Waits until a daemon rehearses nothing, and what it has stays as it is: only then it can be compared with later. */
+    public static void awaitRest(long pid) throws BenchException {
+        long end = System.nanoTime() + REST_LIMIT.toNanos();
+        Map<String, Integer> last = Map.of();
+        for (int same = 0; same < SAME;) {
+            if (System.nanoTime() - end > 0) {
+                throw new BenchException("process " + pid + " does not come to rest within " + REST_LIMIT.toSeconds() + " s: "
+                        + threads(pid) + " " + last);
+            }
+            Daemon.pause(LOOK_MILLIS);
+            Map<String, Integer> now = descriptors(pid);
+            boolean rehearses = threads(pid).keySet().stream().anyMatch(n -> n.contains(REHEARSAL));
+            same = !rehearses && now.equals(last) ? same + 1 : 0;
+            last = now;
+        }
     }
 
     private static Path proc(long pid, String what) {
