@@ -60,6 +60,15 @@ final class Backoff {
     }
 
     /**
+     * This side has ended the connection before it was of use, which tells nothing of how long it would have lasted.
+     *
+     * @return how long to wait now, nanoseconds
+     */
+    long aborted() {
+        return pauseNanos(flaps, mostNanos);
+    }
+
+    /**
      * Nobody is there.
      *
      * @return how long to wait now, nanoseconds

@@ -48,6 +48,9 @@ final class Connection implements AutoCloseable {
     private static final int INFLIGHT_QUEUES_OFFSET = 16;
     /** What ends later than that after a ring was told has another reason. */
     private static final long DOUBT_NANOS = TimeUnit.SECONDS.toNanos(2);
+    /** {@link #isOver} throws no more away in one call: who goes on writing keeps nobody. */
+    private static final int DRAIN_BYTES = 64 << 10;
+    private static final int LOOK_BYTES = 4 << 10;
 
     private final Fd socket;
     private final Requester requester;
@@ -67,6 +70,7 @@ final class Connection implements AutoCloseable {
     private boolean inflightTold;
     private boolean taken;
     private boolean gaveRing;
+    private boolean aborted;
 
     /** A connection on which nothing was said yet. */
     Connection(Fd socket, Fds fds, String purpose) {
@@ -87,7 +91,7 @@ final class Connection implements AutoCloseable {
         this.memory = memory;
         requester = new Requester(MessageChannel.of(socket, fds, purpose));
         looks = new MessageSocket(socket, fds, purpose);
-        looked = Arena.ofAuto().allocate(1);
+        looked = Arena.ofAuto().allocate(LOOK_BYTES);
     }
 
     Fd socket() {
@@ -287,7 +291,7 @@ final class Connection implements AutoCloseable {
      * @return why it is of no further use, or null
      */
     String trouble() {
-        long n = looks.look(looked, 0, 1, MessageSocket.DONT_WAIT);
+        long n = look(1);
         if (n == -Errno.EAGAIN || n == -Errno.EINTR) {
             return null;
         }
@@ -296,11 +300,14 @@ final class Connection implements AutoCloseable {
     }
 
     /**
-     * Why something failed. That the connection has ended is told alike, whatever call noticed it; that this process called itself, a
-     * NIC that waits or QMP, is told too.
+     * Why something failed, before this side ends the connection. That the other one has ended it is told alike, whatever call noticed
+     * it; that this process called itself, a NIC that waits or QMP, is told too.
      */
     String reason(IOException e) {
-        long n = looks.look(looked, 0, 1, MessageSocket.DONT_WAIT);
+        if (isAborted()) {
+            return "Vireo ended the attempt, for a call that could not wait for the rest of it";
+        }
+        long n = look(1);
         String why = n == 0 || n == -Errno.ECONNRESET || n == -Errno.EPIPE ? CLOSED : e.getMessage();
         why = explained(why);
         return isOwn() ? why + "; at its other end is this process itself: is it a socket of a NIC here, or of QMP?" : why;
@@ -315,16 +322,34 @@ final class Connection implements AutoCloseable {
         }
     }
 
-    /** Whether the other side has closed it, also by ending: it has let go of everything. What it still said is thrown away. */
+    /** Looks at so many bytes at most, without waiting: how many there are, 0 at the end, or the negative errno. */
+    private long look(int bytes) {
+        return looks.look(looked, 0, bytes, MessageSocket.DONT_WAIT);
+    }
+
+    /** Whether its end is the next that would be read. Nothing is thrown away. */
+    boolean hasEnded() {
+        long n = look(1);
+        return n <= 0 && n != -Errno.EAGAIN && n != -Errno.EINTR;
+    }
+
+    /**
+     * Whether the other side has closed it, also by ending: it has let go of everything. What it still said is thrown away; if that is
+     * much, it is over in a later call.
+     */
     boolean isOver() {
-        long n;
-        do {
-            n = looks.look(looked, 0, 1, MessageSocket.DONT_WAIT);
+        int left = DRAIN_BYTES;
+        while (left > 0) {
+            long n = look(Math.min(left, LOOK_BYTES));
             if (n > 0) {
-                n = Posix.read(socket.number(), looked.address(), 1);
+                n = Posix.read(socket.number(), looked.address(), n);
+                left -= (int) Math.max(n, 0);
             }
-        } while (n > 0 || n == -Errno.EINTR);
-        return n != -Errno.EAGAIN;
+            if (n <= 0 && n != -Errno.EINTR) {
+                return n != -Errno.EAGAIN;
+            }
+        }
+        return false;
     }
 
     /** Says nothing more. The other side reads that, when it reads, and closes. */
@@ -360,11 +385,17 @@ final class Connection implements AutoCloseable {
         if (taken) {
             return;
         }
+        aborted = true;
         if (gaveRing) {
             hangUp();
         } else {
             shutdown();
         }
+    }
+
+    /** Whether {@link #abort} has ended it: nothing that comes after it tells of the other side. Any thread. */
+    synchronized boolean isAborted() {
+        return aborted;
     }
 
     /** Ends it for both sides, and whoever waits for an answer. Any thread. */

@@ -98,17 +98,17 @@ final class Endpoint {
     /**
      * Why a connection was not made, or was of no use, with what can be known of others at the same path.
      *
-     * @param c the connection, null: it was not made
+     * @param c the connection, which this side has not ended yet; null: it was not made
      * @param e what became of it
      */
     String reason(Connection c, IOException e) {
         String why = c == null ? e.getMessage() : c.reason(e);
-        if (listener != null || c != null && c.isOwn()) {
+        if (listener != null || c != null && (c.isAborted() || c.isOwn())) {
             return why;
         }
         Occupancy now = Occupancy.of(options.path());
         String who = c == null ? "who listens there" : c.peer();
-        return why + (c != null && c.isOver() ? now.ofEnd(who) : c != null || now.waiting() > 0 ? now.ofSilence(who) : "");
+        return why + (c != null && c.hasEnded() ? now.ofEnd(who) : c != null || now.waiting() > 0 ? now.ofSilence(who) : "");
     }
 
     /** What an operator has to do so that a back-end comes, behind why there is none; nothing, if there is one that does not answer. */

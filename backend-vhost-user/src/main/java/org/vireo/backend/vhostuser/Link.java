@@ -424,21 +424,30 @@ final class Link implements Watcher.Duty {
         }
     }
 
-    private boolean bringUp(Connection c) throws NetdevException, IOException {
+    /** Makes it the port's; false: it went, or was sent away, before that was done, which was said. With the lock. */
+    private boolean bringUp(Connection c) throws NetdevException {
         String lacks = device.lacks(c.offer());
         if (lacks != null) {
             throw new NetdevException(options.prefix() + "the back-end at " + options.path() + " is not taken: " + lacks);
         }
         boolean done = false;
+        String why = "";
         try {
             c.until(System.nanoTime() + ATTEMPT_NANOS);
             device.bringUp(c);
             done = true;
+        } catch (IOException e) {
+            // before this side ends it, which would look as if the other had
+            why = endpoint.reason(c, e);
         } finally {
             if (!done) {
                 letGo(c);
                 device.lost();
             }
+        }
+        if (!done) {
+            complain(c, why);
+            return false;
         }
         c.take();
         boolean same = c.offer().sameProfile(offer);
@@ -472,12 +481,13 @@ final class Link implements Watcher.Duty {
         lock.lock();
         try {
             long now = System.nanoTime();
-            pause(c == null ? backoff.absent() : backoff.lost());
+            boolean aborted = c != null && c.isAborted();
+            pause(c == null ? backoff.absent() : aborted ? backoff.aborted() : backoff.lost());
             if (isNews(why)) {
                 news.say(options.prefix() + "no back-end at " + options.path() + " yet: " + why);
             }
             tellWhatIsWaitedFor();
-            if (!options.server() && options.reconnectMillis() == 0 && now - afreshUntil > 0) {
+            if (!aborted && !options.server() && options.reconnectMillis() == 0 && now - afreshUntil > 0) {
                 fail(new NetdevException(options.prefix() + "the back-end at " + options.path() + " did not come back (" + why + ")"
                         + remedy()));
             }

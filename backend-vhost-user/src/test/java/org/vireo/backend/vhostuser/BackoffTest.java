@@ -96,6 +96,18 @@ final class BackoffTest {
     }
 
     @Test
+    void whatThisSideEndsIsNoFlap() {
+        Backoff b = asked(10);
+        live(b, 0);
+        for (int i = 0; i < 5; i++) {
+            b.connected();
+            assertEquals(10, millis(b.aborted()));
+        }
+        assertFalse(b.isFlapping());
+        assertEquals(20, live(b, 0), "nor does it make up for one");
+    }
+
+    @Test
     void momentsInWhichNobodyIsThereAreNoAbsence() {
         Backoff b = asked(1);
         for (int i = 0; i < 30; i++) {

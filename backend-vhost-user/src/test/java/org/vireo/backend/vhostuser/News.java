@@ -14,6 +14,7 @@ import org.vireo.testsupport.Await;
 /** A context whose port's news are noted. */
 final class News implements PortListener {
     private final List<String> all = new ArrayList<>();
+    private final List<String> downs = new ArrayList<>();
     /** Why the link is down; null: it is up. */
     private volatile String down;
 
@@ -84,9 +85,23 @@ final class News implements PortListener {
     public void linkDown(String why) {
         boolean news = down == null;
         down = why;
+        addDown(why);
         if (news) {
             add("link down");
         }
+    }
+
+    private synchronized void addDown(String why) {
+        downs.add(why);
+    }
+
+    /** The link is or was down for a reason that matches, which may have been told for a moment only. */
+    void awaitEverDown(String pattern) {
+        Await.until(Duration.ofSeconds(20), "the link was down: " + pattern, () -> wasDown(pattern));
+    }
+
+    synchronized boolean wasDown(String pattern) {
+        return downs.stream().anyMatch(d -> d.matches(pattern));
     }
 
     /** Why the link is down; null: it is up. */

@@ -13,6 +13,7 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -25,6 +26,7 @@ import org.vireo.posix.linux.Processes;
 import org.vireo.posix.linux.UnixSockets;
 import org.vireo.testsupport.Await;
 import org.vireo.testsupport.TestProcess;
+import org.vireo.vhostuser.Request;
 
 /** What can be known of others at a back-end's socket is said, and no more. */
 final class OccupancyTest extends PortCase {
@@ -96,6 +98,10 @@ final class OccupancyTest extends PortCase {
 
     /** A back-end in another process, as a real one is: it accepts so many connections, and says nothing. */
     public static void main(String[] arguments) throws Exception {
+        if (arguments.length == 1) {
+            stuck(Path.of(arguments[0]));
+            return;
+        }
         try (ServerSocketChannel s = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             s.bind(UnixDomainSocketAddress.of(arguments[0]), 1);
             List<SocketChannel> accepted = new ArrayList<>();
@@ -107,12 +113,28 @@ final class OccupancyTest extends PortCase {
         }
     }
 
-    private Process other(int accepts) throws Exception {
+    /** It hangs up when it has the memory, and when it gets that again it does nothing any more. */
+    private static void stuck(Path path) throws Exception {
+        try (ScriptedBackEnd b = new ScriptedBackEnd(path, true, OFFERED, PLAIN, 2)) {
+            b.awaitHeard("SET_MEM_TABLE");
+            b.twist(Request.SET_MEM_TABLE, ScriptedBackEnd.Twist.FREEZE);
+            b.hangUp();
+            new CountDownLatch(1).await(LIMIT.toSeconds() * 3, TimeUnit.SECONDS);
+        }
+    }
+
+    private Process process(String... arguments) throws Exception {
+        List<String> all = new ArrayList<>(List.of("-cp", System.getProperty("java.class.path"), OccupancyTest.class.getName()));
+        all.addAll(List.of(arguments));
         // without pipes, which would count
-        Process p = new ProcessBuilder(TestProcess.java("-cp", System.getProperty("java.class.path"), OccupancyTest.class.getName(),
-                path().toString(), String.valueOf(accepts))).redirectInput(new File("/dev/null"))
+        Process p = new ProcessBuilder(TestProcess.java(all.toArray(String[]::new))).redirectInput(new File("/dev/null"))
                 .redirectOutput(Redirect.DISCARD).redirectError(Redirect.INHERIT).start();
         keep((AutoCloseable) () -> p.destroyForcibly().waitFor());
+        return p;
+    }
+
+    private Process other(int accepts) throws Exception {
+        Process p = process(path().toString(), String.valueOf(accepts));
         Await.until(LIMIT, "it listens", () -> Files.exists(path()) && tries());
         return p;
     }
@@ -125,6 +147,18 @@ final class OccupancyTest extends PortCase {
         } catch (IOException e) {
             return false;
         }
+    }
+
+    /** When it is given up it has this side's connection still, which is no other front-end's. */
+    @Test
+    void oneThatIsStuckWhenItIsBroughtUpHasNoOther() throws Exception {
+        process(path().toString());
+        Await.until(LIMIT, "it listens", () -> Files.exists(path()));
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        p.features(SPLIT);
+        p.memory(g.memory());
+        news.awaitEverDown(".*: no answer to SET_MEM_TABLE within [0-9]+ ms");
     }
 
     @Test

@@ -10,6 +10,8 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.vireo.net.api.BackendState;
 import org.vireo.posix.linux.Poll;
 import org.vireo.testsupport.Await;
@@ -97,6 +99,36 @@ final class StuckBackEndTest extends PortCase {
         }
         keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2)).awaitHeard("SET_VRING_KICK 0x1");
         p.start(0, g.spec(0, 0));
+    }
+
+    /** This side ends the connection then, which is not taken for the other's doing. */
+    @ParameterizedTest
+    @CsvSource({"HANG, no answer to SET_FEATURES within ", "REFUSE, the back-end refused SET_FEATURES "})
+    void whyOneIsOfNoUseIsToldAsItWas(ScriptedBackEnd.Twist how, String why) throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        TestGuest g = guest();
+        VhostUserPort p = open("reconnect-ms=10");
+        run(p, g, SPLIT);
+        b.twist(Request.SET_FEATURES, how);
+        b.hangUp();
+        news.awaitEverDown(".* ms: " + why + ".*");
+    }
+
+    @Test
+    void anAttemptThatThisSideEndsIsNotThoughtTheOthersFault() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN);
+        VhostUserPort p = open("reconnect-ms=10");
+        b.heard();
+        b.twist(Request.GET_FEATURES, ScriptedBackEnd.Twist.HANG);
+        b.hangUp();
+        for (int i = 0; i < 4; i++) {
+            b.awaitHeard("GET_FEATURES");
+            b.heard();
+            quiesce(p);
+            p.resume();
+        }
+        news.awaitEverDown(".*; Vireo connects again every 10 ms: Vireo ended the attempt, for a call that could not wait.*");
+        assertFalse(news.wasDown(".*since it comes and goes.*"));
     }
 
     @Test
