@@ -96,29 +96,39 @@ final class Endpoint {
     }
 
     /**
+     * Why there is no back-end.
+     *
+     * @param told the reason
+     * @param explained whether it tells who is in the way: then it is no use to start another one
+     */
+    record Reason(String told, boolean explained) { }
+
+    /**
      * Why a connection was not made, or was of no use, with what can be known of others at the same path.
      *
      * @param c the connection, which this side has not ended yet; null: it was not made
      * @param e what became of it
      */
-    String reason(Connection c, IOException e) {
+    Reason reason(Connection c, IOException e) {
         String why = c == null ? e.getMessage() : c.reason(e);
-        if (listener != null || c != null && (c.isAborted() || c.isOwn())) {
-            return why;
+        // where nobody listens there is nobody to tell of
+        boolean nobody = c == null && !(e instanceof UnixSockets.QueueFullException);
+        if (listener != null || nobody || c != null && c.isAborted()) {
+            return new Reason(why, false);
+        }
+        if (c != null && c.isOwn()) {
+            return new Reason(why, true);
         }
         Occupancy now = Occupancy.of(options.path());
         String who = c == null ? "who listens there" : c.peer();
-        return why + (c != null && c.hasEnded() ? now.ofEnd(who) : c != null || now.waiting() > 0 ? now.ofSilence(who) : "");
+        String others = c != null && c.hasEnded() ? now.ofEnd(who) : now.ofSilence(who);
+        return new Reason(why + others, !others.isEmpty());
     }
 
-    /** What an operator has to do so that a back-end comes, behind why there is none; nothing, if there is one that does not answer. */
+    /** What an operator has to do so that a back-end comes, behind why there is none. */
     String advice() {
         if (listener != null) {
             return "; start one that connects to " + options.path();
-        }
-        Occupancy now = Occupancy.of(options.path());
-        if (now.accepted() + now.waiting() > 0) {
-            return "";
         }
         Path path = Path.of(options.path());
         return "; " + (Files.isDirectory(path) || Files.isRegularFile(path) ? "give another path=, or remove what is there and " : "")

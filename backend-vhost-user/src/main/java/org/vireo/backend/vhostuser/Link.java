@@ -402,7 +402,7 @@ final class Link implements Watcher.Duty {
         } catch (NetdevException e) {
             complain(c, e.getMessage());
         } catch (IOException e) {
-            complain(c, endpoint.reason(c, e));
+            complain(c, endpoint.reason(c, e).told());
         } finally {
             attempt = null;
             if (c != null && !done) {
@@ -438,7 +438,7 @@ final class Link implements Watcher.Duty {
             done = true;
         } catch (IOException e) {
             // before this side ends it, which would look as if the other had
-            why = endpoint.reason(c, e);
+            why = endpoint.reason(c, e).told();
         } finally {
             if (!done) {
                 letGo(c);

@@ -29,6 +29,7 @@ record Occupancy(int accepted, int waiting) {
             + " back-end of its own";
     private static final Path TABLE = Path.of("/proc/net/unix");
 
+    /** Reads the whole table: not to be asked where nothing can come of it. */
     static Occupancy of(String path) {
         try {
             // paths are bytes of any charset
@@ -43,6 +44,9 @@ record Occupancy(int accepted, int waiting) {
         int accepted = 0;
         int waiting = 0;
         for (String line : table) {
+            if (!line.endsWith(bytes)) {
+                continue; // cheap: a machine may have thousands
+            }
             String[] columns = line.strip().split(" +", COLUMNS);
             if (columns.length == COLUMNS && columns[PATH].equals(bytes)) {
                 accepted += columns[STATE].equals(CONNECTED) && Integer.parseInt(columns[REFERENCES], 16) >= WITH_PEER ? 1 : 0;

@@ -59,7 +59,7 @@ final class Opener {
 
     private static Connection first(VhostUserOptions options, OpenContext context, Endpoint endpoint) throws NetdevException {
         IOException last = null;
-        String why = "";
+        Endpoint.Reason why = null;
         long end = context.deadlineNanos() - RETURN_NANOS;
         long start = System.nanoTime();
         long until = start + Math.min(end - start, endpoint.listener() == null ? CONNECT_NANOS : LISTEN_NANOS);
@@ -78,7 +78,8 @@ final class Opener {
                 }
             } catch (IOException e) {
                 last = e;
-                why = " (" + endpoint.reason(c, e) + ")";
+                // why none was made is looked up once, in the end
+                why = c == null ? null : endpoint.reason(c, e);
                 LockSupport.parkNanos(RETRY_NANOS);
             } finally {
                 if (c != null && !done) {
@@ -86,7 +87,11 @@ final class Opener {
                 }
             }
         } while (until - System.nanoTime() > 0);
-        throw new PortUnavailableException(options.prefix() + "no back-end" + why + endpoint.advice(), last);
+        if (why == null && last != null) {
+            why = endpoint.reason(null, last);
+        }
+        throw new PortUnavailableException(options.prefix() + "no back-end" + (why == null ? "" : " (" + why.told() + ")")
+                + (why == null || !why.explained() ? endpoint.advice() : ""), last);
     }
 
     private static Fd next(Endpoint endpoint, long deadlineNanos) throws IOException {

@@ -161,6 +161,19 @@ final class OccupancyTest extends PortCase {
         news.awaitEverDown(".*: no answer to SET_MEM_TABLE within [0-9]+ ms");
     }
 
+    /** Somebody removed its socket, or it serves one and then listens no more: whom it serves does not matter to who finds nobody there. */
+    @Test
+    void whereNobodyListensAnotherOneIsToBeStarted() throws Exception {
+        Fd listener = keep(UnixSockets.listen(ScriptedBackEnd.FDS, path(), 0600, "a back-end"));
+        connected();
+        accepted(listener);
+        connected();
+        Files.delete(path());
+        assertEquals(new Occupancy(1, 1), Occupancy.of(path().toString()));
+        String m = refusal();
+        assertTrue(m.endsWith("); start one that listens on " + path()) && !m.contains("accept"), m);
+    }
+
     @Test
     void oneThatServesSomebodyElseIsToldOf() throws Exception {
         Process p = other(1);

@@ -55,6 +55,15 @@ public final class UnixSockets {
      */
     public record Peer(int pid, int uid, int gid) { }
 
+    /** Somebody listens there, and accepts none of those who wait already (EAGAIN of connect(2)). */
+    public static final class QueueFullException extends IOException {
+        private static final long serialVersionUID = 1L;
+
+        private QueueFullException(Path path) {
+            super("cannot connect to " + path + ": the listener's queue is full, it does not accept");
+        }
+    }
+
     /**
      * Binds and listens. A dead socket that lies at the path is replaced; anything else there is an error that names it.
      *
@@ -174,12 +183,15 @@ public final class UnixSockets {
      * @param path where to
      * @param purpose what it is
      * @return the connected socket, blocking
-     * @throws IOException nobody listens there, or the listener's queue of connections is full
+     * @throws QueueFullException the listener's queue of connections is full
+     * @throws IOException nobody listens there
      */
     public static Fd connect(Fds fds, Path path, String purpose) throws IOException {
         requireShort(path);
         try {
             return connected(fds, path, purpose);
+        } catch (QueueFullException e) {
+            throw e;
         } catch (IOException e) {
             throw new IOException("cannot connect to " + path + ": " + unconnected(path, e), e);
         }
@@ -202,7 +214,7 @@ public final class UnixSockets {
         try {
             channel.configureBlocking(false);
             if (!channel.connect(new UnixSocketAddress(path.toFile()))) {
-                throw new IOException("the listener's queue is full, it does not accept");
+                throw new QueueFullException(path);
             }
             channel.configureBlocking(true);
             Fd fd = take(channel.getFD(), fds, purpose);
