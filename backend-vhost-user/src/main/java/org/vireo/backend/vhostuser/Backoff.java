@@ -9,7 +9,7 @@ import java.util.function.LongSupplier;
  * are lost as soon as they are made, or while nobody is there (exponential backoff, with a bound). Not for several threads at once.
  *
  * <p>One that comes back after it was away waits for no more than {@link #ABSENT_MILLIS}, or what was asked for: who is seen to be
- * away for the longest pause begins anew.
+ * away for the longest pause begins anew. Who listens and hears of nobody, sees that when the next one comes.
  */
 final class Backoff {
     /** The longest pause after connections that were lost as soon as they were made, unless a longer one was asked for. */
@@ -28,6 +28,8 @@ final class Backoff {
     private int absences;
     private long connected;
     private long absentSince;
+    /** When the pause after the last connection was over. */
+    private long readySince;
 
     /**
      * Nothing was tried yet.
@@ -41,11 +43,15 @@ final class Backoff {
         mostNanos = TimeUnit.MILLISECONDS.toNanos(mostMillis);
         this.clock = clock;
         connected = clock.getAsLong();
+        readySince = connected;
     }
 
     /** Somebody is there. */
     void connected() {
         connected = clock.getAsLong();
+        if (absences == 0 && connected - readySince >= mostNanos) {
+            flaps = 0;
+        }
         absences = 0;
     }
 
@@ -56,7 +62,13 @@ final class Backoff {
      */
     long lost() {
         flaps = clock.getAsLong() - connected < STEADY_NANOS ? flaps + 1 : 0;
-        return pauseNanos(flaps, mostNanos);
+        return pause();
+    }
+
+    private long pause() {
+        long nanos = pauseNanos(flaps, mostNanos);
+        readySince = clock.getAsLong() + nanos;
+        return nanos;
     }
 
     /**
@@ -65,7 +77,7 @@ final class Backoff {
      * @return how long to wait now, nanoseconds
      */
     long aborted() {
-        return pauseNanos(flaps, mostNanos);
+        return pause();
     }
 
     /**

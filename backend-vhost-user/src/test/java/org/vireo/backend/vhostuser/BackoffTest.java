@@ -95,6 +95,20 @@ final class BackoffTest {
         assertEquals(asked, live(b, 0), "it begins anew");
     }
 
+    /** Who listens is not called while nobody is there. */
+    @Test
+    void whoListensBeginsAnewWithTheFirstThatComesAfterLong() {
+        Backoff b = asked(10);
+        for (int i = 0; i < 30; i++) {
+            live(b, 0);
+        }
+        pass(MOST - 1);
+        assertEquals(MOST, live(b, 0));
+        pass(MOST);
+        assertEquals(10, live(b, 0));
+        assertFalse(b.isFlapping());
+    }
+
     @Test
     void whatThisSideEndsIsNoFlap() {
         Backoff b = asked(10);

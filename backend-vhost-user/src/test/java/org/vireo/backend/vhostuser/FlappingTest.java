@@ -102,8 +102,11 @@ final class FlappingTest extends PortCase {
             open("reconnect-ms=1");
             b.twist(Request.GET_FEATURES, ScriptedBackEnd.Twist.DIE);
             b.hangUp();
-            news.awaitDown("; Vireo connects again every 512 ms, since it comes and goes: it closed the connection");
-            assertTrue(b.connections() < 14, b.connections() + " connections");
+            news.awaitEverDown(".*; Vireo connects again every (512|1024|2000) ms, since it comes and goes: it closed the connection.*");
+            int before = b.connections();
+            Poll.readable(1_000);
+            int more = b.connections() - before;
+            assertTrue(more < 4, more + " connections within a second");
         }
         Poll.readable(Backoff.MOST_MILLIS + 600);
         long start = System.nanoTime();
