@@ -244,6 +244,7 @@ final class Connection implements AutoCloseable {
             throw new IOException("GET_FEATURES was answered with 0x" + Long.toHexString(now) + ", before with 0x"
                     + Long.toHexString(offer.features()));
         }
+        doubtfulRing = -1; // all before was handled
     }
 
     /** SET_FEATURES, if they are not what was told last. */

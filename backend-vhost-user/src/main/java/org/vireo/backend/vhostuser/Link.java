@@ -175,12 +175,11 @@ final class Link implements Watcher.Duty {
     void lose(Connection c, String why) {
         if (c == connection) {
             pause(backoff.lost());
-            drop(c, why);
+            drop(c, c.explained(why));
         }
     }
 
-    private void drop(Connection c, String reason) {
-        String why = c.explained(reason);
+    private void drop(Connection c, String why) {
         boolean survives = device.survives();
         letGo(c);
         connection = null;

@@ -48,6 +48,32 @@ final class QueueCountTest extends PortCase {
         assertFalse(news.down().contains("if it counts rings"), "it has had ring 2: " + news.down());
     }
 
+    /** Without acknowledgements the next answer tells it. */
+    @Test
+    void oneThatAnswersLaterHasTheRing() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN & ~ProtocolFeatures.REPLY_ACK);
+        TestGuest g = keep(new TestGuest(SPLIT, 2, 16));
+        VhostUserPort p = twoPairs(g, "reconnect-ms=10", "queues=2");
+        p.start(2, g.spec(2, 0));
+        p.call(2, null);
+        b.twist(Request.GET_FEATURES, ScriptedBackEnd.Twist.DIE);
+        b.hangUp();
+        news.awaitDown("it closed the connection");
+        assertFalse(news.down().contains("if it counts rings"), news.down());
+    }
+
+    @Test
+    void whatThisSideDoesForAReasonOfItsOwnIsNoHint() throws Exception {
+        ScriptedBackEnd b = backEnd(PLAIN & ~ProtocolFeatures.REPLY_ACK);
+        TestGuest g = keep(new TestGuest(SPLIT, 2, 16));
+        VhostUserPort p = twoPairs(g, "reconnect-ms=10", "queues=2");
+        b.twist(Request.GET_FEATURES, ScriptedBackEnd.Twist.HANG);
+        p.start(2, g.spec(2, 0));
+        p.memory(TestGuest.gone());
+        news.awaitDown("has gone (the guest has gone");
+        assertFalse(news.down().contains("if it counts rings"), news.down());
+    }
+
     @Test
     void oneThatRefusesARingHasTooFewPerhaps() throws Exception {
         ScriptedBackEnd b = backEnd(PLAIN);
