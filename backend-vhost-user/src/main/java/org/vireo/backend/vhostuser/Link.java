@@ -255,30 +255,14 @@ final class Link implements Watcher.Duty {
     }
 
     @Override
-    public int descriptor() {
+    public Watcher.Wait next() {
         lock.lock();
         try {
             lost.forEach(Connection::close);
             lost.clear();
-            if (connection != null) {
-                return connection.socket().number();
-            }
-            if (former != null && failure == null) {
-                return former.socket().number();
-            }
-            return failure == null && endpoint.listener() != null && pauseNanos() <= 0 ? endpoint.listener().number() : -1;
-        } finally {
-            lock.unlock();
-        }
-    }
-
-    @Override
-    public int timeoutMillis() {
-        lock.lock();
-        try {
-            int millis = attemptMillis();
+            Watcher.Wait w = nextAttempt();
             long untold = news.leftNanos();
-            return untold == FlapDamping.NOTHING ? millis : millis < 0 ? millis(untold) : Math.min(millis, millis(untold));
+            return untold == FlapDamping.NOTHING ? w : w.atMost(millis(untold));
         } finally {
             lock.unlock();
         }
@@ -288,13 +272,20 @@ final class Link implements Watcher.Duty {
         return nanos <= 0 ? 0 : (int) Math.min(Integer.MAX_VALUE, TimeUnit.NANOSECONDS.toMillis(nanos) + 1);
     }
 
-    /** When to look for a back-end; -1: when there is something to be read. */
-    private int attemptMillis() {
-        if (connection != null || failure != null) {
-            return -1;
+    /** What to wait for before a back-end is looked for, or that the one that is there goes. */
+    private Watcher.Wait nextAttempt() {
+        if (connection != null) {
+            return new Watcher.Wait(connection.socket().number(), -1);
+        }
+        if (failure != null) {
+            return new Watcher.Wait(-1, -1);
+        }
+        if (former != null) {
+            return new Watcher.Wait(former.socket().number(), FORMER_MILLIS);
         }
         long left = pauseNanos();
-        return former != null ? FORMER_MILLIS : endpoint.listener() != null && left <= 0 ? LISTENER_MILLIS : millis(left);
+        return endpoint.listener() != null && left <= 0 ? new Watcher.Wait(endpoint.listener().number(), LISTENER_MILLIS)
+                : new Watcher.Wait(-1, millis(left));
     }
 
     private void pause(long nanos) {

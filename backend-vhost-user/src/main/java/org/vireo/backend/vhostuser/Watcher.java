@@ -20,21 +20,23 @@ final class Watcher {
     private boolean standing;
     private boolean ending;
 
+    /**
+     * What a watcher waits for.
+     *
+     * @param descriptor its number, or -1: none
+     * @param millis at most, or -1: without end
+     */
+    record Wait(int descriptor, int millis) {
+        /** The same, but no longer than that. */
+        Wait atMost(int most) {
+            return new Wait(descriptor, millis < 0 ? most : Math.min(millis, most));
+        }
+    }
+
     /** What a watcher does. On its thread only. */
     interface Duty {
-        /**
-         * What to wait for.
-         *
-         * @return a descriptor's number, or -1 for none
-         */
-        int descriptor();
-
-        /**
-         * How long to wait.
-         *
-         * @return milliseconds, or -1: without end
-         */
-        int timeoutMillis();
+        /** What to wait for, and how long: both by one look at the clock. */
+        Wait next();
 
         /** The descriptor is readable, or the time has passed. */
         void handle();
@@ -66,8 +68,8 @@ final class Watcher {
     private void run() {
         try {
             while (mayGoOn()) {
-                int descriptor = duty.descriptor();
-                int ready = Poll.readable(duty.timeoutMillis(), wake.number(), descriptor);
+                Wait w = duty.next();
+                int ready = Poll.readable(w.millis(), wake.number(), w.descriptor());
                 if ((ready & 1) != 0) {
                     EventFd.drain(wake.number());
                 } else if (mayGoOn()) {
