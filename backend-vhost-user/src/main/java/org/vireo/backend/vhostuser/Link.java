@@ -31,6 +31,8 @@ final class Link implements Watcher.Duty {
     private static final long END_MILLIS = 2_000;
     /** How often the same complaint is repeated. */
     private static final long QUIET_NANOS = TimeUnit.SECONDS.toNanos(10);
+    /** How often it is said that the listening socket was removed, at most. */
+    private static final long REMOVAL_NANOS = TimeUnit.SECONDS.toNanos(1);
     /** When this side has hung up itself, it calls again, also where it would not do so otherwise. */
     private static final long AFRESH_NANOS = TimeUnit.SECONDS.toNanos(5);
     /** How often who waits for a former back-end says so, at most. */
@@ -67,6 +69,7 @@ final class Link implements Watcher.Duty {
     /** Why the link is down, as it was told; empty: it is up. */
     private String downTold = "";
     private long complained;
+    private long removalTold = System.nanoTime() - REMOVAL_NANOS;
     /** A connection that is being brought up. */
     private volatile Connection attempt;
     private volatile boolean standing;
@@ -167,7 +170,7 @@ final class Link implements Watcher.Duty {
     /** Hangs up and connects again. */
     void startAfresh(Connection c, String why) {
         afreshUntil = System.nanoTime() + AFRESH_NANOS;
-        nextAttempt = System.nanoTime();
+        pause(0);
         drop(c, why);
     }
 
@@ -225,9 +228,8 @@ final class Link implements Watcher.Duty {
     /** The link is down, and who looks at the NIC sees why. */
     private void tellWhatIsWaitedFor() {
         String what = former != null ? "" : options.server() ? "; Vireo listens until it connects again"
-                : options.reconnectMillis() > 0 ? "; Vireo connects again every " + (backoff.isFlapping()
-                        ? pauseMillis + " ms, since it comes and goes" : options.reconnectMillis() + " ms")
-                : comesBack() ? "; Vireo connects again" : "; Vireo does not connect again";
+                : !comesBack() ? "; Vireo does not connect again" : "; Vireo connects again " + (pauseMillis == 0 ? "at once"
+                        : "every " + pauseMillis + " ms" + (backoff.isFlapping() ? ", since it comes and goes" : ""));
         String now = gone + what + (complaint.isEmpty() ? "" : ": " + complaint);
         if (!now.equals(downTold)) {
             downTold = now;
@@ -334,7 +336,7 @@ final class Link implements Watcher.Duty {
     private void renewListener() {
         try {
             if (endpoint.renew()) {
-                news.say(options.prefix() + options.path() + " was removed by somebody: Vireo listens there anew");
+                warnOfRemoval();
                 stateChanged();
             }
         } catch (IOException e) {
@@ -343,6 +345,15 @@ final class Link implements Watcher.Duty {
                 LOG.warn("{}{}", options.prefix(), why);
                 tellWhatIsWaitedFor();
             }
+        }
+    }
+
+    /** Somebody's mistake, so it is not damped away among what comes and goes; who makes it over and over fills no log either. */
+    private void warnOfRemoval() {
+        long now = System.nanoTime();
+        if (now - removalTold >= REMOVAL_NANOS) {
+            removalTold = now;
+            LOG.warn("{}{} was removed by somebody: Vireo listens there anew", options.prefix(), options.path());
         }
     }
 

@@ -319,16 +319,17 @@ final class BackEndReturnsTest extends PortCase {
     /** Whoever looks at the NIC sees why its link is down, and what makes it come up again. */
     @Test
     void whyTheLinkIsDownIsToldAndWhatIsWaitedFor() throws Exception {
-        String gone = "the back-end at " + path() + " has gone (it closed the connection); Vireo connects again every 5 ms";
+        String gone = "the back-end at " + path() + " has gone (it closed the connection); Vireo connects again every ";
         try (ScriptedBackEnd b = new ScriptedBackEnd(path(), true, OFFERED, PLAIN, 2)) {
             open("reconnect-ms=5");
             b.twist(Request.GET_FEATURES, ScriptedBackEnd.Twist.HANG);
             b.hangUp();
-            news.awaitDown(gone + ": no answer to GET_FEATURES within ", "; at its other end is this process itself");
+            news.awaitDown(gone + "5 ms: no answer to GET_FEATURES within ", "; at its other end is this process itself");
         }
         Files.deleteIfExists(path());
         Files.createDirectory(path());
-        news.awaitDown(gone + ": cannot connect to " + path() + ": it is a folder, not a socket");
+        // more and more seldom, and that is told
+        news.awaitDown(gone + Backoff.ABSENT_MILLIS + " ms: cannot connect to " + path() + ": it is a folder, not a socket");
         Files.delete(path());
         backEnd(PLAIN);
         news.await("link up");

@@ -4,11 +4,13 @@ package org.vireo.backend.vhostuser;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.nio.file.Files;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.logging.Handler;
+import java.util.logging.Level;
 import java.util.logging.LogRecord;
 import java.util.logging.Logger;
 import java.util.logging.SimpleFormatter;
@@ -25,6 +27,7 @@ final class FlappingTest extends PortCase {
     /** What the link logs. */
     private final class Lines extends Handler {
         private final List<String> all = new CopyOnWriteArrayList<>();
+        private final List<String> warnings = new CopyOnWriteArrayList<>();
 
         Lines() {
             LOGGER.addHandler(this);
@@ -39,7 +42,11 @@ final class FlappingTest extends PortCase {
 
         @Override
         public void publish(LogRecord record) {
-            all.add(new SimpleFormatter().formatMessage(record));
+            String line = new SimpleFormatter().formatMessage(record);
+            all.add(line);
+            if (record.getLevel() == Level.WARNING) {
+                warnings.add(line);
+            }
         }
 
         @Override
@@ -91,6 +98,24 @@ final class FlappingTest extends PortCase {
         List<String> last = log.take();
         assertEquals(1, last.size(), last::toString);
         assertTrue(last.getFirst().contains("has gone: ") || last.getFirst().contains("no back-end at"), last::toString);
+    }
+
+    /** Who did that, or is told of it by somebody, has to find it, whatever else comes and goes. */
+    @Test
+    void thatSomebodyRemovedTheSocketIsAWarningAndNotDampedAway() throws Exception {
+        ScriptedBackEnd b = keep(new ScriptedBackEnd(path(), false, OFFERED, PLAIN, 2));
+        Lines log = new Lines();
+        open("server=on");
+        flap(b, 10);
+        long start = System.nanoTime();
+        for (int i = 0; i < 5; i++) {
+            Files.delete(path());
+            flap(b, 1);
+            assertTrue(Files.exists(path()));
+        }
+        long most = 1 + TimeUnit.NANOSECONDS.toSeconds(System.nanoTime() - start);
+        assertTrue(!log.warnings.isEmpty() && log.warnings.size() <= most, log.warnings::toString);
+        assertTrue(log.warnings.getFirst().contains(path() + " was removed by somebody"), log.warnings::toString);
     }
 
     /** One that hangs up as soon as it is spoken to is no reason to call a thousand times a second. */

@@ -35,7 +35,7 @@ final class SwapPreparation {
 
     /** What came of a preparation. */
     sealed interface Outcome {
-        /** The new one has a port; or loads one when frames stand still, since its state changes with them. */
+        /** The new one has a port; or, where the state is not stable, the state was rehearsed and is loaded when frames stand still. */
         record Ready() implements Outcome { }
 
         /**
