@@ -384,8 +384,8 @@ final class NicBackend implements SlotUser {
         }
         String by = servedBy();
         // a backend's own words need no stack
-        boolean own = reason instanceof NetdevException || reason instanceof BackendException b && b.isForeseen();
-        String why = own ? reason.getMessage() : reason.toString();
+        boolean own = BackendException.isForeseen(reason);
+        String why = own || reason instanceof NetdevException ? reason.getMessage() : reason.toString();
         LOG.warn("NIC {}: its backend{} failed: {}", id(), by, why, own ? null : reason);
         nic.feed().abort("its backend failed");
         try {

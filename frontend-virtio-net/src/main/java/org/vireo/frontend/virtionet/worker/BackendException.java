@@ -13,12 +13,14 @@ public final class BackendException extends Exception {
     private static final int MOST_CHARACTERS = 2_000;
 
     private final boolean silent;
-    private final boolean foreseen;
+    private final boolean refusal;
+    private final boolean crash;
 
-    private BackendException(String message, boolean silent, boolean foreseen, Throwable cause) {
+    private BackendException(String message, boolean silent, Throwable thrown, BackendException cause) {
         super(message, cause);
         this.silent = silent;
-        this.foreseen = foreseen;
+        refusal = thrown instanceof NetdevException && !silent;
+        crash = thrown instanceof RuntimeException || thrown instanceof Error || cause != null && cause.crash;
     }
 
     /**
@@ -42,7 +44,7 @@ public final class BackendException extends Exception {
         }
         String said = message(thrown);
         BackendException e = new BackendException(said == null ? thrown.getClass().getName() + " without a message" : said, said == null,
-                thrown instanceof NetdevException && said != null, cause == null || causes == 0 ? null : of(cause, causes - 1));
+                thrown, cause == null || causes == 0 ? null : of(cause, causes - 1));
         e.setStackTrace(trace == null ? new StackTraceElement[0] : trace.clone());
         return e;
     }
@@ -68,12 +70,19 @@ public final class BackendException extends Exception {
     }
 
     /**
-     * Whether the backend says in its own words what is wrong: then nobody needs to see where in its code that was.
+     * Whether a backend says in its own words what is wrong: then nobody needs to see where in its code that was. Not if they are about
+     * an error of its code, a {@link RuntimeException} or an {@link Error} among the causes.
      *
+     * @param reason what was made of what it threw: a refusal, or one of these
      * @return whether
      */
-    public boolean isForeseen() {
-        return foreseen;
+    public static boolean isForeseen(Throwable reason) {
+        if (reason instanceof BackendException b) {
+            return b.refusal && !b.crash;
+        }
+        Throwable cause = reason.getCause();
+        return reason instanceof NetdevException
+                && !(cause instanceof BackendException b ? b.crash : cause instanceof RuntimeException || cause instanceof Error);
     }
 
     @Override
