@@ -200,7 +200,7 @@ final class SeriesIT {
                 }
             }
             Rounds.tell(Rounds.distribution("handovers with " + backEnd + " behind, the guest's longest sleep", sleeps) + "; over 100 ms: "
-                    + Arrays.stream(sleeps).filter(n -> n > SHORT_NANOS).count());
+                    + Arrays.stream(sleeps).filter(n -> n > SHORT_NANOS).count() + "; asked once more " + daemons.refused() + " times");
             if (before == null) {
                 return;
             }
