@@ -38,7 +38,8 @@ public final class HandoverService implements Handovers {
     private static final Logger LOG = LoggerFactory.getLogger(HandoverService.class);
     private static final String SCHEME = "unix:";
     /** Who stops the whole process waits 10 s for that. */
-    private static final long BEQUEATH_MILLIS = 7_000;
+    private static final int BEQUEATH_MILLIS = 7_000;
+    private static final int BEQUEATH_TRIES = 5;
 
     private final Context context;
     private final List<EventSink> sinks = new CopyOnWriteArrayList<>();
@@ -357,24 +358,37 @@ public final class HandoverService implements Handovers {
         return r == null ? Map.of("status", "none") : r.toMap();
     }
 
-    /** A standby goes on with the NICs of a process that ends in good order, without a gap. */
+    /**
+     * A standby goes on with the NICs of a process that ends in good order, without a gap. There is no later chance, so what it refuses is
+     * offered again: on a busy machine it may still have what it was prepared with as a standby.
+     */
     private void bequeath(Path heir) {
-        List<TransferableNic> all = context.nics().transferable();
-        if (heir == null || all.isEmpty() || !acquire()) {
-            return;
+        long end = Deadlines.in(BEQUEATH_MILLIS);
+        for (int tries = 0; heir != null && tries < BEQUEATH_TRIES && System.nanoTime() < end; tries++) {
+            List<TransferableNic> all = context.nics().transferable();
+            if (all.isEmpty() || !acquire() || !bequeath(heir, all, end)) {
+                return;
+            }
         }
+    }
+
+    /** Returns whether it may be tried again. */
+    private boolean bequeath(Path heir, List<TransferableNic> all, long end) {
         try {
             Cancel c = new Cancel(context.fds());
             Thread t = launch(heir, all, c, true);
-            t.join(BEQUEATH_MILLIS);
+            t.join(Math.max(1, (end - System.nanoTime()) / Deadlines.NANOS));
+            boolean over = !t.isAlive();
             c.now("this process has to end");
             t.join(context.deadlines().hello());
+            return over;
         } catch (IOException e) {
             serving.release();
             LOG.warn("no handover before the end: {}", e.getMessage());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+        return false;
     }
 
     @Deactivate

@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import org.vireo.net.api.BackendState;
 import org.vireo.net.api.Fd;
 import org.vireo.net.api.Fds;
@@ -44,6 +45,8 @@ final class FakeHost implements Nics, AutoCloseable {
     Hook<Nic> onFreeze = n -> { };
     /** When a NIC that was taken settles in. */
     Hook<Incoming> onOwn = i -> { };
+    /** When one that was prepared is let go. */
+    Consumer<Incoming> onClose = i -> { };
     Hook<Nic> onFollow = n -> { };
     private final List<Runnable> watchers = new CopyOnWriteArrayList<>();
     private final Fds fds;
@@ -377,6 +380,7 @@ final class FakeHost implements Nics, AutoCloseable {
 
         @Override
         public void close() {
+            onClose.accept(this);
             calls.add("close");
             file.close();
             connection.close();

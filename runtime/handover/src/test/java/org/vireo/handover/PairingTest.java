@@ -13,6 +13,9 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -71,6 +74,14 @@ class PairingTest {
         return (List<Map<String, Object>>) a.standbyStatus().get("standbys");
     }
 
+    private static void await(CountDownLatch l) {
+        try {
+            assertTrue(l.await(LIMIT.toSeconds(), TimeUnit.SECONDS));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
     private String fed() {
         return standbys().isEmpty() ? "none" : standbys().getFirst().get("nics").toString();
     }
@@ -104,6 +115,25 @@ class PairingTest {
         b.stop();
         Await.until(LIMIT, "the standby's end is noticed", () -> standbys().isEmpty());
         Await.until(LIMIT, "and told", () -> events.stream().anyMatch(e -> e.startsWith("STANDBY_LOST")));
+    }
+
+    /** It still has what it was prepared with, longer than who ends waits for an answer: as on a machine that is busy. */
+    @Test
+    void whoEndsTriesAgainWhenItsStandbyIsBusy() throws Exception {
+        CountDownLatch refused = new CountDownLatch(1);
+        a.addSink((name, data) -> {
+            if (name.equals("MIGRATION") && data.containsValue("failed")) {
+                refused.countDown();
+            }
+        });
+        here.make("nic0");
+        a.standBy(uri(), true, problems -> { });
+        b.standBy(uri(), true, problems -> { });
+        assertEquals("[{id=nic0, state=prepared}]", fed());
+        there.onClose = i -> await(refused);
+        a.stop();
+        assertEquals(0, refused.getCount());
+        assertEquals(Set.of("nic0"), there.owned.keySet());
     }
 
     @Test
