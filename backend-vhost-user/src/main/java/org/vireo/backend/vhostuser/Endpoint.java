@@ -121,7 +121,7 @@ final class Endpoint {
         }
         Occupancy now = Occupancy.of(options.path());
         String who = c == null ? "who listens there" : c.peer();
-        String others = c != null && c.hasEnded() ? now.ofEnd(who) : now.ofSilence(who);
+        String others = c != null && c.hasEnded() ? now.ofEnd(who) : c != null || now.waiting() > 0 ? now.ofSilence(who) : "";
         return new Reason(why + others, !others.isEmpty());
     }
 
