@@ -111,7 +111,7 @@ final class StuckBackEndTest extends PortCase {
         run(p, g, SPLIT);
         b.twist(Request.SET_FEATURES, how);
         b.hangUp();
-        news.awaitEverDown(".* ms: " + why + ".*");
+        news.awaitEverDown(".*: " + why + ".*");
     }
 
     @Test
