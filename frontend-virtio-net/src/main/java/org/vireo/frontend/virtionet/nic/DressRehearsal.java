@@ -89,7 +89,7 @@ final class DressRehearsal implements AutoCloseable {
     }
 
     /**
-     * One of a NIC as there may be one, whose guest changes its VMM, too.
+     * One of a NIC as there may be one; where two NICs name one netdev its guest changes its VMM, too.
      *
      * @param real what it would live in
      */
@@ -196,7 +196,7 @@ final class DressRehearsal implements AutoCloseable {
         String best = lives == 0 ? "" : "; best: " + bestMove / 1_000 + " us a handover, " + bestFrame + " ns a frame";
         String early = done ? "" : "; ended before it was fast";
         return lives * (MOVES + 1) + " handovers, " + frames + " frames, " + millis + " ms" + best + early
-                + (changesVmm && done ? "; " + changeVmm(deadlineNanos) : "");
+                + (changesVmm && done && env.slots().areShared() ? "; " + changeVmm(deadlineNanos) : "");
     }
 
     private String changeVmm(long deadlineNanos) throws Exception {

@@ -183,6 +183,13 @@ public final class SlotUsers {
         }
     }
 
+    /** Whether two NICs name the netdev. */
+    boolean isShared() {
+        synchronized (slot) {
+            return all.size() > 1;
+        }
+    }
+
     /**
      * Whether a NIC other than the one that holds the netdev wants it.
      *

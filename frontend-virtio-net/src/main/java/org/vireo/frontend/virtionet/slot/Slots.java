@@ -67,6 +67,19 @@ public final class Slots {
     }
 
     /**
+     * Whether two NICs name one netdev, as for a guest that is to go from one VMM to another.
+     *
+     * @return whether
+     */
+    public boolean areShared() {
+        List<NetdevSlot> all;
+        synchronized (this) {
+            all = List.copyOf(slots.values());
+        }
+        return all.stream().map(NetdevSlot::users).anyMatch(SlotUsers::isShared);
+    }
+
+    /**
      * One slot alone, for a rehearsal: its backend is told that its descriptors are stand-ins.
      *
      * @param netdev its id

@@ -71,15 +71,29 @@ class DressRehearsalTest {
     void nobodysNicLeavesNothing() throws Exception {
         host.registry.rehearse(deadline());
         long before = OpenFiles.count();
-        String report = host.registry.rehearse(deadline());
-        assertDone(report);
-        var m = DONE.matcher(report);
-        assertTrue(m.matches() && m.group(3) != null && Integer.parseInt(m.group(3)) >= 10, report);
+        assertDone(host.registry.rehearse(deadline()));
         Await.until(Harness.LIMIT, "the descriptors to be as many as before", () -> OpenFiles.count() <= before);
         Await.until(Harness.LIMIT, "the end of its threads", () -> rehearsalThreads().isEmpty());
         assertEquals(List.of(), host.events);
         assertEquals(List.of(), host.registry.list());
         assertEquals(List.of(), host.registry.transferable());
+    }
+
+    @Test
+    void whereTwoNicsNameOneNetdevAChangeOfVmmIsRehearsedToo() throws Exception {
+        host.nic("a");
+        host.nic("b", "netdev", "neta");
+        host.registry.rehearse(deadline());
+        long before = OpenFiles.count();
+        List<String> events = List.copyOf(host.events);
+        List<String> calls = List.copyOf(backend.calls);
+        String report = host.registry.rehearse(deadline());
+        var m = DONE.matcher(report);
+        assertTrue(m.matches() && m.group(3) != null && Integer.parseInt(m.group(3)) >= 10, report);
+        Await.until(Harness.LIMIT, "the descriptors to be as many as before", () -> OpenFiles.count() <= before);
+        Await.until(Harness.LIMIT, "the end of its threads", () -> rehearsalThreads().isEmpty());
+        assertEquals(events, host.events);
+        assertEquals(calls, backend.calls, "with a stand-in");
     }
 
     @Test
