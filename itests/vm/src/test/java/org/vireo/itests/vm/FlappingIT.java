@@ -2,7 +2,6 @@
 package org.vireo.itests.vm;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -15,6 +14,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
@@ -26,14 +26,16 @@ import org.vireo.testsupport.Await;
 import org.vireo.vhostuser.VirtioNet;
 
 /**
- * Daemons stand by for one another beside an external back-end that comes and goes many times a second. The active one is killed: the
- * standby takes the NIC, the VMM keeps its connection, and the guest goes on when the back-end stays.
+ * Daemons stand by for one another beside an external back-end that comes and goes many times a second. The active one is killed, and the
+ * guest goes on when the back-end stays. As a rule the standby has the NIC; each coming and going makes it prepare that anew, and where the
+ * kill falls into that moment, the VMM has to connect again.
  */
 final class FlappingIT {
     private static final Duration LIMIT = Duration.ofSeconds(60);
     private static final int KILLS = Rounds.of(1, 20);
     private static final int SIZE = 256;
     private static final int LIFE_MILLIS = 50;
+    private static final Pattern ENDED = Pattern.compile("standby of process .* ended, [01] NICs? taken");
 
     @TempDir
     private Path folder;
@@ -43,6 +45,8 @@ final class FlappingIT {
     private final Random random = new Random(55);
     private final List<AutoCloseable> running = new ArrayList<>();
     private Spare far;
+    private int kills;
+    private int hungUp;
 
     @AfterEach
     void end() throws Exception {
@@ -85,11 +89,12 @@ final class FlappingIT {
     }
 
     @Test
-    void theStandbyTakesTheNicAndTheGuestGoesOn() throws Exception {
+    void theGuestGoesOn() throws Exception {
         if (Rounds.isFull()) {
             assertTheGuestGoesOn(false, this::hangsUp, this::servesForMoments);
         }
         assertTheGuestGoesOn(true, this::servesForMoments);
+        Rounds.tell("of " + kills + " kills beside a back-end that comes and goes " + hungUp + " cost the VMM its connection");
     }
 
     private void assertTheGuestGoesOn(boolean packed, Flapping... flappings) throws Exception {
@@ -119,14 +124,17 @@ final class FlappingIT {
             assertEquals(128 + 9, active.process().exitCode(LIMIT));
             running.remove(active);
             active.close();
-            standby.process().awaitLine("1 NIC taken", LIMIT);
+            standby.process().awaitLine(ENDED, LIMIT);
             load.run(random.nextInt(100_000_000));
+        }
+        kills++;
+        if (load.guest().frontEnd().awaitClosed(System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(10))) {
+            hungUp++;
+            load.guest().reconnect(FrontEnd.connect(fds, folder.resolve("nic0"), LIMIT));
         }
         load.drain();
         load.awaitFrame(kill);
         load.assertWhole(kill);
-        assertFalse(load.guest().frontEnd().awaitClosed(System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(10)),
-                "the VMM keeps its connection");
         return standby;
     }
 

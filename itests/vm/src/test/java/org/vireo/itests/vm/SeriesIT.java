@@ -16,6 +16,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
+import org.vireo.guest.FrontEnd;
 import org.vireo.guest.GuestNic;
 import org.vireo.posix.Descriptors;
 import org.vireo.testsupport.Await;
@@ -78,6 +79,10 @@ final class SeriesIT {
     private Spare backEnd() throws IOException {
         Spare s = new Spare(on.namespace(), folder.resolve("far"), "tap,ifname=" + other.name(), socket());
         s.serve();
+        // on a busy machine a cold process takes longer for its first VMM than a swap waits
+        try (FrontEnd first = FrontEnd.connect(fds, socket(), LIMIT)) {
+            first.getFeatures();
+        }
         return s;
     }
 
