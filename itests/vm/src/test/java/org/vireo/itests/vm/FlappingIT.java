@@ -16,6 +16,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.LockSupport;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
@@ -30,6 +31,7 @@ import org.vireo.vhostuser.VirtioNet;
  * guest goes on when the back-end stays. As a rule the standby has the NIC; each coming and going makes it prepare that anew, and where the
  * kill falls into that moment, the VMM has to connect again.
  */
+@Tag(Rounds.COUNT)
 final class FlappingIT {
     private static final Duration LIMIT = Duration.ofSeconds(60);
     private static final int KILLS = Rounds.of(1, 20);

@@ -11,6 +11,9 @@ import java.util.Locale;
  * (docs/counts.md); {@code -Dvireo.rounds=NUMBER} is for trying it out.
  */
 final class Rounds {
+    /** Tag of what is done only where {@code vireo.rounds} is set: with every build other tests do it once. */
+    static final String COUNT = "count";
+
     private static final String GIVEN = System.getProperty("vireo.rounds", "few");
 
     private static final long MOST_NANOS = 1_000_000_000;

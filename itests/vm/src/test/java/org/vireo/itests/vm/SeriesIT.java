@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.api.io.TempDir;
@@ -96,6 +97,7 @@ final class SeriesIT {
     }
 
     @Test
+    @Tag(Rounds.COUNT)
     void aGuestMovesBetweenATapAndABackEnd() throws Exception {
         try (Spare far = backEnd(); Vireo v = Vireo.run(on.namespace(), folder.resolve("qmp"), "--netdev",
                 "tap,id=net0,ifname=" + on.tap(), "--nic", "id=nic0,netdev=net0,socket=" + nic());
